@@ -1,0 +1,24 @@
+"""Waiting for several coroutines at once without leaving any behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+async def together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Run all concurrently; results in the given order.
+
+    The first failure is raised as it is (a TaskGroup would wrap it), after the others have been
+    cancelled and have ended: nothing goes on generating for nobody.
+    """
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

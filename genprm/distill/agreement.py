@@ -1,0 +1,57 @@
+"""The agreement filter: keep a solution only where writer and rollouts name the same first error.
+
+Consensus of two fallible judges with independent mistakes is the largest single quality lever of
+rollout labels (Zhang et al. 2025, 2501.07301: it keeps about 40 % of the solutions). Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from genprm.records import LabelledSolution, Record
+
+
+class WrittenCritique(Record):
+    """One critique of one step by a writer: `body` is its text without the verdict line.
+
+    `correct` is the writer's own verdict; None if it gave none that counts (`body` is then kept
+    for a look, and never trained on). `tokens` is what writing it cost.
+    """
+
+    step: int
+    body: str
+    correct: bool | None
+    tokens: int = 0
+
+
+def last_step_to_write(labelled: LabelledSolution) -> int:
+    """The last step whose critique can matter: the first error, or the end of the solution."""
+    return labelled.first_error if labelled.first_error >= 0 else len(labelled.steps) - 1
+
+
+def writer_verdict(critiques: Iterable[WrittenCritique]) -> bool | None:
+    """The writer's verdict on one step: the majority of its critiques, a tie is incorrect; None
+    without a valid one."""
+    votes = [c.correct for c in critiques if c.correct is not None]
+    return 2 * sum(votes) > len(votes) if votes else None
+
+
+def writer_first_error(written: Sequence[WrittenCritique], upto: int) -> int | None:
+    """The first of the steps 0 to `upto` that the writer calls incorrect, -1 if it calls none so.
+
+    None if the writer has no verdict on a step before that: then its first error is unknown.
+    """
+    for step in range(upto + 1):
+        verdict = writer_verdict(c for c in written if c.step == step)
+        if verdict is None:
+            return None
+        if not verdict:
+            return step
+    return -1
+
+
+def agrees(labelled: LabelledSolution, written: Sequence[WrittenCritique]) -> bool:
+    """Whether writer and rollouts name the same first error. Never for an unlabelled solution."""
+    if all(label is None for label in labelled.labels):
+        return False
+    return writer_first_error(written, last_step_to_write(labelled)) == labelled.first_error

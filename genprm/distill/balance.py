@@ -1,0 +1,66 @@
+"""Class balance by down-sampling, decided by content and never by order or chance.
+
+Training on critiques of right steps only teaches to say "correct": without balance StepWiser
+(2508.19229) drops from 60.5 to 47.9 on ProcessBench. Pure.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from genprm.records import CritiqueTarget, content_id
+
+
+@dataclass(frozen=True, slots=True)
+class ClassCounts:
+    """How many targets of one task there were, and how many were kept."""
+
+    correct: int
+    incorrect: int
+    kept_correct: int
+    kept_incorrect: int
+
+
+class Balanced(NamedTuple):
+    """The targets kept, in their given order, and the counts per task ("" for none)."""
+
+    targets: list[CritiqueTarget]
+    counts: dict[str, ClassCounts]
+
+
+def balance(targets: Sequence[CritiqueTarget], ratio: float = 1.0) -> Balanced:
+    """Keep, per task, all targets of the rarer class and `ratio` times as many of the other.
+
+    Which ones of the more frequent class stay is decided by a hash of their content, so the
+    result depends neither on order nor on where the rows come from, and balancing twice changes
+    nothing. A task with one class only keeps nothing: it would teach one answer.
+
+    Args:
+        targets: rows with an extra column `task`.
+        ratio: how many of the more frequent class per one of the rarer, at least 1.
+    """
+    groups: dict[str, dict[bool, list[CritiqueTarget]]] = defaultdict(lambda: {True: [], False: []})
+    for target in targets:
+        groups[task_of(target)][target.label].append(target)
+    kept: set[str] = set()
+    counts: dict[str, ClassCounts] = {}
+    for task, classes in sorted(groups.items()):
+        limit = round(ratio * min(len(rows) for rows in classes.values()))
+        chosen = {label: sorted(rows, key=_lot)[:limit] for label, rows in classes.items()}
+        kept.update(_lot(target) for rows in chosen.values() for target in rows)
+        counts[task] = ClassCounts(
+            len(classes[True]), len(classes[False]), len(chosen[True]), len(chosen[False])
+        )
+    return Balanced([target for target in targets if _lot(target) in kept], counts)
+
+
+def task_of(target: CritiqueTarget) -> str:
+    """The task column of a target, "" without one."""
+    return str((target.model_extra or {}).get("task") or "")
+
+
+def _lot(target: CritiqueTarget) -> str:
+    return content_id(target.id, target.prompt, target.completion)

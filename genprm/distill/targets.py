@@ -1,0 +1,137 @@
+"""Critique targets: what the critic is trained to write, rendered exactly as scoring will ask.
+
+One labelled solution with the critiques written for it becomes one `DistilledSolution`; exploding
+those into rows and balancing them is a later, cheap step. Knows no file and no batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from genprm.config import DistillConfig
+from genprm.distill.agreement import (
+    WrittenCritique,
+    agrees,
+    last_step_to_write,
+    writer_first_error,
+)
+from genprm.distill.writers import CritiqueWriter
+from genprm.prompts import PromptPack, critique_target_messages
+from genprm.records import CritiqueTarget, LabelledSolution, Record
+
+MIN_WEIGHT = 0.1  # an uncertain label still says something
+
+
+class DistilledSolution(Record):
+    """What distillation made of one labelled solution: exactly one per input row.
+
+    `reason` says why there are no targets (null where there are some): `unlabelled: ...` for a
+    solution without labels, `disagreement: ...` for one the filter dropped. `written` keeps the
+    writer's critiques, dropped or not, so that the writer can be measured.
+    """
+
+    id: str
+    task: str | None
+    targets: list[CritiqueTarget]
+    written: list[WrittenCritique]
+    reason: str | None = None
+
+
+async def distill_solution(
+    labelled: LabelledSolution, writer: CritiqueWriter, pack: PromptPack, config: DistillConfig
+) -> DistilledSolution:
+    """Have critiques written up to the first error, filter the solution, make its targets.
+
+    An unlabelled solution costs nothing: no critique is written for it. Without
+    `config.filter` only the single critiques that contradict their label are dropped.
+
+    Raises:
+        InputError: the writer does not know the row's task.
+        EngineError: from a teacher's engine.
+    """
+    if all(label is None for label in labelled.labels):
+        why = (labelled.model_extra or {}).get("unlabelled_reason") or "no labels"
+        return DistilledSolution(
+            id=labelled.id, task=labelled.task, targets=[], written=[], reason=f"unlabelled: {why}"
+        )
+    upto = last_step_to_write(labelled)
+    written = await writer.write(labelled, labelled.steps, upto, labels=labelled.labels)
+    reason, targets = None, []
+    if config.filter and not agrees(labelled, written):
+        found = writer_first_error(written, upto)
+        said = "no verdict" if found is None else f"first error {found}"
+        reason = f"disagreement: rollouts say first error {labelled.first_error}, writer {said}"
+    else:
+        targets = targets_for(labelled, written, pack, writer.name)
+        reason = None if targets else "disagreement: no critique has its step's label"
+    return DistilledSolution(
+        id=labelled.id, task=labelled.task, targets=targets, written=written, reason=reason
+    )
+
+
+def targets_for(
+    labelled: LabelledSolution,
+    written: Sequence[WrittenCritique],
+    pack: PromptPack,
+    writer_name: str,
+) -> list[CritiqueTarget]:
+    """One target per different critique of a labelled step, up to and including the first error.
+
+    A critique whose verdict is not the step's label is left out: no target says one thing and
+    concludes another. `task` is an extra column.
+    """
+    targets = []
+    seen: set[tuple[int, str]] = set()
+    for critique, copy in _numbered(written):
+        label = labelled.labels[critique.step]
+        if label is None or critique.correct is not label:
+            continue
+        if (critique.step, critique.body) in seen:  # a second copy teaches nothing
+            continue
+        seen.add((critique.step, critique.body))
+        steps_prefix = labelled.steps[: critique.step + 1]
+        prompt, completion = critique_target_messages(
+            pack, labelled.problem, steps_prefix, critique.body, label
+        )
+        value = labelled.values[critique.step]
+        targets.append(
+            CritiqueTarget(
+                **{
+                    "id": f"{labelled.id}:{critique.step}:{copy}",
+                    "prompt": prompt,
+                    "completion": completion,
+                    "label": label,
+                    "value": value,
+                    "weight": weight(label, value, labelled.estimator),
+                    "step": critique.step,
+                    "source_id": labelled.id,
+                    "writer": writer_name,
+                    "task": labelled.task,
+                }
+            )
+        )
+    return targets
+
+
+def weight(label: bool, value: float | None, estimator: str) -> float:
+    """How much a target counts in training: 1 for hard estimators and unknown values.
+
+    For soft estimators it is the share of rollouts on the label's side, at least MIN_WEIGHT:
+    the value for a step labelled correct, 1 - value for one labelled incorrect. A step that a
+    single rollout in eight rescued is a weak example of a correct step; distance from one half
+    would make it a strong one.
+    """
+    if value is None or not estimator.endswith("_soft"):
+        return 1.0
+    return max(MIN_WEIGHT, value if label else 1 - value)
+
+
+def _numbered(
+    written: Iterable[WrittenCritique],
+) -> Iterable[tuple[WrittenCritique, int]]:
+    """Each critique with its number among those of its step."""
+    seen: dict[int, int] = {}
+    for critique in written:
+        copy = seen.get(critique.step, 0)
+        seen[critique.step] = copy + 1
+        yield critique, copy

@@ -1,0 +1,27 @@
+"""Checks and messages that engines share; knows no library and no server."""
+
+from __future__ import annotations
+
+from genprm.engines.base import Sampling
+from genprm.errors import ConfigError
+
+MESSAGE_LIMIT = 300  # characters of a foreign error that are worth showing
+
+
+def check_sampling(sampling: Sampling) -> None:
+    """Refuse sampling that no engine can mean: ConfigError, in one line."""
+    if sampling.n < 1 or sampling.max_tokens < 1:
+        raise ConfigError(
+            f"n and max_tokens must be at least 1, got n={sampling.n}, "
+            f"max_tokens={sampling.max_tokens}"
+        )
+    if sampling.temperature == 0 and sampling.n > 1:
+        raise ConfigError(
+            f"temperature 0 gives the same completion every time: n must be 1, got {sampling.n}"
+        )
+
+
+def one_line(error: BaseException) -> str:
+    """What a foreign error says, on one line of bounded length; its class where it says nothing."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= MESSAGE_LIMIT else text[: MESSAGE_LIMIT - 1] + "…"

@@ -1,0 +1,103 @@
+"""Best-of-n: does the critic choose better among n attempts than a vote over their answers?
+
+Works on candidates that are already scored and verified; samples and scores nothing. Ties go to
+the candidate or answer seen first, everywhere. Answers are compared as stripped strings, so
+they must be written in one form; a candidate without an answer does not vote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from genprm.errors import InputError
+from genprm.evaluation.intervals import mean_interval, paired_difference, proportion
+from genprm.records import Aggregate, BestOfNRow, Candidate
+from genprm.voting import aggregate
+
+AGGREGATES: tuple[Aggregate, ...] = ("min", "product", "mean", "last")
+
+
+def best_of_n(row: BestOfNRow, how: Aggregate = "min") -> Candidate:
+    """The candidate with the highest aggregated step score; a null aggregate sorts last.
+
+    Where no candidate has a score this is the first one: a plain sample.
+    """
+    scores = [_score(candidate, how) for candidate in row.candidates]
+    ranks = [(score is not None, score or 0.0) for score in scores]
+    return row.candidates[max(range(len(ranks)), key=lambda i: ranks[i])]  # max keeps the first
+
+
+def majority(row: BestOfNRow) -> Candidate:
+    """The first candidate that gives the most frequent answer; the first one if none answers."""
+    return _heaviest(row, [1.0] * len(row.candidates))
+
+
+def weighted_majority(row: BestOfNRow, how: Aggregate = "min") -> Candidate:
+    """The first candidate whose answer collects the largest sum of scores; a null weighs 0."""
+    return _heaviest(row, [_score(candidate, how) or 0.0 for candidate in row.candidates])
+
+
+def best_of_n_metrics(
+    rows: Sequence[BestOfNRow], hows: Sequence[Aggregate] = AGGREGATES, seed: int = 0
+) -> dict[str, Any]:
+    """Shares of problems solved by each way to choose, each with its 95 % bounds in `<name>_ci`.
+
+    `pass_at_1` (a random candidate), `pass_at_n` (any candidate is right: the bound of every
+    choice), `majority`; and under `best_of_n` and `weighted_majority`, by aggregate, the share
+    `accuracy` and the paired difference `minus_majority` on the same problems. `unscored` counts
+    candidates whose aggregate is null, whichever the aggregate. Bootstrap over problems for
+    `pass_at_1`, closed forms elsewhere (see `intervals`).
+
+    Raises:
+        InputError: no rows, or a problem whose number of candidates differs from the first's.
+    """
+    if not rows:
+        raise InputError("best-of-n: no rows")
+    n = len(rows[0].candidates)
+    for row in rows:
+        if len(row.candidates) != n:
+            raise InputError(
+                f"best-of-n: row {row.id} has {len(row.candidates)} candidates, the first row {n}"
+            )
+    shares = [sum(c.correct for c in row.candidates) / n for row in rows]
+    voted = [majority(row).correct for row in rows]
+    metrics: dict[str, Any] = {
+        "n": len(rows),
+        "candidates": n,
+        "unscored": sum(_score(c, "min") is None for row in rows for c in row.candidates),
+        **mean_interval(shares, seed=seed).fields("pass_at_1"),
+        **proportion([share > 0 for share in shares]).fields("pass_at_n"),
+        **proportion(voted).fields("majority"),
+    }
+    for name, choose in (("best_of_n", best_of_n), ("weighted_majority", weighted_majority)):
+        metrics[name] = {
+            how: _against([choose(row, how).correct for row in rows], voted) for how in hows
+        }
+    return metrics
+
+
+def _against(chosen: Sequence[bool], voted: Sequence[bool]) -> dict[str, Any]:
+    difference = paired_difference(chosen, voted)
+    return {**proportion(chosen).fields("accuracy"), **difference.fields("minus_majority")}
+
+
+def _score(candidate: Candidate, how: Aggregate) -> float | None:
+    """The aggregate of the candidate's step scores; null where it was not scored in full."""
+    if not candidate.step_scores:
+        return None
+    return aggregate(candidate.step_scores, how)
+
+
+def _heaviest(row: BestOfNRow, weights: Sequence[float]) -> Candidate:
+    """The first candidate with the answer of the greatest total weight, first seen on a tie."""
+    total: dict[str, float] = {}
+    first: dict[str, Candidate] = {}
+    for candidate, weight in zip(row.candidates, weights, strict=True):
+        answer = (candidate.answer or "").strip()
+        if answer:
+            total[answer] = total.get(answer, 0.0) + weight
+            first.setdefault(answer, candidate)
+    if not total:
+        return row.candidates[0]
+    return first[max(total, key=lambda answer: total[answer])]

@@ -1,0 +1,41 @@
+"""From values to hard labels. Pure: no rollouts, no engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class StepLabels(NamedTuple):
+    """Labels of one solution. Where all of them are null, `first_error` is -1 and means nothing."""
+
+    labels: list[bool | None]
+    first_error: int
+
+
+def labels_from_values(values: Sequence[float | None]) -> StepLabels:
+    """Label a step True if its value is above 0 (some rollout from it was right).
+
+    The first False is the first error; labels after it are null, whatever their values. A null
+    value before the first error leaves it unknown where the first error is, so the whole
+    solution is unlabelled (`unlabelled_reason`). Every higher threshold is worse on ProcessBench
+    and best-of-n (Zhang et al. 2025, 2501.07301, figure 5).
+    """
+    labels: list[bool | None] = [None] * len(values)
+    for step, value in enumerate(values):
+        if value is None:
+            return StepLabels([None] * len(values), -1)
+        labels[step] = value > 0
+        if not labels[step]:
+            return StepLabels(labels, step)
+    return StepLabels(labels, -1)
+
+
+def unlabelled_reason(values: Sequence[float | None]) -> str | None:
+    """Why `labels_from_values` labels nothing, in one line; None where it does."""
+    for step, value in enumerate(values):
+        if value is None:
+            return f"step {step} has no value and no step before it is wrong"
+        if value == 0:
+            return None
+    return None

@@ -1,0 +1,115 @@
+"""Rollouts: complete one prefix k times and count how often the verifier accepts the answer.
+
+The one rollout function that all estimators share, so that their costs compare. It knows nothing
+of values or labels.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from genprm.config import LabelConfig
+from genprm.engines.base import Completion, Engine, Sampling, Usage
+from genprm.prompts import PromptPack, solve_prompt
+from genprm.records import Problem
+from genprm.verifiers import Verifier, grade, verifier_for
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutCounts:
+    """What became of the rollouts of one prefix.
+
+    `outcomes` has one entry per rollout in sampling order: right, wrong, or None for an invalid
+    one (no answer to read, no verdict on it, or not ended by itself; `truncated` of those ran out
+    of tokens). `reason` says why there are no rollouts at all.
+    """
+
+    outcomes: tuple[bool | None, ...]
+    truncated: int = 0
+    usage: Usage = field(default_factory=Usage)
+    reason: str | None = None
+
+    @property
+    def rollouts(self) -> int:
+        return len(self.outcomes)
+
+    @property
+    def wins(self) -> int:
+        return sum(outcome is True for outcome in self.outcomes)
+
+    @property
+    def invalid(self) -> int:
+        return sum(outcome is None for outcome in self.outcomes)
+
+    @property
+    def value(self) -> float | None:
+        """Share of all rollouts that were right, an invalid one counting as not right; None if
+        every one was invalid, for then nothing is known."""
+        return None if self.invalid == self.rollouts else self.wins / self.rollouts
+
+    def why_no_value(self) -> str | None:
+        """One line where `value` is None."""
+        if self.value is not None:
+            return None
+        if self.reason is not None:
+            return self.reason
+        return f"all {self.rollouts} rollouts invalid, {self.truncated} of them truncated"
+
+
+async def rollout_prefix(
+    engine: Engine,
+    pack: PromptPack,
+    problem: Problem,
+    steps_prefix: Sequence[str],
+    config: LabelConfig,
+    seed: int,
+) -> RolloutCounts:
+    """Complete `steps_prefix` `config.rollouts` times in one request.
+
+    `seed` must differ between prefixes and rounds by more than the number of rollouts
+    (`genprm.seeds.derive_seed`): child i samples with seed + i.
+
+    Raises:
+        InputError: the problem has no answer to verify against.
+        PromptTooLongError, EngineError: from the engine.
+    """
+    verifier = verifier_for(problem)
+    sampling = Sampling(
+        n=config.rollouts,
+        temperature=config.temperature,
+        top_p=config.top_p,
+        max_tokens=config.max_tokens,
+        seed=seed,
+    )
+    prompt = solve_prompt(pack, engine.tokenizer, problem.problem, steps_prefix)
+    generation = await engine.generate(prompt, sampling)
+    outcomes = await asyncio.to_thread(
+        _outcomes, verifier, problem, steps_prefix, generation.completions
+    )
+    return RolloutCounts(
+        outcomes=outcomes,
+        truncated=sum(c.finish_reason == "length" for c in generation.completions),
+        usage=Usage(
+            prompt_tokens=generation.prompt_tokens,
+            cached_tokens=generation.cached_tokens,
+            completion_tokens=sum(len(c.token_ids) for c in generation.completions),
+            requests=1,
+        ),
+    )
+
+
+def _outcomes(
+    verifier: Verifier,
+    problem: Problem,
+    steps_prefix: Sequence[str],
+    completions: Sequence[Completion],
+) -> tuple[bool | None, ...]:
+    """Grade prefix and continuation together: the last answer stated in either counts."""
+    return tuple(
+        grade(verifier, problem, [*steps_prefix, *c.text.splitlines()]).correct
+        if c.finish_reason == "stop"
+        else None
+        for c in completions
+    )

@@ -1,0 +1,5 @@
+"""The embedded base model: generated text, a tokenizer made from it, and its training.
+
+The base reads problems, solutions and plain facts of the built-in tasks; never a critique, never
+a verdict, never an evaluation trace. `genprm pretrain --out DIR` builds it.
+"""

@@ -1,0 +1,69 @@
+"""What the base model reads: documents drawn from the built-in tasks, packed into rows.
+
+A row depends only on (seed, index, progress), so that a resumed run goes on with the same text.
+Knows nothing of models.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any, NamedTuple
+
+from genprm.prompts import solve_prompt
+from genprm.tasks import TASKS
+
+# Slips make the policy fallible in varied ways (a base that never errs has nothing to critique).
+SLIP_RATES = {"arithmetic": 0.10, "tracking": 0.35}
+
+# Shares of documents at the beginning and the end of training: facts first, then solutions.
+MIX = {
+    ("facts", "arithmetic"): (0.60, 0.40),
+    ("facts", "tracking"): (0.10, 0.12),
+    ("solution", "arithmetic"): (0.18, 0.30),
+    ("solution", "tracking"): (0.12, 0.18),
+}
+WARM_SHARE = 0.15  # of training, over which the mix moves from the first to the second column
+
+
+class Document(NamedTuple):
+    """A text to learn; loss falls on what follows the prompt's tokens."""
+
+    prompt_ids: tuple[int, ...]
+    text: str
+
+
+def draw_document(rng: random.Random, progress: float, tokenizer: Any, pack: Any) -> Document:
+    """One document at `progress` (0 to 1) of training, solutions in the pack's solve layout."""
+    at = min(progress / WARM_SHARE, 1.0)
+    weights = [start + at * (end - start) for start, end in MIX.values()]
+    kind, task = rng.choices(list(MIX), weights)[0]
+    if kind == "facts":
+        return Document((), TASKS[task].facts(rng) + tokenizer.eos_token + "\n")
+    problem, steps = TASKS[task].solution(rng, SLIP_RATES[task])
+    prompt = solve_prompt(pack, tokenizer, problem.problem)
+    return Document(prompt.token_ids, "\n".join(steps) + tokenizer.eos_token + "\n")
+
+
+class PackedRows:
+    """Map-style data set of `rows` packed rows of `length` tokens, for a torch DataLoader.
+
+    Each row starts at a document's beginning; the last document is cut at the row's end.
+    """
+
+    def __init__(self, tokenizer: Any, pack: Any, rows: int, length: int, seed: int):
+        self.tokenizer, self.pack = tokenizer, pack
+        self.rows, self.length, self.seed = rows, length, seed
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __getitem__(self, index: int) -> dict[str, list[int]]:
+        rng = random.Random(f"pretrain/{self.seed}/{index}")
+        ids: list[int] = []
+        labels: list[int] = []
+        while len(ids) < self.length:
+            head, text = draw_document(rng, index / self.rows, self.tokenizer, self.pack)
+            body = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+            ids += [*head, *body]
+            labels += [-100] * len(head) + body
+        return {"input_ids": ids[: self.length], "labels": labels[: self.length]}

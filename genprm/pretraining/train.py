@@ -1,0 +1,188 @@
+"""Train the embedded base with transformers' Trainer: resumable, and recorded beside the weights.
+
+    genprm pretrain --out DIR [--tokens 30000000]
+
+A run that is killed goes on from its last checkpoint with the same command. The learning rate is
+constant until the last fifth and then falls, so a run can be extended from a checkpoint by naming
+more tokens.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import platform
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from genprm.errors import ConfigError
+from genprm.prompts import load_pack
+
+RECIPE_FILE = "pretraining.json"
+STARTS_FILE = "checkpoints/starts.jsonl"
+VOCABULARY_PACKS = ("native", "native-value")  # whose words become tokens
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainConfig:
+    """The recipe; what is not here is in the code of this package."""
+
+    tokens: int = 30_000_000
+    seed: int = 0
+    row_tokens: int = 512
+    rows_per_batch: int = 12
+    learning_rate: float = 4e-3
+    weight_decay: float = 0.05
+    decay_share: float = 0.2
+    save_steps: int = 200
+    vocab_size: int = 1024
+    tokenizer_documents: int = 4000  # of each kind and task
+    hidden: int = 192
+    intermediate: int = 512
+    layers: int = 6
+    heads: int = 6
+    kv_heads: int = 2
+    max_positions: int = 2048
+    compile: bool = True
+
+    @property
+    def steps(self) -> int:
+        return self.tokens // (self.row_tokens * self.rows_per_batch)
+
+
+def _model(config: PretrainConfig, tokenizer: Any) -> Any:
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    return Qwen2ForCausalLM(
+        Qwen2Config(
+            vocab_size=len(tokenizer),
+            hidden_size=config.hidden,
+            intermediate_size=config.intermediate,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.heads,
+            num_key_value_heads=config.kv_heads,
+            max_position_embeddings=config.max_positions,
+            tie_word_embeddings=True,
+            initializer_range=0.02,
+            bos_token_id=None,
+            eos_token_id=tokenizer.convert_tokens_to_ids("<|im_end|>"),
+            pad_token_id=tokenizer.convert_tokens_to_ids("<|endoftext|>"),
+        )
+    )
+
+
+def _tokenizer(out: Path, config: PretrainConfig) -> Any:
+    """The run's tokenizer; built once, then read back, so that a resumed run has the same."""
+    from transformers import AutoTokenizer
+
+    from genprm.pretraining.tokenizer import build_tokenizer
+
+    if (out / "tokenizer.json").exists():
+        return AutoTokenizer.from_pretrained(out)
+    packs = [load_pack(name) for name in VOCABULARY_PACKS]
+    tokenizer = build_tokenizer(config.vocab_size, config.tokenizer_documents, packs)
+    tokenizer.save_pretrained(out)
+    return tokenizer
+
+
+def _note_start(out: Path, checkpoint: str | None) -> None:
+    """Remember when this run began, and when the work that it goes on from had ended."""
+    ended = os.path.getmtime(checkpoint) if checkpoint else None
+    (out / "checkpoints").mkdir(exist_ok=True)
+    with (out / STARTS_FILE).open("a") as file:
+        file.write(json.dumps({"started": time.time(), "last_ended": ended}) + "\n")
+
+
+def _useful_seconds(out: Path) -> float:
+    """Wall time of all runs, without what a kill threw away."""
+    starts = [json.loads(line) for line in (out / STARTS_FILE).read_text().splitlines()]
+    ends = [later["last_ended"] or start["started"] for start, later in itertools.pairwise(starts)]
+    pairs = zip(starts, [*ends, time.time()], strict=True)
+    return sum(max(0.0, end - start["started"]) for start, end in pairs)
+
+
+def pretrain(out: str | Path, config: PretrainConfig, pack_name: str = "native") -> Path:
+    """Train (or go on training) and write the final weights in bf16 to `out`.
+
+    Solutions are written in the layout in which the pack asks the policy for them.
+
+    Raises:
+        ConfigError: `out` holds a finished base.
+    """
+    import torch
+    from transformers import Trainer, TrainingArguments, default_data_collator, set_seed
+    from transformers.trainer_utils import get_last_checkpoint
+
+    from genprm.pretraining.optimizer import MuonWithAdamW
+    from genprm.pretraining.text import MIX, SLIP_RATES, PackedRows
+
+    pack = load_pack(pack_name)
+    out = Path(out)
+    if (out / RECIPE_FILE).exists():
+        raise ConfigError(f"{out}: holds a finished base; name another folder")
+    out.mkdir(parents=True, exist_ok=True)
+    set_seed(config.seed)
+    tokenizer = _tokenizer(out, config)
+    model = _model(config, tokenizer)
+    on_gpu = torch.cuda.is_available()
+    arguments = TrainingArguments(
+        output_dir=str(out / "checkpoints"),
+        max_steps=config.steps,
+        per_device_train_batch_size=config.rows_per_batch,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type="warmup_stable_decay",
+        lr_scheduler_kwargs={"num_decay_steps": int(config.steps * config.decay_share)},
+        warmup_steps=min(100, config.steps // 10),
+        max_grad_norm=1.0,
+        bf16=on_gpu,  # on CPUs without AMX, bf16 products are slower than fp32
+        use_cpu=not on_gpu,
+        torch_compile=config.compile,
+        logging_steps=10,
+        save_steps=config.save_steps,
+        save_total_limit=2,
+        report_to=[],
+        remove_unused_columns=False,
+        train_sampling_strategy="sequential",  # rows are random already, and progress is ordered
+        dataloader_num_workers=0,
+        seed=config.seed,
+    )
+    optimizer = MuonWithAdamW(model, config.learning_rate, config.weight_decay)
+    trainer = Trainer(
+        model=model,
+        args=arguments,
+        train_dataset=PackedRows(
+            tokenizer, pack, config.steps * config.rows_per_batch, config.row_tokens, config.seed
+        ),
+        data_collator=default_data_collator,
+        optimizers=(optimizer, None),
+    )
+    resumable = (out / "checkpoints").exists()
+    checkpoint = get_last_checkpoint(arguments.output_dir) if resumable else None
+    _note_start(out, checkpoint)
+    result = trainer.train(resume_from_checkpoint=checkpoint)
+    model = model.to(torch.bfloat16)
+    model.save_pretrained(out, safe_serialization=True)
+    recipe = {
+        "recipe": asdict(config),
+        "steps": config.steps,
+        "tokens": config.steps * config.row_tokens * config.rows_per_batch,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "final_loss": result.training_loss,
+        "wall_seconds": round(_useful_seconds(out)),
+        "resumed_from": checkpoint and os.path.basename(checkpoint),
+        "mix": {"/".join(key): value for key, value in MIX.items()},
+        "slip_rates": SLIP_RATES,
+        "pack": {"name": pack.name, "fingerprint": pack.fingerprint},
+        "machine": {
+            "processor": platform.machine(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "gpu": torch.cuda.get_device_name() if on_gpu else None,
+        },
+        "versions": {"torch": torch.__version__, "python": platform.python_version()},
+    }
+    (out / RECIPE_FILE).write_text(json.dumps(recipe, indent=2) + "\n")
+    return out

@@ -1,0 +1,202 @@
+"""The records that pass between stages, and nothing that acts on them.
+
+Every record is a frozen pydantic model. Columns a record does not know pass through untouched
+(`extra="allow"`), so a stage never loses what a user put into a row. Files are read and written
+by `genprm.rows`; formulas for `values` and `labels` stand in `genprm.labeling`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Verdict = Literal["correct", "incorrect", "invalid"]
+Aggregate = Literal["min", "product", "mean", "last"]
+StepStatus = Literal[
+    "ok", "no_valid_critique", "too_long", "empty", "deadline", "not_scored", "error"
+]
+
+
+def content_id(*parts: Any) -> str:
+    """A stable id for content that came without one: 16 hex digits of a SHA-256."""
+    blob = json.dumps(parts, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(blob.encode()).hexdigest()[:16]
+
+
+class Record(BaseModel):
+    """Base of all records: frozen, strict about types, tolerant of extra columns."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+
+    def row(self) -> dict[str, Any]:
+        """The record as a plain JSON-able dict, extra columns included."""
+        return self.model_dump(mode="json")
+
+
+class Problem(Record):
+    """A problem and what decides whether an answer to it is right."""
+
+    id: str
+    problem: str
+    answer: str | None = None
+    tests: list[str] | None = None  # code tasks: unit tests in place of an answer
+    task: str | None = None  # names the verifier and, for built-in tasks, the oracle
+
+    @model_validator(mode="before")
+    @classmethod
+    def _derive_id(cls, data: Any) -> Any:
+        """Content is the id where the source has none; numbers become strings."""
+        if not isinstance(data, Mapping):
+            return data
+        row = dict(data)
+        if row.get("id") in (None, ""):
+            row["id"] = content_id(row.get("problem"), row.get("steps"))
+        else:
+            row["id"] = str(row["id"])
+        if isinstance(row.get("answer"), int | float) and not isinstance(row["answer"], bool):
+            row["answer"] = str(row["answer"])
+        return row
+
+
+class Solution(Problem):
+    """A problem with one attempt at it, split into steps."""
+
+    steps: list[str] = Field(min_length=1)
+    final_answer: str | None = None
+    outcome: bool | None = None  # whether the verifier accepted final_answer
+    policy: str | None = None
+
+
+class LabelCost(Record):
+    """What labelling one solution cost."""
+
+    rollouts: int = 0
+    completion_tokens: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    seconds: float = 0.0
+
+
+class LabelledSolution(Solution):
+    """A solution with Monte Carlo values per step.
+
+    The lists have one entry per step. `labels` are null after the first error and where no
+    rollout could be verified. `first_error` is 0-based, -1 for none.
+    """
+
+    values: list[float | None]
+    wins: list[int]
+    rollouts: list[int]
+    labels: list[bool | None]
+    first_error: int
+    estimator: str
+    cost: LabelCost = LabelCost()
+
+
+class CritiqueTarget(Record):
+    """One training row in TRL's prompt-completion form."""
+
+    id: str
+    prompt: list[dict[str, str]]
+    completion: list[dict[str, str]]
+    label: bool
+    value: float | None = None
+    weight: float = 1.0
+    step: int
+    source_id: str
+    writer: str
+
+
+class Critique(Record):
+    """One sampled critique. `p_correct` is P(correct) renormalised over the two labels and
+    `label_mass` the probability of both together; null where the engine gives none."""
+
+    text: str
+    verdict: Verdict
+    p_correct: float | None = None
+    label_mass: float | None = None
+    finish_reason: str
+    tokens: int
+    forced: bool = False  # the budget ran out and the verdict was asked for
+
+
+class Votes(Record):
+    """How many critiques of a step voted for what."""
+
+    correct: int = 0
+    incorrect: int = 0
+    invalid: int = 0
+
+
+class StepJudgement(Record):
+    """The vote on one step. `score` is null unless `status` is ok."""
+
+    index: int
+    score: float | None
+    calibrated: float | None = None
+    verdict: Verdict | None
+    votes: Votes = Votes()
+    status: StepStatus
+    reason: str | None = None  # one line, where status is not ok
+    critiques: list[Critique] | None = None
+
+
+class CriticInfo(Record):
+    """Which critic judged: a judgement is made by one version from start to end."""
+
+    model: str
+    version: str | None = None
+    pack: str
+    fingerprint: str
+    scoring: str  # "label_probs" or "hard_votes" (the stated fall-back)
+
+
+class Judgement(Record):
+    """The judgement of one solution: exactly one entry per given step, in order."""
+
+    id: str
+    steps: list[StepJudgement]
+    first_error: int  # -1: none
+    solution_score: float | None
+    aggregate: Aggregate
+    covered: bool  # no null before the first error
+    usage: dict[str, int]
+    critic: CriticInfo
+
+
+class EvaluationRow(Record):
+    """A solution whose first error is known. `first_error` is 0-based, -1 for none."""
+
+    id: str
+    problem: str
+    steps: list[str] = Field(min_length=1)
+    first_error: int = Field(ge=-1)
+    source: str = "unnamed"
+
+    @model_validator(mode="after")
+    def _in_range(self) -> EvaluationRow:
+        if self.first_error >= len(self.steps):
+            raise ValueError(f"first_error {self.first_error} but only {len(self.steps)} steps")
+        return self
+
+
+class Candidate(Record):
+    """One of n attempts at a problem."""
+
+    steps: list[str]
+    answer: str | None = None
+    correct: bool
+    step_scores: list[float | None] | None = None
+
+
+class BestOfNRow(Record):
+    """A problem with n attempts, to choose among by score."""
+
+    id: str
+    problem: str
+    answer: str | None = None
+    candidates: list[Candidate] = Field(min_length=1)

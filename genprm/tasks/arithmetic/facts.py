@@ -1,0 +1,111 @@
+"""Plain facts for pretraining: sums, products, worked brackets, letters put in their places."""
+
+from __future__ import annotations
+
+import random
+
+from genprm.tasks.arithmetic.expressions import (
+    OPERATORS,
+    Group,
+    Node,
+    Operation,
+    apply,
+    evaluate,
+    operations,
+    render,
+    substitute,
+)
+from genprm.tasks.arithmetic.problems import draw, draw_bracket
+from genprm.tasks.arithmetic.solutions import flatten, lettered_parts, skeleton, wrong_number
+from genprm.tasks.arithmetic.wording import work_out
+
+
+def _number(rng: random.Random, digits: int) -> int:
+    return rng.randint(0, 10 ** rng.randint(1, digits) - 1) * rng.choice((1, 1, -1))
+
+
+def _single(rng: random.Random) -> str:
+    """Single operations, as large as they occur inside worked solutions."""
+    lines = []
+    for _ in range(rng.randint(4, 10)):
+        op = rng.choice(OPERATORS)
+        left = _number(rng, 6 if op != "*" else 4)
+        right = _number(rng, 6) if op != "*" else rng.randint(0, 9) * 10 ** rng.choice((0, 0, 1, 2))
+        if op != "*" and rng.random() < 0.5:  # most sums in a chain are small
+            left, right = left % 1000 * rng.choice((1, -1)), right % 100 * rng.choice((1, -1))
+        if rng.random() < 0.3:
+            left, right = right, left
+        lines.append(str(Operation(left, op, right, apply(left, op, right))))
+    return ", ".join(lines) + "."
+
+
+def _bracket(rng: random.Random) -> str:
+    bracket = draw_bracket(rng, rng.choice((2, 3, 3, 4, 4)))
+    node: Node = bracket
+    if rng.random() < 0.15:
+        node = Group((bracket, draw_bracket(rng, 2)), (rng.choice(OPERATORS),))
+    letter = rng.choice("ABCDEFGH")
+    working = work_out(operations(node))
+    return f"{letter} = {render(node)}. {working}. So {letter} = {evaluate(node)}."
+
+
+def _product(rng: random.Random) -> str:
+    left, right = _number(rng, 4), _number(rng, 3)
+    op = Operation(left, "*", right, left * right)
+    return f"{left} * {right}. {work_out([op])}."
+
+
+def _letters(rng: random.Random) -> str:
+    """A plan's shape with values in place of its letters, worked out."""
+    problem = draw(rng)
+    depth = 1 if len(lettered_parts(problem, 0)) > 4 else 0
+    parts = lettered_parts(problem, depth)
+    names = "ABCDEFGH"[: len(parts)]
+    frame = skeleton(problem, parts, names)
+    if rng.random() < 0.4:
+        frame = flatten(frame)
+    values: dict[str, Node] = {n: evaluate(p) for n, p in zip(names, parts, strict=True)}
+    node = substitute(frame, values)
+    given = ", ".join(f"{name} = {value}" for name, value in values.items())
+    return (
+        f"{given}. {render(frame, outer=False)} is {render(node, outer=False)}. "
+        f"{work_out(operations(node))}. So the answer is {evaluate(node)}."
+    )
+
+
+def _shape(rng: random.Random) -> str:
+    """A problem in letters, and the same without brackets."""
+    problem = draw(rng)
+    depth = 1 if len(lettered_parts(problem, 0)) > 4 else 0
+    frame = skeleton(problem, lettered_parts(problem, depth), "ABCDEFGH")
+    forms = [render(frame, outer=False), render(flatten(frame), outer=False)]
+    told = forms[0] if forms[0] == forms[1] else ", that is ".join(forms)
+    return f"{render(problem)} =\nThe problem is {told}."
+
+
+def _equal(rng: random.Random) -> str:
+    """Pairs of numbers or brackets, the same or a slip apart."""
+    lines = []
+    for _ in range(rng.randint(3, 6)):
+        if rng.random() < 0.5:
+            n = _number(rng, 5)
+            pair = (str(n), str(n if rng.random() < 0.5 else wrong_number(n, rng)))
+        else:
+            bracket = draw_bracket(rng, rng.choice((2, 3, 4)))
+            at = rng.randrange(len(bracket.items))
+            item = bracket.items[at]
+            assert isinstance(item, int)
+            items = (*bracket.items[:at], wrong_number(item, rng), *bracket.items[at + 1 :])
+            other = bracket if rng.random() < 0.5 else Group(items, bracket.ops)
+            pair = (render(bracket), render(other))
+        same = "the same" if pair[0] == pair[1] else "different"
+        lines.append(f"{pair[0]} and {pair[1]} are {same}")
+    return ", ".join(lines) + "."
+
+
+def facts(rng: random.Random) -> str:
+    """A few lines of one kind."""
+    kind = rng.choices(
+        (_single, _bracket, _product, _letters, _shape, _equal), (0.2, 0.25, 0.2, 0.2, 0.08, 0.07)
+    )[0]
+    return "\n".join(kind(rng) for _ in range(rng.randint(1, 3)))

@@ -1,0 +1,96 @@
+"""The rule writer for tracking: what the swap makes of the line before, person by person.
+
+It works out the state from the problem, compares, then errs on purpose at a given rate, so that it
+stands in for a fallible teacher. After a solution's first error its comparisons mean nothing.
+"""
+
+from __future__ import annotations
+
+import random
+
+from genprm.tasks.base import RuleCritique
+from genprm.tasks.tracking.oracle import (
+    Line,
+    Told,
+    answer_is_right,
+    line_is_right,
+    names,
+    read_line,
+    read_problem,
+    read_state,
+)
+
+
+def critique(problem: str, steps: list[str], rng: random.Random, error_rate: float) -> RuleCritique:
+    """Critique `steps[-1]` given what comes before it; wrong with probability `error_rate`."""
+    told = read_problem(problem)
+    err = rng.random() < error_rate
+    line = read_line(told, steps)
+    right = line_is_right(told, line)
+    parts: list[str] = []
+    state_right = True
+    if line.written and line.position < len(told.states):
+        true = told.states[line.position]
+        state_right = all(names(thing, true[p]) for p, thing in line.written.items())
+        missing = line.position == 0 and len(line.written) < len(true)
+        state_right = state_right and not missing
+        parts.append(_on_state(told, line, err and state_right == right, rng))
+    if line.answer is not None:
+        parts.append(_on_answer(told, line, err and state_right and bool(right or parts), rng))
+    if not parts:
+        parts.append("The step writes no state that follows from the swaps.")
+    return RuleCritique(" ".join(parts), right != err)
+
+
+def _on_state(told: Told, line: Line, err: bool, rng: random.Random) -> str:
+    """`Swap 2: Bob and Eve. Alice: red, same. Bob: blue, not green.`"""
+    true = told.states[line.position]
+    if line.position:
+        a, b = told.swaps[line.position - 1]
+        before = told.states[line.position - 1]
+        head = f"Swap {line.position}: {a} had {before[a]}, {b} had {before[b]}."
+    else:
+        head = "The start:"
+    wrong = [p for p in true if not names(line.written.get(p, true[p]), true[p])]
+    stray = rng.choice(list(line.written)) if err and not wrong else None
+    told_parts = []
+    for person, thing in true.items():
+        said = line.written.get(person)
+        if said is None:
+            continue
+        if person == stray:
+            thing = rng.choice([t for t in true.values() if t != said])
+        elif (err and person in wrong) or names(said, thing):
+            thing = said
+        told_parts.append(f"{person}: {thing}, {'same' if thing == said else f'not {said}'}")
+    return f"{head} {'; '.join(told_parts)}."
+
+
+def _on_answer(told: Told, line: Line, err: bool, rng: random.Random) -> str:
+    """`At the end Alice has lime, that is (B). The step says (C).`"""
+    last = told.states[-1]
+    if told.asked is None:
+        said = read_state(line.answer or "", told)
+        wrong = [p for p in last if not names(said.get(p, ""), last[p])]
+        stray = rng.choice(list(last)) if err and not wrong else None
+        parts = []
+        for person, thing in last.items():
+            other = said.get(person, "nothing")
+            if person == stray:
+                thing = rng.choice([t for t in last.values() if t != other])
+            elif (err and person in wrong) or names(other, thing):
+                thing = other
+            parts.append(f"{person}: {thing}, {'same' if thing == other else f'not {other}'}")
+        return f"The end: {'; '.join(parts)}."
+    letters = {thing: letter for letter, thing in told.options.items()}
+    thing = last[told.asked]
+    if err:
+        fits = answer_is_right(told, line)
+        claimed = (line.answer or "").strip("()")[:1]
+        others = [t for t in told.options.values() if t != thing]
+        thing = rng.choice(others) if fits else told.options.get(claimed, rng.choice(others))
+    said_thing = f"{line.said[1]} and " if line.said else ""
+    return (
+        f"At the end {told.asked} has {thing}, that is ({letters.get(thing, '?')}). "
+        f"The step says {said_thing}{line.answer}."
+    )

@@ -1,0 +1,266 @@
+"""Supervised fine-tuning of a critic: critique targets to token rows, and the trainer for them.
+
+A row is rendered with the chat template once; the prompt is masked, and the critique with its end
+of turn is trained. Rows that are too long are left out and counted, never cut. Knows TRL's
+trainer but not how it is run, resumed or watched: see `cluster.training`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from genprm.errors import ConfigError, InputError
+from genprm.prompts import PromptPack
+from genprm.records import CritiqueTarget
+from genprm.sections import TrainConfig
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import TrainerCallback
+
+    from genprm.training.trainer import CriticTrainer
+
+IGNORED = -100  # the label of a token that is not trained, everywhere in torch and transformers
+TOKENIZE_ROWS = 1000
+LOG_POINTS = 200  # per run: enough for a loss curve, few enough to keep in every checkpoint
+
+
+class Prepared(NamedTuple):
+    """Token rows, and how many targets were longer than the limit.
+
+    Columns: `input_ids` and `labels` (the prompt masked), `length` in tokens, and `weight`
+    (1 on average) if any target has a weight other than 1.
+    """
+
+    dataset: Dataset
+    dropped: int
+
+
+class Plan(NamedTuple):
+    """Rows and steps of a run. One optimizer step takes micro x accumulation x workers rows."""
+
+    micro_batch: int
+    accumulation: int
+    steps: int
+
+
+def check_targets(rows: Sequence[CritiqueTarget], pack: PromptPack) -> None:
+    """InputError unless every completion ends in the verdict that the pack has for its label.
+
+    Rows of another pack would train a critic that its manifest calls one of this pack.
+    """
+    for row in rows:
+        verdict = pack.opener + pack.label_text(row.label)
+        if not row.completion or not row.completion[-1].get("content", "").endswith(verdict):
+            raise InputError(
+                f"row {row.id!r}: the completion does not end in {verdict!r}, the verdict of prompt"
+                f" pack {pack.name!r}"
+            )
+
+
+def prepare_dataset(rows: Sequence[CritiqueTarget], tokenizer: Any, max_length: int) -> Prepared:
+    """Render and tokenise targets; rows of more than `max_length` tokens are dropped.
+
+    Raises:
+        InputError: no row is left, or a completion that melts into the prompt's last token.
+        ConfigError: a tokenizer without a chat template, or one that rewrites the prompt.
+    """
+    from datasets import Dataset, Features, List, Value
+
+    if not tokenizer.chat_template:
+        raise ConfigError(f"{tokenizer.name_or_path}: the tokenizer has no chat template")
+    ids: list[list[int]] = []
+    labels: list[list[int]] = []
+    weights: list[float] = []
+    for row, tokens, prompt_length in _encoded(rows, tokenizer):
+        if len(tokens) <= max_length:
+            ids.append(tokens)
+            labels.append([IGNORED] * prompt_length + tokens[prompt_length:])
+            weights.append(row.weight)
+    if not ids:
+        raise InputError(f"all {len(rows)} rows are longer than train.max_length={max_length}")
+    columns: dict[str, Any] = {"input_ids": ids, "labels": labels, "length": list(map(len, ids))}
+    features = {"input_ids": List(Value("int32")), "labels": List(Value("int32"))}
+    features["length"] = Value("int32")
+    if any(weight != 1 for weight in weights):
+        mean = math.fsum(weights) / len(weights)  # the learning rate keeps its meaning
+        columns["weight"] = [weight / mean for weight in weights]
+        features["weight"] = Value("float32")
+    dataset = Dataset.from_dict(columns, features=Features(features))
+    return Prepared(dataset, len(rows) - len(ids))
+
+
+def plan(rows: int, config: TrainConfig) -> Plan:
+    """How a run over so many rows is cut up. Raises ConfigError if the batch does not divide."""
+    micro = min(config.micro_batch_size, config.batch_size // config.num_workers)
+    accumulation, rest = divmod(config.batch_size, max(1, micro) * config.num_workers)
+    if not micro or rest:
+        raise ConfigError(
+            f"train.batch_size={config.batch_size} is no multiple of train.micro_batch_size="
+            f"{config.micro_batch_size} times train.num_workers={config.num_workers}"
+        )
+    batches = math.ceil(math.ceil(rows / micro) / config.num_workers)
+    steps = math.ceil(config.epochs * math.ceil(batches / accumulation))
+    return Plan(micro, accumulation, steps)
+
+
+def build_trainer(
+    model_name: str,
+    dataset: Dataset,
+    config: TrainConfig,
+    output_dir: str | Path,
+    *,
+    tokenizer: Any = None,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> CriticTrainer:
+    """A trainer over a prepared dataset; `train(resume_from_checkpoint=...)` runs it.
+
+    Loads the model: weights in float32 for full training, so that small updates are not rounded
+    away, and in the compute format under an adapter. Checkpoints go to `output_dir`.
+
+    Raises:
+        ConfigError: batch sizes that do not divide.
+    """
+    import torch
+    from transformers import AutoTokenizer
+    from trl import SFTConfig
+
+    from genprm.training.trainer import CriticTrainer
+
+    gpu = torch.cuda.is_available()
+    bf16 = supports_bf16() if config.bf16 is None else config.bf16
+    cut = plan(len(dataset), config)
+    arguments = SFTConfig(
+        output_dir=str(output_dir),
+        num_train_epochs=config.epochs,
+        per_device_train_batch_size=cut.micro_batch,
+        gradient_accumulation_steps=cut.accumulation,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=math.ceil(config.warmup_ratio * cut.steps),
+        weight_decay=config.weight_decay,
+        optim="adamw_torch_fused",
+        max_length=None,  # nothing is cut: what is too long is not here
+        seed=config.seed,
+        bf16=bf16,
+        use_cpu=not gpu,
+        gradient_checkpointing=gpu,  # buys GPU memory for a fifth of the speed
+        model_init_kwargs={
+            "dtype": "bfloat16" if bf16 and config.method == "lora" else "float32",
+            "device_map": None,
+        },
+        save_steps=config.save_steps,
+        logging_steps=max(1, cut.steps // LOG_POINTS),
+        logging_first_step=True,
+        include_num_input_tokens_seen="non_padding",
+        remove_unused_columns=False,  # the collator reads `weight`, the sampler `length`
+        dataloader_pin_memory=gpu,
+        report_to=[],
+        disable_tqdm=True,
+    )
+    return CriticTrainer(
+        model=model_name,
+        args=arguments,
+        train_dataset=dataset,
+        processing_class=tokenizer or AutoTokenizer.from_pretrained(model_name),
+        peft_config=_lora(config) if config.method == "lora" else None,
+        callbacks=list(callbacks),
+    )
+
+
+def supports_bf16() -> bool:
+    """Whether bfloat16 is quicker than float32 on this machine.
+
+    On CPUs it takes AMX, or AVX512-BF16 from AMD. Intel's AVX512-BF16 has no higher rate than
+    float32, and autocast's conversions come on top: half the speed (3M parameters, measured).
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    cpu = torch.cpu.get_capabilities()
+    other_than_intel = "intel" not in str(cpu.get("cpu_name", "")).lower()
+    return bool(cpu.get("amx_bf16") or (cpu.get("avx512_bf16") and other_than_intel))
+
+
+def save_critic(trainer: CriticTrainer, directory: str | Path, base: str) -> None:
+    """Write weights or adapter in bfloat16 safetensors, with tokenizer and chat template.
+
+    `base` is what an adapter's config names as its base model: a directory, a hub name, or an
+    embedded one. The model is converted in place, so this is the end of its training.
+    """
+    import json
+
+    import torch
+
+    directory = Path(directory)
+    model = trainer.accelerator.unwrap_model(trainer.model).to(torch.bfloat16)
+    model.save_pretrained(directory)
+    trainer.processing_class.save_pretrained(directory)
+    (directory / "README.md").unlink(missing_ok=True)  # a card template without content
+    adapter = directory / "adapter_config.json"
+    if adapter.is_file():
+        settings = json.loads(adapter.read_text(encoding="utf-8"))
+        settings["base_model_name_or_path"] = base
+        adapter.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+def _lora(config: TrainConfig) -> Any:
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=config.lora_r,
+        lora_alpha=config.lora_alpha,
+        target_modules="all-linear",  # embeddings and head stay out: vLLM loads the adapter as is
+        task_type="CAUSAL_LM",
+    )
+
+
+def _encoded(
+    rows: Sequence[CritiqueTarget], tokenizer: Any
+) -> Iterator[tuple[CritiqueTarget, list[int], int]]:
+    """Each row with its token ids and the length of its prompt in them."""
+
+    def ids(texts: list[str]) -> list[list[int]]:
+        # the chat template has written every special token that belongs there, a BOS included
+        encoded: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
+        return encoded
+
+    def text(messages: list[dict[str, str]], open_turn: bool) -> str:
+        rendered: str = tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=open_turn
+        )
+        return rendered
+
+    remaining = iter(rows)
+    while some := list(islice(remaining, TOKENIZE_ROWS)):
+        prompts = [text(row.prompt, True) for row in some]
+        whole = [text([*row.prompt, *row.completion], False) for row in some]
+        for row, start, full in zip(some, prompts, whole, strict=True):
+            if not full.startswith(start):
+                raise ConfigError(
+                    f"{tokenizer.name_or_path}: its chat template changes the prompt when an answer"
+                    f" follows (row {row.id!r}), so prompt and critique cannot be told apart"
+                )
+        for row, prompt, tokens in zip(some, ids(prompts), ids(whole), strict=True):
+            if tokens[: len(prompt)] != prompt:
+                raise InputError(
+                    f"row {row.id!r}: the beginning of the completion melts into the prompt's last"
+                    " token; a completion begins with a word"
+                )
+            yield row, _ended(tokens, len(prompt), tokenizer.eos_token_id), len(prompt)
+
+
+def _ended(tokens: list[int], prompt_length: int, eos: int) -> list[int]:
+    """Tokens up to the end of turn that engines stop at; one is added where the template has none.
+
+    Templates write a line end after it, which no critic should learn to generate.
+    """
+    for at in range(len(tokens) - 1, prompt_length - 1, -1):
+        if tokens[at] == eos:
+            return tokens[: at + 1]
+    return [*tokens, eos]

@@ -1,0 +1,46 @@
+"""Final-answer checks, chosen by a row's `task`: a built-in task, `math`, `choice`, or none."""
+
+from __future__ import annotations
+
+from genprm.errors import InputError
+from genprm.records import Problem
+from genprm.verifiers.base import Grade, Verifier, extract_final_answer, grade
+from genprm.verifiers.choice import ChoiceVerifier
+from genprm.verifiers.math import MathVerifier
+
+VERIFIERS: dict[str, Verifier] = {"math": MathVerifier(), "choice": ChoiceVerifier()}
+
+__all__ = [
+    "VERIFIERS",
+    "Grade",
+    "Verifier",
+    "extract_final_answer",
+    "get_verifier",
+    "grade",
+    "verifier_for",
+]
+
+
+def get_verifier(task_name_or_kind: str | None) -> Verifier:
+    """The verifier of a kind (`math`, `choice`) or of a built-in task; None means `math`.
+
+    Raises:
+        InputError: neither a kind nor a built-in task.
+    """
+    name = task_name_or_kind or "math"
+    if name in VERIFIERS:
+        return VERIFIERS[name]
+    from genprm import tasks  # lazily: what only checks answers needs no generators
+
+    return VERIFIERS[tasks.get(name).verifier]
+
+
+def verifier_for(problem: Problem) -> Verifier:
+    """The verifier that decides about answers to `problem`.
+
+    Raises:
+        InputError: the problem has no answer to verify against, or an unknown task.
+    """
+    if not problem.answer:
+        raise InputError(f"problem {problem.id!r}: no answer to verify against")
+    return get_verifier(problem.task)

@@ -1,0 +1,74 @@
+"""What a verifier is, and how the final answer of a solution is found.
+
+A verifier compares one stated answer with a problem's reference. It knows nothing of steps,
+rollouts or engines. `check` may block for seconds on hostile input: call it off the event loop.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+from genprm.records import Problem
+
+
+class Verifier(Protocol):
+    """Decides whether an answer is right. Safe to call from several threads."""
+
+    name: str
+
+    def check(self, answer: str, problem: Problem) -> bool | None:
+        """Whether `answer` is right; None if that could not be decided (time, length)."""
+        ...
+
+
+class Grade(NamedTuple):
+    """A solution's final answer and whether it is right; `correct` is None without an answer."""
+
+    answer: str | None
+    correct: bool | None
+
+
+def grade(verifier: Verifier, problem: Problem, steps: Sequence[str]) -> Grade:
+    """Extract the final answer of a solution and check it."""
+    answer = extract_final_answer(steps)
+    return Grade(answer, None if answer is None else verifier.check(answer, problem))
+
+
+# "So the answer is X", "The final answer is: X" to the end of the line; "#### X" (GSM8K).
+_PHRASE = re.compile(r"\b(?:the|final) answer is\b[ \t]*:?(?P<x>[^\n]*)", re.IGNORECASE)
+_HASHES = re.compile(r"^[ \t]*####(?P<x>[^\n]*)", re.MULTILINE)
+_BOXED = "\\boxed{"
+_BRACES = re.compile(r"\\boxed\{|\\.|[{}]", re.DOTALL)
+
+
+def extract_final_answer(solution: str | Sequence[str]) -> str | None:
+    r"""The last answer a solution states: "the answer is X", `\boxed{X}` or "#### X"; None
+    without one.
+
+    Statements are ordered by where they begin, so the box wins in "the answer is \boxed{5}".
+    Statements without content do not count.
+    """
+    text = solution if isinstance(solution, str) else "\n".join(solution)
+    found = [(m.start(), m["x"]) for rx in (_PHRASE, _HASHES) for m in rx.finditer(text)]
+    found += _boxed(text)
+    stated = [(start, answer) for start, raw in found if (answer := _strip(raw))]
+    return max(stated)[1] if stated else None
+
+
+def _strip(answer: str) -> str:
+    """Without surrounding space, Markdown emphasis and the sentence's period."""
+    return answer.strip().rstrip(".").strip("*` \t").rstrip(". \t")
+
+
+def _boxed(text: str) -> Iterator[tuple[int, str]]:
+    r"""Start and content of every `\boxed{...}` whose braces balance; `\{` and `\}` are text."""
+    opened: list[re.Match[str]] = []
+    for token in _BRACES.finditer(text):
+        if token[0] in ("{", _BOXED):
+            opened.append(token)
+        elif token[0] == "}" and opened:
+            opening = opened.pop()
+            if opening[0] == _BOXED:
+                yield opening.start(), text[opening.end() : token.start()]

@@ -1,0 +1,84 @@
+"""Helper process of the math verifier: JSON questions on stdin, verdicts on stdout, one per line.
+
+Every question gets CPU_SECONDS of processor time: a timer raises in Python code, and where C code
+does not come back the kernel ends the process one moment later. Memory is bounded too. The
+process ends when its stdin does.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+CPU_SECONDS = 3
+MEMORY_BYTES = 4 << 30  # of address space
+
+
+class _OutOfTimeError(BaseException):
+    """Not an Exception: sympy and math-verify swallow those."""
+
+
+def _out_of_time(signum: int, frame: Any) -> None:
+    raise _OutOfTimeError
+
+
+def _start_clock() -> None:
+    """Allow CPU_SECONDS from now; the kernel counts whole seconds from the process's start."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    hard_stop = int(used.ru_utime + used.ru_stime) + CPU_SECONDS + 2
+    resource.setrlimit(resource.RLIMIT_CPU, (hard_stop, resource.RLIM_INFINITY))
+    signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
+
+
+def _comparer() -> Callable[[str, str], bool]:
+    """Import math-verify; its own timeouts are off, they would set SIGALRM for wall time."""
+    import math_verify
+
+    @lru_cache(maxsize=1024)
+    def parse(answer: str) -> list:
+        marked = answer if "$" in answer or "\\boxed" in answer else f"${answer}$"
+        return math_verify.parse(marked, parsing_timeout=None)
+
+    def equal(gold: str, answer: str) -> bool:
+        return math_verify.verify(parse(gold), parse(answer), timeout_seconds=None)
+
+    return equal
+
+
+def _answer(equal: Callable[[str, str], bool], gold: str, answer: str) -> bool | None:
+    try:
+        _start_clock()
+        return equal(gold, answer)
+    except (_OutOfTimeError, MemoryError, RecursionError):
+        return None
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def main() -> None:
+    out = sys.stdout
+    sys.stdout = sys.stderr  # what libraries print must not mix with the verdicts
+    logging.disable(logging.WARNING)  # math-verify warns once that its timeouts are off
+    signal.signal(signal.SIGPROF, _out_of_time)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        equal = _comparer()
+    except ImportError as error:
+        print(json.dumps({"error": str(error)}), file=out, flush=True)
+        return
+    print(json.dumps({"error": None}), file=out, flush=True)
+    for line in sys.stdin:
+        question = json.loads(line)
+        verdict = _answer(equal, question["gold"], question["answer"])
+        print(json.dumps({"id": question["id"], "equal": verdict}), file=out, flush=True)
+
+
+if __name__ == "__main__":
+    main()

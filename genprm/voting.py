@@ -1,0 +1,71 @@
+"""Votes to scores: the definitions that every score, verdict and first error here follows.
+
+Pure functions over critiques and judged steps; how they came about is not known here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from genprm.records import Aggregate, Critique, StepJudgement, Verdict, Votes
+
+
+def vote(critiques: Sequence[Critique]) -> tuple[float | None, Verdict | None, Votes]:
+    """`(score, verdict, votes)` of one step.
+
+    `score` in [0, 1] is the mean P(correct) over the valid critiques; a critique without a
+    probability counts 1 or 0. `verdict` is the majority of the written verdicts; a tie goes to
+    the score, and exactly 0.5 is incorrect. Without a valid critique both are None.
+    """
+    tally = {"correct": 0, "incorrect": 0, "invalid": 0}
+    for critique in critiques:
+        tally[critique.verdict] += 1
+    votes = Votes(**tally)
+    probabilities = [
+        _p_correct(critique) for critique in critiques if critique.verdict != "invalid"
+    ]
+    if not probabilities:
+        return None, None, votes
+    score = math.fsum(probabilities) / len(probabilities)
+    lead = votes.correct - votes.incorrect
+    correct = lead > 0 if lead else score > 0.5
+    return score, "correct" if correct else "incorrect", votes
+
+
+def first_error(steps: Sequence[StepJudgement]) -> int:
+    """Place of the first step judged incorrect, -1 if there is none."""
+    return next((i for i, step in enumerate(steps) if step.verdict == "incorrect"), -1)
+
+
+def aggregate(scores: Sequence[float | None], how: Aggregate) -> float | None:
+    """One score for a solution; None if any step score is None, or if there are none."""
+    known = [score for score in scores if score is not None]
+    if not known or len(known) < len(scores):
+        return None
+    match how:
+        case "min":
+            return min(known)
+        case "product":
+            return math.prod(known)
+        case "mean":
+            return math.fsum(known) / len(known)
+        case "last":
+            return known[-1]
+
+
+def solution_score(steps: Sequence[StepJudgement], how: Aggregate) -> float | None:
+    """`aggregate` over the steps that were to be judged: `not_scored` ones are left out."""
+    return aggregate([step.score for step in steps if step.status != "not_scored"], how)
+
+
+def covered(steps: Sequence[StepJudgement]) -> bool:
+    """Whether every step before the first error (all of them, if none) has a score."""
+    error = first_error(steps)
+    return all(step.score is not None for step in (steps if error < 0 else steps[:error]))
+
+
+def _p_correct(critique: Critique) -> float:
+    if critique.p_correct is not None:
+        return critique.p_correct
+    return 1.0 if critique.verdict == "correct" else 0.0
