@@ -1,0 +1,154 @@
+"""A critic inside a process of a Ray cluster, and the handles by which pipelines call it.
+
+`CriticHost` is one engine with its scorer: the Serve application and `ScorerActor` each put one
+into an actor. `connect` finds a running service; what it returns is a `StepScorer` and pickles,
+so a trainer or another actor can hold it. Knows nothing of HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict, Unpack
+
+import ray
+from ray import serve
+from ray.exceptions import RayActorError, RayTaskError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
+from ray.serve.handle import DeploymentHandle, DeploymentResponse
+
+from cluster.critics import critic_source, make_scorer
+from genprm.config import Config
+from genprm.engines import build_engine
+from genprm.engines.base import Engine
+from genprm.errors import ConfigError, EngineError, GenprmError
+from genprm.records import Aggregate, Judgement
+from genprm.scorer import ScoreItem, Scorer
+
+DEFAULT_NAME = "genprm"
+
+
+class ScoreOptions(TypedDict, total=False):
+    """The options of `StepScorer.score`; left out or None, the critic's own settings hold."""
+
+    id: str | None
+    votes: int | None
+    aggregate: Aggregate | None
+    return_critiques: bool | None
+    stop_at_first_error: bool | None
+    seed: int | None
+
+
+@dataclass(frozen=True)
+class CriticHost:
+    """One engine and its scorer, on the event loop that started them."""
+
+    engine: Engine
+    scorer: Scorer
+    config: Config
+
+    @classmethod
+    async def start(cls, config: Config) -> CriticHost:
+        """Load the critic and start its engine: seconds to minutes.
+
+        Raises:
+            ConfigError: settings, model, adapter, tokenizer or pack that do not belong together.
+            EngineError: the engine did not come up.
+        """
+        source = critic_source(config)
+        engine = await build_engine(config.engine, source.model, source.adapter_rank)
+        try:
+            scorer = await make_scorer(config, engine)
+        except BaseException:
+            await engine.close()
+            raise
+        return cls(engine, scorer, config)
+
+
+class ScorerHandle:
+    """A running scoring service as a `StepScorer`: the same methods, records and errors.
+
+    Build it with `connect`. It pickles, and may be used from any process of the cluster.
+    """
+
+    def __init__(self, handle: DeploymentHandle):
+        self._handle = handle
+
+    async def score(
+        self, problem: str, steps: Sequence[str], **options: Unpack[ScoreOptions]
+    ) -> Judgement:
+        """Judge one solution; see `StepScorer.score`.
+
+        A step that is blank or too long is a status of that step, where HTTP would refuse the
+        request: a pipeline must not lose the others. Also raises EngineError if the replica died
+        or the service is overloaded; the call may be repeated.
+        """
+        row = await _answer(self._handle.score.remote(problem, list(steps), **options))
+        return Judgement.model_validate(row)
+
+    async def score_batch(self, items: Sequence[ScoreItem]) -> list[Judgement]:
+        """Judge many, in the order given, by one call to one replica."""
+        rows = await _answer(self._handle.score_batch.remote(list(items)))
+        return [Judgement.model_validate(row) for row in rows]
+
+
+def connect(name: str = DEFAULT_NAME) -> ScorerHandle:
+    """The scoring service called `name` on the Ray cluster that this process belongs to.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    try:
+        return ScorerHandle(serve.get_app_handle(name))
+    except RayServeException:
+        raise ConfigError(
+            f"no scoring service {name!r} on this Ray cluster; `genprm serve` starts one"
+        ) from None
+
+
+@ray.remote
+class ScorerActor:
+    """A critic in a Ray actor of its own, for pipelines that do not want Serve.
+
+        actor = ScorerActor.options(**engine_resources(config)).remote(config)
+        judgement = await actor.score.remote(problem, steps, votes=4)
+
+    The engine starts with the first call; `ready` waits for it. Killing the actor ends it.
+    """
+
+    def __init__(self, config: Config):
+        self._config = config
+        self._starting: asyncio.Task[CriticHost] | None = None
+
+    async def _host(self) -> CriticHost:
+        if self._starting is None:
+            self._starting = asyncio.create_task(CriticHost.start(self._config))
+        # a caller that is cancelled must not take the engine of the others with it
+        return await asyncio.shield(self._starting)
+
+    async def ready(self) -> None:
+        """Return when the engine is up. Raises what `CriticHost.start` raises."""
+        await self._host()
+
+    async def score(
+        self, problem: str, steps: Sequence[str], **options: Unpack[ScoreOptions]
+    ) -> Judgement:
+        """Judge one solution; see `StepScorer.score`."""
+        return await (await self._host()).scorer.score(problem, steps, **options)
+
+    async def score_batch(self, items: Sequence[ScoreItem]) -> list[Judgement]:
+        """Judge many, in the order given."""
+        return await (await self._host()).scorer.score_batch(items)
+
+
+async def _answer(response: DeploymentResponse) -> Any:
+    """The result of a call, and Serve's errors as ours."""
+    try:
+        return await response
+    except RayTaskError as error:
+        if isinstance(error.cause, GenprmError):
+            raise error.cause from None  # the one line, without the replica's traceback
+        raise
+    except (RayActorError, BackPressureError, DeploymentUnavailableError) as error:
+        raise EngineError(f"the scoring service did not answer: {error}") from error

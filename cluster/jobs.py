@@ -1,0 +1,227 @@
+"""`genprm submit`: the same stage as a job of a Ray cluster, followed to its end.
+
+The current folder is shipped (what `.gitignore` names stays here), so relative paths mean files
+in it; absolute paths and URIs are storage as the cluster sees it, and an output must be one of
+those. A job that died is submitted again by the same command and goes on where it was, because
+stages resume. Knows Ray's job API and nothing of what a stage does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cluster.options import parser
+from cluster.runtime import AUTH_HINT
+from cluster.storage import is_uri
+from genprm.config import load_config
+from genprm.errors import ConfigError, GenprmError, InputError
+from genprm.paths import configs_dir
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobDetails, JobSubmissionClient
+
+# Not the exit status of the stage: the job ended without one.
+FAILED, INTERRUPTED = 1, 130
+POLL_SECONDS = 1.0
+STOP_SECONDS = 20.0  # to wait for a job that was asked to stop
+TOKEN_FILE = "~/.ray/auth_token"  # where Ray looks last
+
+
+def submit(args: argparse.Namespace, rest: Sequence[str]) -> int:
+    """Submit `args.stage` with the stage options in `rest`, follow it, return its exit status.
+
+    Ctrl-C asks the job to stop. With `args.submission_id` a job of that id that still runs is
+    followed instead, and one that ended is replaced.
+
+    Raises:
+        ConfigError: options that the stage would refuse, no cluster at the address, a token that
+            is missing or wrong.
+        InputError: an input file that would not be on the cluster.
+    """
+    command = [args.stage, *rest]
+    _check(command)
+    entrypoint = shlex.join(["python", "-m", "cluster.cli", *command])
+    environment = _passed_on(args.env)
+    if args.debug:
+        entrypoint += " --debug"
+    if args.dry_run:
+        print(f"entrypoint: {entrypoint}\nworking_dir: {Path.cwd()}")
+        return 0
+    if not args.debug:
+        logging.disable(logging.INFO)  # Ray tells of each package and connection
+    client = _client(args.address)
+    job_id = _running(client, args.submission_id, entrypoint)
+    if job_id is None:
+        job_id = _submitted(client, args.submission_id, entrypoint, environment)
+    if args.no_wait:
+        print(job_id)
+        return 0
+    return _follow(client, job_id)
+
+
+def _check(command: Sequence[str]) -> None:
+    """Find here what the stage would refuse there, as far as files allow."""
+    stage, unknown = parser().parse_known_args(command)
+    if unknown:
+        raise ConfigError(f"unknown argument {unknown[0]} (see genprm {command[0]} --help)")
+    config = stage.config
+    if config is not None and not (configs_dir() / f"{config}.yaml").is_file():
+        _check_shipped(config)
+    if config is None or not Path(config).is_absolute() or Path(config).is_file():
+        load_config(config, stage.set)
+    for source in stage.input:
+        if not source.startswith(("hub:", "task:")):
+            _check_shipped(source)
+    if not is_uri(stage.out) and not Path(stage.out).is_absolute():
+        raise ConfigError(
+            f"--out {stage.out}: a job's own folder is deleted with it; give an absolute path or "
+            "URI of storage that the cluster shares"
+        )
+
+
+def _check_shipped(name: str) -> None:
+    """InputError if a relative path is not part of what is shipped."""
+    if is_uri(name) or Path(name).is_absolute():
+        return
+    here, path = Path.cwd(), Path(name).resolve()
+    if not path.exists() or not path.is_relative_to(here):
+        raise InputError(
+            f"{name}: not in {here}, which is what the job gets; give an absolute path or URI "
+            "of storage that the cluster sees"
+        )
+    if _is_ignored(path):
+        raise InputError(f"{name}: named by .gitignore and so not shipped; move it, or share it")
+
+
+def _is_ignored(path: Path) -> bool:
+    if not shutil.which("git"):
+        return False
+    asked = ["git", "-C", str(Path.cwd()), "check-ignore", "--quiet", str(path)]
+    return subprocess.run(asked, capture_output=True, check=False).returncode == 0
+
+
+def _passed_on(names: Sequence[str]) -> dict[str, str]:
+    missing = [name for name in names if name not in os.environ]
+    if missing:
+        raise ConfigError(f"--env {missing[0]}: no such variable in this environment")
+    return {name: os.environ[name] for name in names}
+
+
+def _client(address: str | None) -> JobSubmissionClient:
+    """A client that reached the cluster.
+
+    Where RAY_AUTH_MODE is unset, a token that is at hand is used, as `ray start` itself does.
+    """
+    address = address or os.environ.get("RAY_API_SERVER_ADDRESS") or os.environ.get("RAY_ADDRESS")
+    if not address:
+        raise ConfigError("--address: give the cluster's dashboard, such as http://head:8265")
+    given = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    if given or Path(TOKEN_FILE).expanduser().is_file():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # read when ray is first imported
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Ray would let these override the address it is given.
+    for name in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"):
+        os.environ.pop(name, None)
+    from ray.exceptions import AuthenticationError
+    from ray.job_submission import JobSubmissionClient
+
+    try:
+        return JobSubmissionClient(address)
+    except AuthenticationError as error:
+        said = str(error).split("\n")[0]
+        raise ConfigError(f"{address}: {said}; {AUTH_HINT}") from error
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"no Ray dashboard at {address}: {' '.join(str(error).split())}"
+        ) from error
+
+
+def _running(client: JobSubmissionClient, job_id: str | None, entrypoint: str) -> str | None:
+    """The id if a job of that id runs this very command; one that has ended is deleted.
+
+    Raises:
+        ConfigError: it runs another command.
+    """
+    if job_id is None:
+        return None
+    found = next((job for job in client.list_jobs() if job.submission_id == job_id), None)
+    if found is None:
+        return None
+    if found.status.is_terminal():
+        client.delete_job(job_id)
+        return None
+    if found.entrypoint != entrypoint:
+        raise ConfigError(f"job {job_id} runs another command: {found.entrypoint}")
+    print(f"genprm: job {job_id} runs already: following it", file=sys.stderr)
+    return job_id
+
+
+def _submitted(
+    client: JobSubmissionClient, job_id: str | None, entrypoint: str, environment: dict[str, str]
+) -> str:
+    runtime_env: dict[str, Any] = {"working_dir": str(Path.cwd()), "env_vars": environment}
+    try:
+        found: str = client.submit_job(
+            entrypoint=entrypoint, submission_id=job_id, runtime_env=runtime_env
+        )
+    except (RuntimeError, ValueError) as error:  # a folder too large, a server that says no
+        raise GenprmError(f"the job was not taken: {' '.join(str(error).split())}") from error
+    print(f"genprm: submitted job {found}", file=sys.stderr)
+    return found
+
+
+def _follow(client: JobSubmissionClient, job_id: str) -> int:
+    """Print the job's output as it comes; its exit status, once it has ended."""
+    try:
+        asyncio.run(_print_logs(client, job_id))
+        return _exit_status(_ended(client, job_id))
+    except KeyboardInterrupt:
+        client.stop_job(job_id)
+        print(f"\ngenprm: asked job {job_id} to stop", file=sys.stderr)
+        _ended(client, job_id, STOP_SECONDS)
+        print("genprm: the same command goes on where it was", file=sys.stderr)
+        return INTERRUPTED
+
+
+async def _print_logs(client: JobSubmissionClient, job_id: str) -> None:
+    try:
+        async for text in client.tail_job_logs(job_id):
+            print(text, end="", flush=True)
+    except RuntimeError as error:  # the connection broke, not the job
+        print(f"genprm: lost the job's output ({error}), waiting for its end", file=sys.stderr)
+
+
+def _ended(client: JobSubmissionClient, job_id: str, seconds: float | None = None) -> JobDetails:
+    """The job's details once it has ended, or after `seconds`."""
+    start = time.monotonic()
+    while True:
+        details = client.get_job_info(job_id)
+        waited = time.monotonic() - start
+        if details.status.is_terminal() or (seconds is not None and waited > seconds):
+            return details
+        time.sleep(POLL_SECONDS)
+
+
+def _exit_status(details: JobDetails) -> int:
+    if details.status == "SUCCEEDED":
+        return 0
+    if details.status == "STOPPED":
+        print("genprm: the job was stopped; the same command goes on", file=sys.stderr)
+        return FAILED
+    status: int | None = details.driver_exit_code
+    if not status:  # it never ran: the reason is Ray's
+        message = " ".join((details.message or "").split())[:500]
+        print(f"genprm: error: the job failed: {message}", file=sys.stderr)
+        return FAILED
+    return status

@@ -1,0 +1,115 @@
+"""The options of `genprm`, and nothing that acts on them. Importing this imports no library."""
+
+from __future__ import annotations
+
+import argparse
+from typing import NoReturn
+
+from genprm.errors import ConfigError
+
+STAGES = ("solve", "label", "distill", "train", "score", "eval")  # what `genprm submit` takes
+# command -> its input option, and what the option is read as
+INPUTS = {
+    "solve": ("--problems", "problems: files, folders, hub:NAME or task:NAME?n=1000&seed=7"),
+    "label": ("--solutions", "what `genprm solve` wrote, or solutions of your own"),
+    "distill": ("--labels", "what `genprm label` wrote"),
+    "train": ("--data", "what `genprm distill` wrote"),
+    "score": ("--input", "rows with `problem` and `steps`, or `solution` as one text"),
+    "eval": ("--data", "rows with `first_error`, or with `candidates` for best-of-n"),
+}
+HELP = {
+    "quickstart": "the whole path on the embedded model, in minutes",
+    "solve": "sample solutions of problems with the policy",
+    "label": "value and label the steps of solutions by rollouts",
+    "distill": "make training rows of labelled solutions",
+    "train": "fine-tune a critic",
+    "score": "judge solutions with the critic",
+    "eval": "judge solutions whose first error is known, and report",
+    "serve": "run the scoring service",
+    "submit": "run a stage as a job of a Ray cluster",
+    "pretrain": "build the embedded base model",
+}
+ROW_OUTPUT = "a file name ending in .jsonl, or a folder for Parquet; resumed if unfinished"
+
+
+class Parser(argparse.ArgumentParser):
+    """Reports a mistake as one line, like every other."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message} (see {self.prog} --help)")
+
+
+def parser() -> Parser:
+    """The parser of the whole command line; `command` is the dest of the subcommand."""
+    top = Parser(
+        prog="genprm",
+        description="Train, serve and use generative process reward models.",
+        allow_abbrev=False,
+    )
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
+    for name, text in HELP.items():
+        sub = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        sub.add_argument("--debug", action="store_true", help="tracebacks, and the logs of Ray")
+        if name == "submit":
+            _submit_options(sub)
+            continue
+        _config_options(sub)
+        if name in INPUTS:
+            option, text = INPUTS[name]
+            sub.add_argument(
+                option, dest="input", nargs="+", required=True, metavar="IN", help=text
+            )
+            text = ROW_OUTPUT if name in ("solve", "label", "distill", "score") else "a folder"
+            sub.add_argument("--out", required=True, metavar="OUT", help=text)
+        _own_options(name, sub)
+    return top
+
+
+def _config_options(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--config", metavar="FILE", help="a YAML file, or the name of a shipped one")
+    sub.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a config value, such as score.votes=4; may be repeated",
+    )
+    sub.add_argument("--dry-run", action="store_true", help="print the resolved config and stop")
+    sub.add_argument("--address", metavar="ADDR", help="a running Ray cluster (runtime.address)")
+
+
+def _own_options(name: str, sub: argparse.ArgumentParser) -> None:
+    """What only one command has."""
+    if name == "train":
+        sub.add_argument("--kind", metavar="KIND", help="what to train (train.kind): critic")
+    elif name == "serve":
+        sub.add_argument("--host", metavar="HOST", help="address to listen on (serve.host)")
+        sub.add_argument("--port", type=int, metavar="N", help="port to listen on (serve.port)")
+    elif name == "quickstart":
+        sub.add_argument("--out", default="out/quickstart", metavar="DIR", help="a folder")
+        sub.add_argument("--full", action="store_true", help="the README's numbers of problems")
+    elif name == "pretrain":
+        sub.add_argument("--out", required=True, metavar="DIR", help="a folder; resumed")
+        sub.add_argument("--tokens", type=int, metavar="N", help="how much text to train on")
+
+
+def _submit_options(sub: argparse.ArgumentParser) -> None:
+    sub.usage = "genprm submit STAGE [stage options] --address URL [options]"
+    sub.add_argument("stage", choices=STAGES, metavar="STAGE", help=", ".join(STAGES))
+    sub.add_argument(
+        "--address", metavar="URL", help="the cluster's dashboard, http://head:8265 ($RAY_ADDRESS)"
+    )
+    sub.add_argument(
+        "--submission-id",
+        metavar="ID",
+        help="a name for the job: submitting it again follows it while it runs",
+    )
+    sub.add_argument(
+        "--env",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="pass on a variable of this environment, such as HF_TOKEN; visible in Ray's job list",
+    )
+    sub.add_argument("--no-wait", action="store_true", help="do not follow the job's output")
+    sub.add_argument("--dry-run", action="store_true", help="print what would be submitted")

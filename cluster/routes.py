@@ -1,0 +1,150 @@
+"""The HTTP face of the scoring service: requests in, judgements and one-line errors out.
+
+An ASGI application over any scorer, in whatever process that lives; knows nothing of Ray. Every
+answer is JSON; every error is `{"error": one line, "field": what to change or null}`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from cluster.actors import CriticHost
+from cluster.requests import (
+    MAX_BODY_BYTES,
+    MAX_STEPS,
+    MAX_VOTES,
+    RequestError,
+    ScoreRequest,
+    given_steps,
+    one_line,
+    parse_request,
+    refuse_unscorable,
+)
+from genprm.errors import EngineError, InputError
+
+SCORE_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": ScoreRequest.model_json_schema()}},
+    }
+}
+
+
+# What a request gets when it leaves the field out.
+REQUEST_DEFAULTS = {"votes", "aggregate", "return_critiques", "stop_at_first_error", "splitter"}
+
+
+def build_routes(host: CriticHost) -> FastAPI:
+    """The routes of one replica. The engine is closed when the application shuts down."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await host.engine.close()
+
+    # no docs pages: FastAPI's load their scripts from the internet; /openapi.json is there
+    app = FastAPI(title="genprm scoring service", lifespan=lifespan, docs_url=None, redoc_url=None)
+    _answer_errors_in_json(app)
+
+    @app.post("/v1/score", openapi_extra=SCORE_BODY)
+    async def score(request: Request) -> JSONResponse:
+        """Judge one solution, every step of it.
+
+        200: a judgement with exactly one result per step, in order. A step too long for the
+        critic's context has status `too_long`, as have those after it; the rest stands.
+        4xx: malformed JSON (400), a body over 4 MiB (413), anything else that cannot be judged
+        (422): an unknown, missing or out-of-range field, a blank problem or step, a problem and
+        first step that together do not fit the context. `field` names it.
+        503: the engine failed; the same request may be sent again.
+        """
+        asked = parse_request(await read_body(request))
+        steps = given_steps(asked, host.config.score.splitter)
+        judgement = await host.scorer.score(
+            asked.problem,
+            steps,
+            id=asked.id,
+            votes=asked.votes,
+            aggregate=asked.aggregate,
+            return_critiques=asked.return_critiques,
+            stop_at_first_error=asked.stop_at_first_error,
+            seed=asked.seed,
+        )
+        refuse_unscorable(judgement, asked.problem, steps)
+        return JSONResponse(judgement.row())
+
+    @app.get("/health")
+    async def health() -> JSONResponse:
+        """200 while the engine can serve, else 503."""
+        await host.engine.check_health()
+        return JSONResponse({"status": "ok"})
+
+    @app.get("/v1/model")
+    async def model() -> JSONResponse:
+        """Which critic serves, what a request gets by default, and the limits of a request."""
+        return JSONResponse(describe(host))
+
+    return app
+
+
+async def read_body(request: Request) -> bytes:
+    """The whole body, whatever its content type says.
+
+    Raises:
+        RequestError: more than MAX_BODY_BYTES (413); reading stops there.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise RequestError("body", f"is larger than {MAX_BODY_BYTES} bytes", status=413)
+    return bytes(body)
+
+
+def describe(host: CriticHost) -> dict[str, Any]:
+    """What `GET /v1/model` says."""
+    score = host.config.score
+    return {
+        "critic": host.scorer.critic.row(),
+        "context_tokens": host.engine.max_model_len,
+        "capabilities": asdict(host.engine.capabilities),
+        "defaults": score.model_dump(mode="json", include=REQUEST_DEFAULTS),
+        "limits": {"votes": MAX_VOTES, "steps": MAX_STEPS, "body_bytes": MAX_BODY_BYTES},
+    }
+
+
+def _answer_errors_in_json(app: FastAPI) -> None:
+    @app.exception_handler(RequestError)
+    async def refused(request: Request, error: RequestError) -> JSONResponse:
+        return _error(error.status, str(error), error.field)
+
+    @app.exception_handler(InputError)
+    async def bad_input(request: Request, error: InputError) -> JSONResponse:
+        named = re.match(r"field '(\w+)': ", str(error))  # as the scorer says it
+        field, message = (named[1], str(error)[named.end() :]) if named else ("body", str(error))
+        return _error(422, f"{field}: {message}", field)
+
+    @app.exception_handler(EngineError)
+    async def engine_failed(request: Request, error: EngineError) -> JSONResponse:
+        return _error(503, str(error), None)
+
+    @app.exception_handler(HTTPException)
+    async def no_route(request: Request, error: HTTPException) -> JSONResponse:
+        where = f"{request.method} {request.url.path}"
+        return _error(error.status_code, f"{error.detail}: {where}", None)
+
+    @app.exception_handler(Exception)
+    async def broken(request: Request, error: Exception) -> JSONResponse:
+        return _error(500, f"internal error: {type(error).__name__}", None)
+
+
+def _error(status: int, message: str, field: str | None) -> JSONResponse:
+    content: dict[str, Any] = {"error": one_line(message), "field": field}
+    return JSONResponse(content, status_code=status)

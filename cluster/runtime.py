@@ -1,0 +1,170 @@
+"""Ray start-up and shut-down, and what an engine may take of the machine.
+
+The only place that knows CPU from GPU: stages, training and service ask here for actor options.
+Knows nothing of rows, prompts or models.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from genprm.config import Config, RuntimeConfig
+from genprm.errors import ConfigError
+
+# Logical CPUs of a Ray that we start ourselves. Read, checkpoint filter, repartition and write
+# each want one while an engine runs: with two the pipeline may stand still (the work is light,
+# the engine's own processes are outside Ray's accounting).
+MIN_LOCAL_CPUS = 4
+PROBE_SECONDS = 10.0
+DEBUG_ENV = "GENPRM_DEBUG"
+AUTH_HINT = (
+    "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token "
+    "to the cluster's token"
+)
+
+
+def start(config: RuntimeConfig) -> bool:
+    """Start a Ray of our own, or connect to the one that `address` or RAY_ADDRESS names.
+
+    Returns:
+        Whether this call did it: False where this process is connected already. Who gets True
+        calls `stop` when done.
+
+    Raises:
+        ConfigError: no cluster at the address, or one that refuses our token.
+    """
+    debug = bool(os.environ.get(DEBUG_ENV))
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Ray's workers run at nice 15, where an engine starves as soon as anything else is busy
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    import ray
+
+    if ray.is_initialized():
+        return False
+    quiet: dict[str, Any] = {
+        "log_to_driver": debug,  # engines and workers log to Ray's session folder all the same
+        "logging_level": logging.INFO if debug else logging.ERROR,
+    }
+    address = config.address or os.environ.get("RAY_ADDRESS")
+    with contextlib.nullcontext() if debug else _core_hushed():
+        if address in (None, "", "local"):
+            ray.init(
+                address="local",  # never a cluster that happens to run on this machine
+                num_cpus=config.num_cpus or max(MIN_LOCAL_CPUS, os.cpu_count() or 1),
+                num_gpus=config.num_gpus,
+                include_dashboard=False,
+                **quiet,
+            )
+        else:
+            _connect(str(address), quiet)
+    _quiet_data(debug)
+    return True
+
+
+def stop() -> None:
+    """Disconnect; a Ray that `start` started ends, with every process in it."""
+    import ray
+
+    ray.shutdown()
+
+
+@contextlib.contextmanager
+def session(config: RuntimeConfig) -> Iterator[None]:
+    """`start`, and `stop` at the end if this was what started it."""
+    mine = start(config)
+    try:
+        yield
+    finally:
+        if mine:
+            stop()
+
+
+def gpu_count() -> int:
+    """GPUs of the connected cluster, busy ones included."""
+    import ray
+
+    return int(ray.cluster_resources().get("GPU", 0))
+
+
+def engine_resources(config: Config) -> dict[str, float]:
+    """`num_cpus` and `num_gpus` for an actor that owns one engine. Needs a connected Ray.
+
+    vLLM runs in processes of its own, outside Ray's accounting. Where there are GPUs the actor
+    reserves one for each tensor-parallel rank; a cluster that adds GPU nodes on demand shows
+    none at first: set `runtime.gpus_per_engine` there. Where logical CPUs are few the engine
+    reserves none, because the tasks that feed it need them.
+    """
+    import ray
+
+    cpus = ray.cluster_resources().get("CPU", 0)
+    reserved = config.runtime.cpus_per_engine if cpus >= MIN_LOCAL_CPUS else 0
+    gpus = config.runtime.gpus_per_engine
+    if config.engine.kind != "vllm":
+        gpus = 0
+    elif not gpus and gpu_count():
+        gpus = config.engine.tensor_parallel_size
+    return {"num_cpus": reserved, "num_gpus": gpus}
+
+
+@contextlib.contextmanager
+def _core_hushed() -> Iterator[None]:
+    """Keep the log lines of Ray's C++ core off stderr, now and while this process is connected.
+
+    They warn of what Ray Data itself does. The level is read when Ray starts, and told in a line
+    of its own, so stderr is closed for that moment; what goes wrong is raised all the same.
+    """
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _connect(address: str, quiet: dict[str, Any]) -> None:
+    import ray
+    from ray.exceptions import AuthenticationError
+
+    _probe(address)
+    try:
+        ray.init(address=address, **quiet)
+    except ConnectionError as error:
+        raise ConfigError(f"no Ray cluster at {address}: {_one_line(error)}") from error
+    except AuthenticationError as error:
+        raise ConfigError(f"the Ray cluster at {address} wants a token: {AUTH_HINT}") from error
+
+
+def _probe(address: str) -> None:
+    """Refuse (ConfigError) an address where nothing listens; Ray would try for minutes."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if not colon or not port.isdigit():  # `auto`, or what only Ray can read
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), PROBE_SECONDS).close()
+    except OSError as error:
+        raise ConfigError(f"no Ray cluster at {address}: {error.strerror or error}") from None
+
+
+def _quiet_data(debug: bool) -> None:
+    """Our own line replaces Ray Data's bars and its plan print-outs."""
+    from ray.data import DataContext
+
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    if not debug:
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # errors are raised as well
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,244 @@
+"""The Ray Serve application: replicas that each own an engine and its scorer, behind HTTP.
+
+All prefixes and votes of a solution are one call to one replica, so they share its prefix cache.
+`build_app` makes the application from a config, for `serve run` as for `run`, which starts Ray
+and Serve around it. What requests and answers look like is `cluster.routes`.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import re
+import signal
+import socket
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Unpack
+
+import ray
+from fastapi import FastAPI
+from ray import serve
+from ray.serve import context
+from ray.serve.config import BackpressureConfig, ProxyLocation
+
+from cluster import runtime
+from cluster.actors import DEFAULT_NAME, CriticHost, ScoreOptions
+from cluster.client import Client
+from cluster.critics import critic_source
+from cluster.routes import build_routes
+from genprm.config import Config, parse_config
+from genprm.errors import ConfigError, EngineError, GenprmError
+from genprm.scorer import ScoreItem
+
+RETRY_AFTER_S = 1  # what an overloaded service asks callers to wait
+START_ATTEMPTS = 2  # of a replica; what fails twice in a row is not the machine's mood
+# Serve's own logs, in files of Ray's session: no line per request.
+QUIET: dict[str, Any] = {"log_level": "WARNING", "enable_access_log": False}
+ANSWER_SECONDS = 30.0  # for the first health check, once Serve says that the application runs
+
+
+@serve.ingress()
+class ScoringService:
+    """One replica: the routes of `cluster.routes`, and the same methods for handles.
+
+    Handle methods return judgements as plain rows, as HTTP does; `cluster.actors.connect` makes
+    records of them. The engine is closed once a stopping replica has answered its last request.
+    """
+
+    async def __init__(self, args: dict[str, Any]):  # type: ignore[misc]  # Serve awaits it
+        self._host = await CriticHost.start(parse_config(args))
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return build_routes(self._host)
+
+    async def score(
+        self, problem: str, steps: Sequence[str], **options: Unpack[ScoreOptions]
+    ) -> dict[str, Any]:
+        """The row of one judgement; see `genprm.scorer.StepScorer.score`."""
+        return (await self._host.scorer.score(problem, steps, **options)).row()
+
+    async def score_batch(self, items: Sequence[ScoreItem]) -> list[dict[str, Any]]:
+        """The rows of many judgements, in the order of `items`."""
+        return [judgement.row() for judgement in await self._host.scorer.score_batch(items)]
+
+    async def check_health(self) -> None:
+        """Serve replaces a replica whose engine is dead."""
+        await self._host.engine.check_health()
+
+
+def build_app(args: dict[str, Any]) -> serve.Application:
+    """The application for a config given as a plain mapping; the builder of Serve config files.
+
+    Needs a connected Ray, which tells whether engines run on GPUs. Host and port are Serve's own
+    settings and are not read here.
+
+    Raises:
+        ConfigError: an unknown key, a directory that is no model, a pack that cannot be loaded.
+    """
+    config = check_config(parse_config(args))
+    deployment = serve.deployment(
+        ScoringService,
+        num_replicas=config.serve.num_replicas,
+        max_ongoing_requests=config.serve.max_ongoing_requests,
+        max_queued_requests=config.serve.max_queued_requests,
+        backpressure_config=BackpressureConfig(retry_after_s=RETRY_AFTER_S),
+        max_constructor_retry_count=START_ATTEMPTS,
+        ray_actor_options=runtime.engine_resources(config),
+    )
+    return deployment.bind(config.model_dump(mode="json"))
+
+
+def check_config(config: Config) -> Config:
+    """The config, if its critic and prompt pack exist and belong together; paths in it are made
+    absolute, because replicas work in other folders. Loads no weights.
+
+    Raises:
+        ConfigError: see `cluster.critics.critic_source`.
+    """
+    critic_source(config)
+    models = config.models.model_copy(update={"critic": _absolute(config.models.critic)})
+    return config.model_copy(update={"models": models, "pack": _absolute(config.pack)})
+
+
+def run(config: Config, *, blocking: bool, name: str = DEFAULT_NAME) -> str:
+    """Start the service, print its address when it answers, and return it.
+
+    With `blocking` it serves until Ctrl-C or SIGTERM and then takes the service down, and Ray
+    with it if it started Ray. Without, the caller does so, by `stop` and `cluster.runtime.stop`.
+    Port 0 takes a free one.
+
+    Raises:
+        ConfigError: settings that cannot work or an address in use, before Ray is started.
+        EngineError: the service did not come up; what was started is taken down again.
+    """
+    config = check_config(config)
+    address = check_address(config)
+    print(f"genprm is starting the service of {config.models.critic} ...", flush=True)
+    mine = runtime.start(config.runtime)
+    stays = False
+    try:
+        url = _deploy(config, address, name)
+        print(f"genprm serves {config.models.critic} at {url}", flush=True)
+        if blocking:
+            _wait_for_the_end()
+        stays = not blocking
+    finally:
+        if not stays:
+            stop(name)
+            if mine:
+                runtime.stop()
+    return url
+
+
+def stop(name: str = DEFAULT_NAME) -> None:
+    """Take a service down: requests in flight are answered, then its engines are closed."""
+    if name in serve.status().applications:
+        serve.delete(name)
+    # Serve keeps its controller across Ray sessions of a process, and takes the next one's for it
+    context._disconnect()
+
+
+def check_address(config: Config) -> tuple[str, int]:
+    """The host and port to listen on, with a free port in place of 0.
+
+    Where Serve already runs, or runs on a cluster elsewhere, its own address stays and nothing
+    is checked.
+
+    Raises:
+        ConfigError: the port is in use, or this machine has no such host.
+    """
+    host, port = config.serve.host, config.serve.port
+    cluster = config.runtime.address or os.environ.get("RAY_ADDRESS", "local")
+    if cluster != "local" or (ray.is_initialized() and serve.status().proxies):
+        return host, port
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise ConfigError(f"serve.host: {host}: {error.strerror}") from None
+    with socket.socket(found[0], socket.SOCK_STREAM) as probe:
+        # as Serve does: a port whose last connections are still closing is free
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(found[4])
+        except OSError as error:
+            key = "host" if error.errno == errno.EADDRNOTAVAIL else "port"
+            raise ConfigError(
+                f"serve.{key}: cannot listen on {host}:{port}: {error.strerror}"
+            ) from None
+        return host, probe.getsockname()[1]
+
+
+def _deploy(config: Config, address: tuple[str, int], name: str) -> str:
+    """Run the application on the connected Ray; its address, once it answers there."""
+    host, port = address
+    logs = {} if os.environ.get(runtime.DEBUG_ENV) else QUIET
+    if logs:
+        logging.getLogger("ray.serve").setLevel(logs["log_level"])  # of this process
+    serve.start(
+        proxy_location=ProxyLocation.EveryNode,
+        http_options={"host": host, "port": port},
+        logging_config=logs,
+    )
+    try:
+        serve.run(
+            build_app(config.model_dump(mode="json")),
+            name=name,
+            route_prefix=config.serve.route_prefix,
+            logging_config=logs,
+        )
+    except RuntimeError as error:  # Serve gives up on a replica that does not start
+        told = "\n".join([str(error), *_deployment_messages(name)])
+        raise replica_error(told) from None
+    url = _url(host, port, config.serve.route_prefix)
+    try:
+        with Client(url, deadline_s=ANSWER_SECONDS) as client:
+            client.health()
+    except (EngineError, ConfigError) as error:
+        hint = "a Serve that ran before keeps its own address"
+        raise EngineError(f"the service started, but not at {url} ({hint}): {error}") from None
+    return url
+
+
+def _deployment_messages(name: str) -> list[str]:
+    """What Serve says of an application's deployments: the cause is not always in its error."""
+    application = serve.status().applications.get(name)
+    return [d.message for d in application.deployments.values()] if application else []
+
+
+def _url(host: str, port: int, route_prefix: str) -> str:
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    shown = f"[{reachable}]" if ":" in reachable else reachable
+    return f"http://{shown}:{port}{route_prefix.rstrip('/')}"
+
+
+def replica_error(message: str) -> GenprmError:
+    """Why a replica did not start, out of Serve's account of it, which ends in a traceback."""
+    ours = re.findall(r"^genprm\.errors\.(\w+): (.+)$", message, re.MULTILINE)
+    if ours:
+        kind, line = ours[-1]
+        return ConfigError(line) if kind == "ConfigError" else EngineError(line)
+    last = message.strip().splitlines()[-1].strip()
+    return EngineError(f"the scoring service did not start: {last}")
+
+
+def _wait_for_the_end() -> None:
+    """Return at Ctrl-C or SIGTERM."""
+    over = threading.Event()
+    before = {
+        number: signal.signal(number, lambda *_: over.set())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        over.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _absolute(path_or_name: str) -> str:
+    """A path made absolute; the name of something embedded, shipped or on a hub as it is."""
+    path = Path(path_or_name).expanduser()
+    return str(path.resolve()) if path.exists() else path_or_name
