@@ -1,0 +1,354 @@
+"""The batch stages on a real Ray with two logical CPUs, with a scripted engine."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pipeline_scripts
+import psutil
+import pytest
+import ray
+
+from cluster import pipelines, runtime
+from cluster.evaluate import evaluate
+from cluster.stages import StageError, blocks_in_flight, busy_seconds
+from genprm.config import Config
+from genprm.errors import ConfigError
+from genprm.records import Judgement, LabelledSolution, Solution
+from genprm.rows import read_records, read_rows, write_jsonl
+
+ROOT = Path(__file__).resolve().parent.parent
+RUNTIME = {"num_cpus": 2, "rows_per_block": 4}
+Row = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def two_cpus() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT / "tests"), prepend=os.pathsep)  # for workers
+        with runtime.session(Config(runtime=RUNTIME).runtime):
+            yield
+
+
+def config(script: str = "answer", **sections: Any) -> Config:
+    models = {"policy": "scripted", "critic": "scripted"}
+    engine = pipeline_scripts.engine(script, **sections.pop("engine", {}))
+    data = {"models": models, "engine": engine, "runtime": RUNTIME, **sections}
+    return Config.model_validate(data)
+
+
+def problems(path: Path, n: int, text: str = "Count to seven, please: {}") -> str:
+    rows = [{"id": f"p{i}", "problem": text.format(i), "answer": "7"} for i in range(n)]
+    write_jsonl(path, rows)
+    return str(path)
+
+
+def calls(path: Path) -> int:
+    """How many completions were asked for, where the problems named this file."""
+    return path.read_text().count("\n")
+
+
+def rows_of(path: Path | str) -> list[Row]:
+    return list(read_rows(path))
+
+
+def meta_of(path: Path) -> Row:
+    loaded: Row = json.loads(Path(f"{path}.meta.json").read_text())
+    return loaded
+
+
+# ---- the path
+
+
+def test_solve_label_distill_score(two_cpus: None, tmp_path: Path) -> None:
+    solutions, labels = tmp_path / "solutions.jsonl", tmp_path / "labels"
+    chosen = config(solve={"samples_per_problem": 2}, distill={"filter": False, "balance": False})
+
+    solved = pipelines.solve(chosen, ["task:arithmetic?n=9&seed=3"], str(solutions))
+    assert (solved.rows_in, solved.rows_out, solved.failed) == (9, 18, 0)
+    sampled = read_records(solutions, Solution)
+    order = [(s.model_extra or {})["problem_id"] for s in sampled]
+    assert order == [f"arithmetic-standard-3-{i}" for i in range(9) for _ in range(2)]
+
+    labelled = pipelines.label(chosen, [str(solutions)], str(labels))  # a Parquet folder
+    assert labelled.completions == 18 * chosen.label.rollouts  # one open prefix each
+    assert [s.id for s in read_records(labels, LabelledSolution)] == [s.id for s in sampled]
+
+    targets = pipelines.distill(chosen, [str(labels)], str(tmp_path / "targets.jsonl"))
+    assert targets.details["solutions"].keys() <= {"agreement", "disagreement"}
+    written = rows_of(tmp_path / "targets.jsonl.written.jsonl")
+    assert [row["id"] for row in written] == [s.id for s in sampled]
+
+    judged = pipelines.score(chosen, [str(solutions)], str(tmp_path / "judged.jsonl"))
+    judgements = read_records(judged.out, Judgement)
+    assert [j.id for j in judgements] == [s.id for s in sampled]
+    assert all(len(j.steps) == 2 and j.solution_score == pytest.approx(0.8) for j in judgements)
+
+
+def test_the_meta_record_tells_what_made_the_output(two_cpus: None, tmp_path: Path) -> None:
+    out = tmp_path / "solutions.jsonl"
+    pipelines.solve(config(), [problems(tmp_path / "in.jsonl", 3)], str(out))
+    meta = meta_of(out)
+    assert meta["stage"] == "solve"
+    assert meta["input"]["rows"] == 3
+    assert meta["report"]["completion_tokens"] > 0
+    assert meta["report"]["seconds"] > 0
+    assert meta["provenance"]["ray"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "in.jsonl",
+        "solutions.jsonl",
+        "solutions.jsonl.meta.json",
+    ]
+
+
+# ---- rows that fail
+
+
+def test_a_failed_row_is_a_row_with_a_reason_and_carried_on(two_cpus: None, tmp_path: Path) -> None:
+    given = tmp_path / "in.jsonl"
+    texts = ["Count to seven", "Please fail", "Please refuse", "Count to seven again"]
+    rows = [{"id": f"p{i}", "problem": text, "answer": "7"} for i, text in enumerate(texts)]
+    write_jsonl(given, rows)
+    solutions, labels = tmp_path / "solutions.jsonl", tmp_path / "labels.jsonl"
+    solved = pipelines.solve(config(), [str(given)], str(solutions))
+    assert (solved.rows_out, solved.failed) == (4, 2)
+    errors = [row["error"] for row in rows_of(solutions)]
+    assert errors[0] is None and errors[3] is None
+    assert errors[1] == "ValueError: told to fail"
+    assert "refused 3 times: not now" in errors[2]
+
+    labelled = pipelines.label(config(), [str(solutions)], str(labels))
+    assert (labelled.rows_out, labelled.failed) == (4, 2)
+    assert [row["error"] for row in rows_of(labels)] == errors
+
+
+def test_an_output_of_failures_only_is_a_failure(two_cpus: None, tmp_path: Path) -> None:
+    given = problems(tmp_path / "in.jsonl", 3, "fail {}")
+    with pytest.raises(StageError, match="all 3 rows failed, the first: ValueError: told to fail"):
+        pipelines.solve(config(), [given], str(tmp_path / "out.jsonl"))
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def test_a_step_that_does_not_fit_the_context_is_a_status(two_cpus: None, tmp_path: Path) -> None:
+    given = tmp_path / "in.jsonl"
+    steps = [["a step"], ["a step", "word " * 500], ["wrong"]]
+    write_jsonl(given, [{"problem": "P", "steps": s, "note": i} for i, s in enumerate(steps)])
+    chosen = config(engine={"max_model_len": 200})
+    report = pipelines.score(chosen, [str(given)], str(tmp_path / "out.jsonl"))
+    judged = rows_of(report.out)
+    assert [[s["status"] for s in row["steps"]] for row in judged] == [
+        ["ok"],
+        ["ok", "too_long"],
+        ["ok"],
+    ]
+    assert [row["first_error"] for row in judged] == [-1, -1, 0]
+    assert [row["note"] for row in judged] == [0, 1, 2]  # other columns pass through
+    assert report.details["steps"] == {"ok": 3, "too_long": 1}
+
+
+def test_a_setting_that_cannot_work_ends_the_stage(two_cpus: None, tmp_path: Path) -> None:
+    given = problems(tmp_path / "in.jsonl", 3)
+    broken = config(engine={"extra": {"script": "pipeline_scripts:no_such"}})
+    with pytest.raises(ConfigError, match="there is no function pipeline_scripts:no_such"):
+        pipelines.solve(broken, [given], str(tmp_path / "out.jsonl"))
+
+
+def test_a_process_that_dies_is_started_again(two_cpus: None, tmp_path: Path) -> None:
+    log = tmp_path / "calls"
+    given = problems(tmp_path / "in.jsonl", 12, f"Count {{}} calls={log}")
+    report = pipelines.solve(config("dies_once"), [given], str(tmp_path / "out.jsonl"))
+    assert (report.rows_out, report.failed) == (12, 0)
+    assert calls(log) > 12
+
+
+# ---- outputs that exist
+
+
+def test_a_finished_output_is_left_alone_and_no_other_run_may_have_it(
+    two_cpus: None, tmp_path: Path
+) -> None:
+    given, out = problems(tmp_path / "in.jsonl", 3), tmp_path / "out.jsonl"
+    pipelines.solve(config(), [given], str(out))
+    before = out.read_bytes(), out.stat().st_mtime_ns
+    again = pipelines.solve(config(runtime={"num_cpus": 2}), [given], str(out))  # speed only
+    assert again.already_done
+    with pytest.raises(ConfigError, match="belongs to another config"):
+        pipelines.solve(config(solve={"temperature": 0.5}), [given], str(out))
+    with pytest.raises(ConfigError, match=r"belongs to another stage \(solve\)"):
+        pipelines.label(config(), [str(out)], str(out))
+    problems(tmp_path / "in.jsonl", 4)
+    with pytest.raises(ConfigError, match="belongs to another input"):
+        pipelines.solve(config(), [given], str(out))
+    assert (out.read_bytes(), out.stat().st_mtime_ns) == before
+
+
+def test_a_file_of_somebody_else_is_not_overwritten(tmp_path: Path) -> None:
+    given, out = problems(tmp_path / "in.jsonl", 3), tmp_path / "out.jsonl"
+    out.write_text("precious\n")
+    with pytest.raises(ConfigError, match="is not a finished genprm output"):
+        pipelines.solve(config(), [given], str(out))
+    assert out.read_text() == "precious\n"
+
+
+# ---- kill and resume
+
+
+@contextlib.contextmanager
+def solving(given: str, out: Path) -> Iterator[subprocess.Popen[str]]:
+    """`genprm solve` in a process of its own, which does not outlive the test."""
+    settings = {"models": {"policy": "scripted"}, "engine": pipeline_scripts.engine()}
+    file = out.with_suffix(".yaml")
+    file.write_text(json.dumps({**settings, "runtime": RUNTIME}))
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
+        pipeline_scripts.SECONDS: "0.15",
+    }
+    command = ["-m", "cluster.cli", "solve", "--config", str(file), "--problems", given]
+    process = subprocess.Popen(
+        [sys.executable, *command, "--out", str(out)],
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_for_results(out: Path, count: int, process: subprocess.Popen[str]) -> None:
+    folder = Path(f"{out}.parts/checkpoint")
+    for _ in range(3000):  # five minutes; seconds on an idle machine
+        done = [p for p in folder.glob("*.parquet") if ".pending" not in p.name]
+        if len(done) >= count:
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    raise AssertionError("no results came")
+
+
+def test_interrupted_and_killed_the_same_command_goes_on(two_cpus: None, tmp_path: Path) -> None:
+    log, out = tmp_path / "calls", tmp_path / "out.jsonl"
+    given = problems(tmp_path / "in.jsonl", 60, f"Count {{}} calls={log}")
+
+    with solving(given, out) as first:
+        wait_for_results(out, 2, first)
+        first.send_signal(signal.SIGINT)
+        _, errors = first.communicate(timeout=120)
+    assert first.returncode == 130
+    assert errors.splitlines()[-1] == "genprm: interrupted; the same command goes on where it was"
+    assert "Traceback" not in errors
+
+    with solving(given, out) as second:
+        wait_for_results(out, 5, second)
+        family = psutil.Process(second.pid).children(recursive=True)
+        workers = [process for process in family if "Agent" not in process.name()]
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    assert not alive  # Ray, its workers and their engines; Ray's own agents take a minute more
+
+    done, before = len(read_ids(Path(f"{out}.parts/checkpoint"))), calls(log)
+    assert 0 < done < 60
+    report = pipelines.solve(config(), [given], str(out))
+    assert report.rows_in == report.rows_out == 60
+    assert [row["problem_id"] for row in rows_of(out)] == [f"p{i}" for i in range(60)]
+    assert calls(log) - before == 60 - done
+
+
+def read_ids(folder: Path) -> set[str]:
+    files = [path for path in folder.glob("*.parquet") if ".pending" not in path.name]
+    return {row["id"] for path in files for row in read_rows(path)}
+
+
+# ---- evaluation
+
+
+def evaluation_rows() -> list[Row]:
+    rows: list[Row] = []
+    for i in range(12):
+        wrong = i % 3 == 0
+        steps = ["fine", "wrong" if wrong else "fine", "so"]
+        row = {"id": f"e{i}", "problem": f"P{i}", "steps": steps, "first_error": 1 if wrong else -1}
+        rows.append(row)
+    rows[1]["first_error"] = 0  # the critic will miss this one
+    return rows
+
+
+def test_eval_writes_metrics_judgements_and_report(two_cpus: None, tmp_path: Path) -> None:
+    data, out = tmp_path / "rows.jsonl", tmp_path / "eval"
+    write_jsonl(data, evaluation_rows())
+    found = evaluate(config(score={"votes": 4}), [str(data)], str(out))
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["n"] == 12
+    assert metrics["accuracy"] == pytest.approx(11 / 12)
+    assert metrics["accuracy_error"] == pytest.approx(4 / 5)
+    assert [point["votes"] for point in metrics["votes_curve"]] == [1, 2, 4]
+    assert metrics["seconds"] > 0
+    assert found.judging.rows_out == len(rows_of(out / "judgements.jsonl")) == 12
+    assert "<svg" in (out / "report.html").read_text()
+    assert list((out / "plots").glob("*.svg"))
+    assert evaluate(config(score={"votes": 4}), [str(data)], str(out)).judging.already_done
+
+
+def test_eval_of_best_of_n_rows(two_cpus: None, tmp_path: Path) -> None:
+    data, out = tmp_path / "rows.jsonl", tmp_path / "bon"
+    good = {"steps": ["fine"], "answer": "7", "correct": True}
+    bad = {"steps": ["wrong"], "answer": "8", "correct": False}
+    silent = {"steps": [], "answer": None, "correct": False}
+    rows = [{"id": f"b{i}", "problem": "P", "candidates": [bad, silent, good]} for i in range(5)]
+    write_jsonl(data, rows)
+    evaluate(config(), [str(data)], str(out))
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["best_of_n"]["min"]["accuracy"] == 1.0
+    assert metrics["pass_at_1"] == pytest.approx(1 / 3)
+    assert metrics["unscored"] == 5
+    assert len(rows_of(out / "judgements.jsonl")) == 10
+
+
+def test_eval_does_not_write_into_a_folder_of_something_else(tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"metrics\.json exists and is no evaluation's"):
+        evaluate(config(), [str(tmp_path / "rows.jsonl")], str(tmp_path))
+
+
+# ---- small parts
+
+
+def test_resources_of_an_engine(two_cpus: None) -> None:
+    def asked(**more: Any) -> dict[str, float]:
+        return runtime.engine_resources(Config.model_validate(more))
+
+    # with two logical CPUs the engine leaves both to the tasks that feed it
+    assert asked() == {"num_cpus": 0, "num_gpus": 0}
+    assert asked(runtime={"gpus_per_engine": 2})["num_gpus"] == 2
+    server = {"kind": "openai", "base_url": "http://host"}
+    assert asked(engine=server, runtime={"gpus_per_engine": 2})["num_gpus"] == 0
+
+
+def test_a_session_inside_another_changes_nothing(two_cpus: None) -> None:
+    with runtime.session(Config().runtime):
+        assert ray.is_initialized()
+    assert ray.is_initialized()
+
+
+def test_enough_blocks_are_in_flight_and_not_many_more() -> None:
+    base = Config(engine={"max_num_seqs": 128}, runtime={"rows_per_block": 16})
+    assert blocks_in_flight(base, sequences_per_row=1) == 16
+    assert blocks_in_flight(base, sequences_per_row=48) == 3
+    assert blocks_in_flight(base.model_copy(), sequences_per_row=0) == 16
+
+
+def test_busy_seconds_is_the_union_of_the_intervals() -> None:
+    assert busy_seconds([]) == 0
+    assert busy_seconds([(10, 11), (0, 2), (1, 3), (1.5, 2.5)]) == 4

@@ -1,0 +1,199 @@
+"""The routes over a scripted critic, in this process: logic and bad input, without Ray."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from scripted_critic import critique, label_probs
+
+from cluster.actors import CriticHost
+from cluster.requests import MAX_BODY_BYTES
+from cluster.routes import build_routes
+from genprm.config import Config
+from genprm.engines.base import Prompt, Sampling
+from genprm.engines.scripted import ScriptedEngine, ScriptedTokenizer
+from genprm.prompts import load_pack
+from genprm.records import Judgement
+from genprm.scorer import Scorer
+
+CONTEXT = 300  # tokens
+
+
+def routes(engine: ScriptedEngine | None = None, **score: Any) -> FastAPI:
+    engine = engine or ScriptedEngine(
+        critique, label_probs=label_probs, tokenizer=ScriptedTokenizer(), max_model_len=CONTEXT
+    )
+    config = Config.model_validate({"score": {"votes": 2, **score}})
+    return build_routes(
+        CriticHost(engine, Scorer(engine, load_pack("native"), config.score), config)
+    )
+
+
+def call(
+    app: FastAPI, method: str, path: str, content: Any = None, **headers: str
+) -> httpx.Response:
+    """One request to the application; a dict is sent as JSON."""
+    if isinstance(content, dict):
+        content = json.dumps(content).encode()
+
+    async def once() -> httpx.Response:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            return await client.request(method, path, content=content, headers=headers)
+
+    return asyncio.run(once())
+
+
+def score(app: FastAPI, **body: Any) -> httpx.Response:
+    return call(app, "POST", "/v1/score", body)
+
+
+def test_a_solution_is_judged_step_by_step() -> None:
+    answer = score(routes(), problem="p", steps=["right", "wrong", "right"], id="mine")
+    assert answer.status_code == 200
+    judgement = Judgement.model_validate(answer.json())
+    assert judgement.id == "mine"
+    assert [step.score for step in judgement.steps] == pytest.approx([0.8, 0.1, 0.8])
+    assert judgement.first_error == 1
+    assert judgement.solution_score == pytest.approx(0.1)
+    assert judgement.steps[0].votes.correct == 2
+    assert judgement.steps[0].critiques is None
+
+
+def test_options_reach_the_scorer() -> None:
+    answer = score(
+        routes(),
+        problem="p",
+        solution="right\n\nwrong\nright",
+        splitter="lines",
+        votes=3,
+        aggregate="last",
+        return_critiques=True,
+        stop_at_first_error=True,
+        seed=5,
+    )
+    judgement = Judgement.model_validate(answer.json())
+    assert [step.status for step in judgement.steps] == ["ok", "ok", "not_scored"]
+    assert len(judgement.steps[0].critiques or []) == 3
+    assert judgement.aggregate == "last"
+
+
+def test_the_content_type_does_not_matter() -> None:
+    body = {"problem": "p", "steps": ["right"]}
+    form = {"Content-Type": "application/x-www-form-urlencoded"}  # what plain curl -d sends
+    assert call(routes(), "POST", "/v1/score", body, **form).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "field"),
+    [
+        (b"not json", 400, "body"),
+        ({"problem": "p", "steps": ["right"], "vote": 1}, 422, "vote"),
+        ({"problem": "p", "steps": []}, 422, "steps"),
+        ({"problem": "p", "steps": ["right", "\n"]}, 422, "steps[1]"),
+        ({"problem": "", "steps": ["right"]}, 422, "problem"),
+        ({"problem": "word " * CONTEXT, "steps": ["right"]}, 422, "problem"),
+        ({"problem": "p", "steps": ["word " * CONTEXT, "right"]}, 422, "steps[0]"),
+        (b" " * (MAX_BODY_BYTES + 1), 413, "body"),
+    ],
+)
+def test_bad_input_is_a_4xx_that_names_the_field(
+    body: bytes | dict[str, Any], status: int, field: str
+) -> None:
+    answer = call(routes(), "POST", "/v1/score", body)
+    assert answer.status_code == status
+    assert set(answer.json()) == {"error", "field"}
+    assert answer.json()["field"] == field
+    assert answer.json()["error"].startswith(f"{field}: ")
+    assert "\n" not in answer.json()["error"]
+
+
+def test_a_streamed_body_is_cut_off_at_the_limit() -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while sent < 10 * MAX_BODY_BYTES:
+            sent += 2**20
+            yield b" " * 2**20
+
+    assert call(routes(), "POST", "/v1/score", endless()).status_code == 413
+    assert sent <= MAX_BODY_BYTES + 2**20
+
+
+def test_a_later_step_that_is_too_long_has_a_status_and_so_have_those_after_it() -> None:
+    steps = ["right", "word " * CONTEXT, "right"]
+    answer = score(routes(), problem="p", steps=steps)
+    assert answer.status_code == 200
+    judgement = Judgement.model_validate(answer.json())
+    assert [step.status for step in judgement.steps] == ["ok", "too_long", "too_long"]
+    assert judgement.steps[1].reason
+    assert judgement.solution_score is None
+
+
+def test_what_the_scorer_refuses_is_the_callers_fault_too() -> None:
+    app = routes(votes=1, temperature=0.0)
+    answer = score(app, problem="p", steps=["right"], votes=2)
+    assert answer.status_code == 422
+    assert answer.json()["field"] == "votes"
+
+
+def test_a_dead_engine_is_a_503_and_unhealthy() -> None:
+    engine = ScriptedEngine(critique, label_probs=label_probs, tokenizer=ScriptedTokenizer())
+    app = routes(engine)
+    assert call(app, "GET", "/health").json() == {"status": "ok"}
+    engine.alive = False
+    assert call(app, "GET", "/health").status_code == 503
+    answer = score(app, problem="p", steps=["right"])
+    assert answer.status_code == 503
+    assert "dead" in answer.json()["error"]
+
+
+def test_a_bug_is_a_json_500_without_details() -> None:
+    def broken(prompt: Prompt, sampling: Sampling, index: int) -> str:
+        raise KeyError("secret")
+
+    answer = score(
+        routes(ScriptedEngine(broken, tokenizer=ScriptedTokenizer())), problem="p", steps=["right"]
+    )
+    assert answer.status_code == 500
+    assert answer.json() == {"error": "internal error: KeyError", "field": None}
+
+
+def test_unknown_paths_and_methods_answer_in_json() -> None:
+    assert call(routes(), "GET", "/v2/score").json()["error"] == "Not Found: GET /v2/score"
+    assert call(routes(), "GET", "/v1/score").status_code == 405
+
+
+def test_the_model_route_names_critic_defaults_and_limits() -> None:
+    told = call(routes(), "GET", "/v1/model").json()
+    assert told["critic"]["pack"] == "native"
+    assert told["critic"]["scoring"] == "label_probs"
+    assert told["context_tokens"] == CONTEXT
+    assert told["defaults"]["votes"] == 2
+    assert told["limits"]["votes"] == 64
+
+
+def test_the_schema_describes_the_request() -> None:
+    schema = call(routes(), "GET", "/openapi.json").json()
+    body = schema["paths"]["/v1/score"]["post"]["requestBody"]
+    described = body["content"]["application/json"]["schema"]["properties"]
+    assert described["votes"]["description"] == "Critiques sampled per step."
+
+
+def test_the_engine_is_closed_when_the_application_shuts_down() -> None:
+    engine = ScriptedEngine(critique, tokenizer=ScriptedTokenizer())
+    app = routes(engine)
+
+    async def live_and_die() -> None:
+        async with app.router.lifespan_context(app):
+            assert engine.alive
+
+    asyncio.run(live_and_die())
+    assert not engine.alive

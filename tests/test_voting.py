@@ -1,0 +1,113 @@
+"""Votes, scores, ties, first errors, aggregates and coverage, as defined in one place."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genprm.records import Critique, StepJudgement, Votes
+from genprm.voting import aggregate, covered, first_error, solution_score, vote
+
+PROBABILITIES = st.floats(0, 1)
+
+
+def critique(verdict: Any, p_correct: float | None = None) -> Critique:
+    return Critique(text="", verdict=verdict, p_correct=p_correct, finish_reason="stop", tokens=1)
+
+
+def steps(*states: str) -> list[StepJudgement]:
+    """`+` correct, `-` incorrect, anything else a status without score."""
+    known = {"+": ("ok", 0.9, "correct"), "-": ("ok", 0.2, "incorrect")}
+    return [
+        StepJudgement(index=i, status=status, score=score, verdict=verdict)
+        for i, state in enumerate(states)
+        for status, score, verdict in [known.get(state, (state, None, None))]
+    ]
+
+
+@pytest.mark.parametrize(
+    "critiques,score,verdict",
+    [
+        ([], None, None),
+        ([("invalid", None)], None, None),
+        ([("correct", None)], 1.0, "correct"),
+        ([("correct", None), ("incorrect", None), ("incorrect", None)], 1 / 3, "incorrect"),
+        ([("correct", 0.6), ("invalid", None)], 0.6, "correct"),
+        # the majority decides, also against the mean probability
+        ([("correct", 0.6), ("correct", 0.6), ("incorrect", 0.0)], 0.4, "correct"),
+        # a tie goes to the score; exactly one half is incorrect
+        ([("correct", 0.9), ("incorrect", 0.3)], 0.6, "correct"),
+        ([("correct", 0.6), ("incorrect", 0.1)], 0.35, "incorrect"),
+        ([("correct", None), ("incorrect", None)], 0.5, "incorrect"),
+        # without a probability a vote counts what it says
+        ([("correct", 0.5), ("correct", None)], 0.75, "correct"),
+    ],
+)
+def test_vote(critiques: list[Any], score: float | None, verdict: str | None) -> None:
+    got, said, votes = vote([critique(*one) for one in critiques])
+    assert said == verdict
+    assert got is None if score is None else got == pytest.approx(score)
+    names = [one[0] for one in critiques]
+    assert votes == Votes(
+        **{name: names.count(name) for name in ("correct", "incorrect", "invalid")}
+    )
+
+
+@given(st.lists(st.tuples(st.sampled_from(["correct", "incorrect", "invalid"]), PROBABILITIES)))
+def test_vote_is_a_probability_and_ignores_order(critiques: list[Any]) -> None:
+    cast = [critique(*one) for one in critiques]
+    score, verdict, votes = vote(cast)
+    assert (score, verdict, votes) == vote(cast[::-1])
+    assert (score is None) == (verdict is None) == (votes.correct + votes.incorrect == 0)
+    assert score is None or 0 <= score <= 1
+
+
+def test_first_error() -> None:
+    assert first_error(steps()) == -1
+    assert first_error(steps("+", "+")) == -1
+    assert first_error(steps("+", "-", "+", "-")) == 1
+    assert first_error(steps("error", "-")) == 1
+
+
+@pytest.mark.parametrize(
+    "scores,expected",
+    [
+        ([], {"min": None, "product": None, "mean": None, "last": None}),
+        ([0.5, None], {"min": None, "product": None, "mean": None, "last": None}),
+        ([None, 0.5], {"min": None, "product": None, "mean": None, "last": None}),
+        ([0.8, 0.2, 0.5], {"min": 0.2, "product": 0.08, "mean": 0.5, "last": 0.5}),
+        ([0.0], {"min": 0.0, "product": 0.0, "mean": 0.0, "last": 0.0}),
+    ],
+)
+def test_aggregate(scores: list[float | None], expected: dict[Any, float | None]) -> None:
+    for how, value in expected.items():
+        got = aggregate(scores, how)
+        assert got is None if value is None else got == pytest.approx(value)
+
+
+@given(st.lists(PROBABILITIES, min_size=1))
+def test_aggregates_are_ordered(scores: list[float]) -> None:
+    low, mean = aggregate(scores, "min"), aggregate(scores, "mean")
+    product = aggregate(scores, "product")
+    assert low is not None and mean is not None and product is not None
+    assert product <= low + 1e-12 and low <= mean + 1e-12
+    assert math.isclose(mean, sum(scores) / len(scores), abs_tol=1e-9)
+
+
+def test_solution_score_leaves_out_only_what_was_not_to_be_judged() -> None:
+    assert solution_score(steps("+", "-", "not_scored"), "last") == 0.2
+    assert solution_score(steps("+", "-", "error"), "min") is None
+    assert solution_score(steps("not_scored"), "min") is None
+
+
+def test_covered() -> None:
+    assert covered(steps("+", "+"))
+    assert covered(steps("+", "-", "error"))
+    assert covered(steps("-", "not_scored"))
+    assert not covered(steps("+", "too_long", "-"))
+    assert not covered(steps("+", "empty"))
+    assert not covered(steps("no_valid_critique"))
