@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import logging
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -41,8 +42,8 @@ TOKEN_FILE = "~/.ray/auth_token"  # where Ray looks last
 def submit(args: argparse.Namespace, rest: Sequence[str]) -> int:
     """Submit `args.stage` with the stage options in `rest`, follow it, return its exit status.
 
-    Ctrl-C asks the job to stop. With `args.submission_id` a job of that id that still runs is
-    followed instead, and one that ended is replaced.
+    Ctrl-C asks the job to stop. With `args.submission_id` a job of that name that still runs is
+    followed instead; after one that ended the next is called NAME.2, NAME.3 and so on.
 
     Raises:
         ConfigError: options that the stage would refuse, no cluster at the address, a token that
@@ -61,9 +62,10 @@ def submit(args: argparse.Namespace, rest: Sequence[str]) -> int:
     if not args.debug:
         logging.disable(logging.INFO)  # Ray tells of each package and connection
     client = _client(args.address)
-    job_id = _running(client, args.submission_id, entrypoint)
-    if job_id is None:
-        job_id = _submitted(client, args.submission_id, entrypoint, environment)
+    job_id, runs = _named(client, args.submission_id, entrypoint)
+    if not runs:
+        job_id = _submitted(client, job_id, entrypoint, environment)
+    assert job_id is not None
     if args.no_wait:
         print(job_id)
         return 0
@@ -147,24 +149,34 @@ def _client(address: str | None) -> JobSubmissionClient:
         ) from error
 
 
-def _running(client: JobSubmissionClient, job_id: str | None, entrypoint: str) -> str | None:
-    """The id if a job of that id runs this very command; one that has ended is deleted.
+def _named(
+    client: JobSubmissionClient, name: str | None, entrypoint: str
+) -> tuple[str | None, bool]:
+    """The job id to use for a name, and whether that job runs this very command already.
+
+    An id is never used twice: Ray's monitor of a job that was just stopped would take a new one
+    of the same id for the old one, and call it failed.
 
     Raises:
-        ConfigError: it runs another command.
+        ConfigError: a job of that name runs another command.
     """
-    if job_id is None:
-        return None
-    found = next((job for job in client.list_jobs() if job.submission_id == job_id), None)
-    if found is None:
-        return None
-    if found.status.is_terminal():
-        client.delete_job(job_id)
-        return None
-    if found.entrypoint != entrypoint:
-        raise ConfigError(f"job {job_id} runs another command: {found.entrypoint}")
-    print(f"genprm: job {job_id} runs already: following it", file=sys.stderr)
-    return job_id
+    if name is None:
+        return None, False
+    numbered = re.compile(rf"{re.escape(name)}(?:\.(\d+))?")
+    attempts = {
+        int(match[1] or 1): job
+        for job in client.list_jobs()
+        if (match := numbered.fullmatch(job.submission_id or ""))
+    }
+    for job in attempts.values():
+        if job.status.is_terminal():
+            continue
+        if job.entrypoint != entrypoint:
+            raise ConfigError(f"job {job.submission_id} runs another command: {job.entrypoint}")
+        print(f"genprm: job {job.submission_id} runs already: following it", file=sys.stderr)
+        return job.submission_id, True
+    next_number = max(attempts, default=0) + 1
+    return (name if next_number == 1 else f"{name}.{next_number}"), False
 
 
 def _submitted(

@@ -102,7 +102,7 @@ def _submit_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--submission-id",
         metavar="ID",
-        help="a name for the job: submitting it again follows it while it runs",
+        help="a name for the job: submitting it again follows it while it runs, else goes on",
     )
     sub.add_argument(
         "--env",

@@ -35,8 +35,9 @@ class EngineConfig(Section):
 
     kind: Literal["vllm", "openai", "scripted"] = "vllm"
     """`vllm` runs the model here, `openai` asks a server, `scripted` calls a Python function."""
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "bfloat16"
-    """Number format of weights and activations; `auto` takes the checkpoint's own."""
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    """Number format of weights and activations; `auto` takes the checkpoint's own, and float32 on
+    CPUs that compute no bfloat16."""
     max_model_len: int | None = Field(default=1024, ge=1)
     """Context length in tokens, prompt and completion together; null takes the model's own."""
     max_num_seqs: int = Field(default=128, ge=1)

@@ -176,6 +176,7 @@ def test_a_job_that_was_stopped_is_submitted_again_and_goes_on(head: Head) -> No
 
     status, printed, errors = head.run(*command, PIPELINE_SECONDS="0")
     assert status == 0, printed + errors
+    assert "submitted job mine.2" in errors
     assert [row["problem_id"] for row in read_rows(out)] == [f"p{i}" for i in range(200)]
     assert log.read_text().count("\n") - before < 200  # not from the start
 
