@@ -111,7 +111,7 @@ def connect(name: str = DEFAULT_NAME) -> ScorerHandle:
 class ScorerActor:
     """A critic in a Ray actor of its own, for pipelines that do not want Serve.
 
-        actor = ScorerActor.options(**engine_resources(config)).remote(config)
+        actor = ScorerActor.options(**engine_options(config, 1)).remote(config)
         judgement = await actor.score.remote(problem, steps, votes=4)
 
     The engine starts with the first call; `ready` waits for it. Killing the actor ends it.

@@ -92,13 +92,14 @@ def gpu_count() -> int:
     return int(ray.cluster_resources().get("GPU", 0))
 
 
-def engine_resources(config: Config) -> dict[str, float]:
-    """`num_cpus` and `num_gpus` for an actor that owns one engine. Needs a connected Ray.
+def engine_options(config: Config, replicas: int) -> dict[str, Any]:
+    """Ray options for each of `replicas` actors that own one engine. Needs a connected Ray.
 
     vLLM runs in processes of its own, outside Ray's accounting. Where there are GPUs the actor
     reserves one for each tensor-parallel rank; a cluster that adds GPU nodes on demand shows
     none at first: set `runtime.gpus_per_engine` there. Where logical CPUs are few the engine
-    reserves none, because the tasks that feed it need them.
+    reserves none, because the tasks that feed it need them. Several engines on CPUs are left to
+    the operating system: bound by vLLM they would share a core.
     """
     import ray
 
@@ -109,7 +110,11 @@ def engine_resources(config: Config) -> dict[str, float]:
         gpus = 0
     elif not gpus and gpu_count():
         gpus = config.engine.tensor_parallel_size
-    return {"num_cpus": reserved, "num_gpus": gpus}
+    options: dict[str, Any] = {"num_cpus": reserved, "num_gpus": gpus}
+    if replicas > 1 and config.engine.kind == "vllm" and not gpus:
+        variables = {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1"}
+        options["runtime_env"] = {"env_vars": variables}
+    return options
 
 
 @contextlib.contextmanager

@@ -86,7 +86,7 @@ def build_app(args: dict[str, Any]) -> serve.Application:
         max_queued_requests=config.serve.max_queued_requests,
         backpressure_config=BackpressureConfig(retry_after_s=RETRY_AFTER_S),
         max_constructor_retry_count=START_ATTEMPTS,
-        ray_actor_options=runtime.engine_resources(config),
+        ray_actor_options=runtime.engine_options(config, config.serve.num_replicas),
     )
     return deployment.bind(config.model_dump(mode="json"))
 

@@ -180,7 +180,8 @@ def _execute(stage: Stage, config: Config, output: Output, board: ActorHandle) -
     v2 = context.use_datasource_v2
     context.use_datasource_v2 = False  # it would start 32 actors to read the footer of a file
     in_flight = blocks_in_flight(config, stage.sequences_per_row)
-    resources = runtime.engine_resources(config) if stage.model else {"num_cpus": 0}
+    replicas = config.runtime.engine_replicas if stage.model else 1
+    options = runtime.engine_options(config, replicas) if stage.model else {"num_cpus": 0}
     try:
         (
             ray.data.read_parquet(output.input)
@@ -191,11 +192,11 @@ def _execute(stage: Stage, config: Config, output: Output, board: ActorHandle) -
                 batch_size=None,  # a batch is a block
                 batch_format="pyarrow",
                 compute=ray.data.ActorPoolStrategy(
-                    size=config.runtime.engine_replicas if stage.model else 1,
+                    size=replicas,
                     max_tasks_in_flight_per_actor=in_flight + 1,
                     max_concurrent_calls_per_actor=in_flight,
                 ),
-                **resources,
+                **options,
             )
             .write_parquet(output.rows)
         )

@@ -325,15 +325,17 @@ def test_eval_does_not_write_into_a_folder_of_something_else(tmp_path: Path) -> 
 # ---- small parts
 
 
-def test_resources_of_an_engine(two_cpus: None) -> None:
-    def asked(**more: Any) -> dict[str, float]:
-        return runtime.engine_resources(Config.model_validate(more))
+def test_options_of_an_engine_actor(two_cpus: None) -> None:
+    def asked(replicas: int = 1, **more: Any) -> dict[str, Any]:
+        return runtime.engine_options(Config.model_validate(more), replicas)
 
     # with two logical CPUs the engine leaves both to the tasks that feed it
     assert asked() == {"num_cpus": 0, "num_gpus": 0}
     assert asked(runtime={"gpus_per_engine": 2})["num_gpus"] == 2
     server = {"kind": "openai", "base_url": "http://host"}
     assert asked(engine=server, runtime={"gpus_per_engine": 2})["num_gpus"] == 0
+    assert "nobind" in asked(replicas=2)["runtime_env"]["env_vars"].values()
+    assert "runtime_env" not in asked(replicas=2, runtime={"gpus_per_engine": 1})
 
 
 def test_a_session_inside_another_changes_nothing(two_cpus: None) -> None:

@@ -1,6 +1,6 @@
 """Train the embedded base with transformers' Trainer: resumable, and recorded beside the weights.
 
-    genprm pretrain --out DIR [--tokens 30000000]
+    genprm pretrain --out DIR [--tokens 22000000]
 
 A run that is killed goes on from its last checkpoint with the same command. The learning rate is
 constant until the last fifth and then falls, so a run can be extended from a checkpoint by naming
@@ -30,7 +30,7 @@ VOCABULARY_PACKS = ("native", "native-value")  # whose words become tokens
 class PretrainConfig:
     """The recipe; what is not here is in the code of this package."""
 
-    tokens: int = 30_000_000
+    tokens: int = 22_000_000
     seed: int = 0
     row_tokens: int = 512
     rows_per_batch: int = 12
@@ -40,10 +40,10 @@ class PretrainConfig:
     save_steps: int = 200
     vocab_size: int = 1024
     tokenizer_documents: int = 4000  # of each kind and task
-    hidden: int = 192
-    intermediate: int = 512
+    hidden: int = 128
+    intermediate: int = 384
     layers: int = 6
-    heads: int = 6
+    heads: int = 4
     kv_heads: int = 2
     max_positions: int = 2048
     compile: bool = True

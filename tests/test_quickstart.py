@@ -1,0 +1,93 @@
+"""The quickstart on the embedded models, small: killed on the way, it goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from cluster import quickstart
+from genprm.config import load_config
+from genprm.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parent.parent
+SIZES = quickstart.Sizes(train=24, evaluate=6, best_of_n=2, best_of_n_votes=1)
+RUN = f"""
+import sys
+from cluster import quickstart
+from genprm.config import load_config
+if __name__ == "__main__":
+    config = load_config("quickstart", ["label.rollouts=4", "train.epochs=1", "score.votes=2"])
+    print(quickstart.run(config, sys.argv[1], sizes=quickstart.{SIZES!r}))
+"""
+
+
+def start(script: Path, out: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-u", str(script), str(out)],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def kill_everything(process: subprocess.Popen[str]) -> None:
+    """As a power cut would: nothing gets to clean up."""
+    everyone = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    for each in everyone:
+        if each.is_running():
+            each.kill()
+    process.wait()
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def test_a_killed_quickstart_goes_on_and_reports(tmp_path: Path) -> None:
+    script, out = tmp_path / "run.py", tmp_path / "out"
+    script.write_text(RUN)
+    first = start(script, out)
+    assert first.stdout is not None
+    for line in first.stdout:
+        if line.startswith("[3/8]"):  # solved and labelled
+            break
+    kill_everything(first)
+    solved = (out / "solutions.jsonl").stat().st_mtime_ns
+    labelled = (out / "labels.jsonl").stat().st_mtime_ns
+
+    second = start(script, out)
+    printed, _ = second.communicate(timeout=550)
+    assert second.returncode == 0, printed
+    assert (out / "solutions.jsonl").stat().st_mtime_ns == solved
+    assert (out / "labels.jsonl").stat().st_mtime_ns == labelled
+    assert "First errors in fresh solutions" in printed
+
+    report = read_json(out / "report.json")
+    for critic in ("shipped", "quickstart"):
+        for task in ("arithmetic", "tracking"):
+            figures = report["first_error"][critic][task]
+            assert figures["n"] == 6
+            assert figures["coverage"] == 1
+            assert [point["votes"] for point in figures["votes_curve"]] == [1, 2]
+    assert report["stages"]["label"]["rollouts"] > 0
+    assert {answer["through"] for answer in report["served"]} == {"HTTP", "the handle"}
+    assert "<svg" in (out / "report.html").read_text()
+
+    with pytest.raises(ConfigError, match="belongs to another quickstart"):
+        quickstart.run(load_config("quickstart"), str(out), sizes=SIZES)
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("keep")
+    with pytest.raises(ConfigError, match="is no quickstart's"):
+        quickstart.run(load_config("quickstart"), str(tmp_path), sizes=SIZES)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
