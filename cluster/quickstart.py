@@ -35,16 +35,21 @@ BATCH = 64  # candidates per call of the service
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How many problems of each task; the critic is the same in both."""
+    """How many problems of each task; the critic is the same in both.
+
+    `curve` of the training solutions are labelled once more, with CURVE_ROLLOUTS, for the figures.
+    """
 
     train: int
     evaluate: int
     best_of_n: int
-    best_of_n_votes: int
+    best_of_n_votes: int = 1
+    curve: int = 0
 
 
-QUICK = Sizes(train=300, evaluate=200, best_of_n=50, best_of_n_votes=1)
-FULL = Sizes(train=300, evaluate=1000, best_of_n=200, best_of_n_votes=1)
+QUICK = Sizes(train=300, evaluate=200, best_of_n=50)
+FULL = Sizes(train=300, evaluate=1000, best_of_n=100, curve=200)
+CURVE_ROLLOUTS = 16
 SEEDS = {"train": 1, "eval": 2, "bon": 3}  # of the problems; no problem serves twice
 
 
@@ -60,6 +65,7 @@ def run(config: Config, out: str, *, sizes: Sizes = QUICK) -> Path:
     begun = time.time()
     with runtime.session(config.runtime):
         solved, labelled, distilled = _data(config, folder, sizes)
+        curve = _curve_labels(config, folder, sizes)
         _announce(5, "fine-tune a critic on the critiques")
         from cluster.training import train
 
@@ -72,6 +78,7 @@ def run(config: Config, out: str, *, sizes: Sizes = QUICK) -> Path:
         sizes=asdict(sizes),
         solved=solved,
         labelled=labelled,
+        curve=curve,
         distilled=distilled,
         trained=trained,
         evaluations=evaluations,
@@ -121,7 +128,10 @@ def _data(config: Config, folder: Path, sizes: Sizes) -> tuple[Report, Report, R
     _announce(1, "sample solutions with the policy")
     problems = _write(folder / "problems.jsonl", _problems(sizes))
     solved = pipelines.solve(config, [problems], str(folder / "solutions.jsonl"))
-    solutions = [row for row in read_rows(solved.out) if row["error"] is None]
+    # without an answer the oracle calls the last step wrong, which no critic of prefixes can see
+    solutions = [
+        row for row in read_rows(solved.out) if row["error"] is None and row["final_answer"]
+    ]
     _announce(2, "value the steps by rollouts, label them")
     to_label = _write(folder / "to_label.jsonl", (r for r in solutions if r["use"] == "train"))
     labelled = pipelines.label(config, [to_label], str(folder / "labels.jsonl"))
@@ -130,6 +140,20 @@ def _data(config: Config, folder: Path, sizes: Sizes) -> tuple[Report, Report, R
     _announce(4, "find the first errors of fresh solutions with the exact oracle")
     _write(folder / "eval.jsonl", _evaluation_rows(r for r in solutions if r["use"] == "eval"))
     return solved, labelled, distilled
+
+
+def _curve_labels(config: Config, folder: Path, sizes: Sizes) -> Report | None:
+    """Labels from many rollouts, to see what fewer would have said; none of them is trained on."""
+    if not sizes.curve:
+        return None
+    rows = list(read_rows(str(folder / "to_label.jsonl")))
+    by_task = [[row for row in rows if row["task"] == task] for task in tasks.TASKS]
+    chosen = [row for group in by_task for row in group[: sizes.curve]]
+    source = _write(folder / "curve_input.jsonl", iter(chosen))
+    more = config.label.model_copy(update={"rollouts": CURVE_ROLLOUTS})
+    return pipelines.label(
+        config.model_copy(update={"label": more}), [source], str(folder / "curve_labels.jsonl")
+    )
 
 
 def _evaluation_rows(solutions: Iterator[Row]) -> Iterator[Row]:

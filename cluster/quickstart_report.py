@@ -53,6 +53,7 @@ class Findings:
     sizes: dict[str, int]
     solved: Report
     labelled: Report
+    curve: Report | None
     distilled: Report
     trained: TrainResult
     evaluations: dict[str, Evaluation]
@@ -123,12 +124,19 @@ def _by_task(
 
 
 def _policy_figures(findings: Findings) -> dict[str, Any]:
-    """pass@1 of the policy on the evaluation problems of each task."""
+    """pass@1 of the policy on the evaluation problems of each task, and how many of its solutions
+    state no answer: those are wrong here, and are not among the rows that critics judge."""
     outcomes: dict[str, list[bool]] = {task: [] for task in tasks.TASKS}
+    unfinished = dict.fromkeys(tasks.TASKS, 0)
     for row in read_rows(findings.solved.out):
         if row["use"] == "eval" and row["error"] is None:
             outcomes[row["task"]].append(bool(row["outcome"]))
-    return {task: proportion(hits).fields("pass_at_1") for task, hits in outcomes.items()}
+            unfinished[row["task"]] += not row["final_answer"]
+    return {
+        task: {"n": len(hits), "unfinished": unfinished[task]}
+        | proportion(hits).fields("pass_at_1")
+        for task, hits in outcomes.items()
+    }
 
 
 def _label_figures(findings: Findings) -> dict[str, Any]:
@@ -140,6 +148,9 @@ def _label_figures(findings: Findings) -> dict[str, Any]:
     }
     written = {r["id"]: r for r in read_rows(f"{findings.distilled.out}.written.jsonl")}
     kept = [key for key, row in written.items() if row["reason"] is None]
+    measured = list(labelled.values())
+    if findings.curve is not None:
+        measured = read_records(findings.curve.out, LabelledSolution)
     by_rollouts = {
         key: JudgedLabels(tuple(row.labels), row.first_error, oracle[key])
         for key, row in labelled.items()
@@ -151,7 +162,7 @@ def _label_figures(findings: Findings) -> dict[str, Any]:
             "writer_alone": _writer_figures([written[k] for k in ids if k in written], oracle),
             "rollouts_alone": label_quality([by_rollouts[key] for key in ids]),
             "agreed": label_quality([by_rollouts[key] for key in kept if key in set(ids)]),
-            "curve": _curve([labelled[key] for key in ids], oracle),
+            "curve": _curve([row for row in measured if row.task == task], oracle),
         }
     return figures
 
@@ -168,12 +179,16 @@ def _writer_figures(rows: Sequence[Mapping[str, Any]], oracle: Mapping[str, int]
 
 
 def _curve(rows: Sequence[LabelledSolution], oracle: Mapping[str, int]) -> list[dict[str, Any]]:
-    """How often labels from the first k rollouts name the oracle's first error."""
+    """How often labels from the first k rollouts name the oracle's first error.
+
+    Over solutions with rollouts at every step: a prefix that did not fit the context has none.
+    """
     outcomes = []
     for row in rows:
         steps = (row.model_extra or {})["outcomes"]
-        outcomes.append(RolloutOutcomes(tuple(tuple(step) for step in steps), oracle[row.id]))
-    most = min(len(step) for o in outcomes for step in o.outcomes[:-1])
+        if all(steps):
+            outcomes.append(RolloutOutcomes(tuple(tuple(s) for s in steps), oracle[row.id]))
+    most = min((len(step) for o in outcomes for step in o.outcomes[:-1]), default=0)
     counts = [k for k in ROLLOUT_COUNTS if k <= most]
     return rollout_curve(outcomes, labels_from_values, counts) if counts else []
 
@@ -184,12 +199,14 @@ def _costs(findings: Findings) -> list[StageCost]:
         ("label", findings.labelled),
         ("distill", findings.distilled),
     ]
+    if findings.curve is not None:
+        stages.append(("label for the curve", findings.curve))
     costs = [
         StageCost(
             name,
             report.seconds,
             rows=report.rows_in,
-            rollouts=report.completions if name == "label" else None,
+            rollouts=report.completions if name.startswith("label") else None,
             prompt_tokens=report.prompt_tokens,
             completion_tokens=report.completion_tokens,
         )

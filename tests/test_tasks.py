@@ -128,7 +128,11 @@ def test_unreadable_expressions_are_refused(text: str) -> None:
         ("red", "red", True),
         ("Gatsby", "The Great Gatsby", True),
         ("Hound", "Hound of the Baskervilles", True),
+        ("fellowship of the ring", "The Fellowship of the Ring", True),
+        ("Catch", "Catch-22", True),
         ("left", "left winger", False),  # there is a left midfielder, too
+        ("winger", "left winger", False),
+        ("left winger", "left winger", True),
         ("The", "The Odyssey", False),
         ("blue", "red", False),
         ("", "The Odyssey", False),

@@ -80,7 +80,8 @@ class RuleWriter:
 
 
 class TeacherWriter:
-    """A language model as the teacher, asked with the pack's own critique prompt.
+    """A language model as the teacher, asked with the pack's own critique prompt and told how to
+    write a verdict.
 
     With `show_label` the question states the label of the step, which raises the yield and makes
     the agreement filter weaker: a teacher that is told the answer rarely disagrees.
@@ -116,7 +117,7 @@ class TeacherWriter:
         self, problem: Problem, steps_prefix: Sequence[str], label: bool | None
     ) -> list[WrittenCritique]:
         step = len(steps_prefix) - 1
-        pack = self._pack if label is None else _telling(self._pack, label)
+        pack = _for_teacher(self._pack, label)
         prompt = critique_prompt(pack, self._engine.tokenizer, problem.problem, steps_prefix)
         sampling = Sampling(
             n=self._config.critiques_per_step,
@@ -146,8 +147,12 @@ class TeacherWriter:
         )
 
 
-def _telling(pack: PromptPack, label: bool) -> PromptPack:
-    """The pack with a question that states the right verdict."""
-    verdict = pack.label_text(label).strip()
-    question = f"{pack.question} (The right verdict is known: {verdict}. Explain why.)"
+def _for_teacher(pack: PromptPack, label: bool | None) -> PromptPack:
+    """The pack with a question that says how to end, which a trained critic knows, and with a
+    label also what the right verdict is."""
+    right, wrong = (f"{pack.opener.strip()}{pack.label_text(x)}" for x in (True, False))
+    question = f'{pack.question} End with a line of its own, "{right}" or "{wrong}".'
+    if label is not None:
+        verdict = pack.label_text(label).strip()
+        question += f" (The right verdict is known: {verdict}. Explain why.)"
     return pack.model_copy(update={"question": question})

@@ -162,7 +162,8 @@ def pretrain(out: str | Path, config: PretrainConfig, pack_name: str = "native")
     resumable = (out / "checkpoints").exists()
     checkpoint = get_last_checkpoint(arguments.output_dir) if resumable else None
     _note_start(out, checkpoint)
-    result = trainer.train(resume_from_checkpoint=checkpoint)
+    trainer.train(resume_from_checkpoint=checkpoint)
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     model = model.to(torch.bfloat16)
     model.save_pretrained(out, safe_serialization=True)
     recipe = {
@@ -170,7 +171,7 @@ def pretrain(out: str | Path, config: PretrainConfig, pack_name: str = "native")
         "steps": config.steps,
         "tokens": config.steps * config.row_tokens * config.rows_per_batch,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "final_loss": result.training_loss,
+        "final_loss": losses[-1] if losses else None,  # mean of the last ten steps
         "wall_seconds": round(_useful_seconds(out)),
         "resumed_from": checkpoint and os.path.basename(checkpoint),
         "mix": {"/".join(key): value for key, value in MIX.items()},

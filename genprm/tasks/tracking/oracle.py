@@ -76,15 +76,15 @@ def read_state(step: str, told: Told) -> dict[str, str]:
 
 
 def names(written: str, true: str) -> bool:
-    """Whether `written` names the thing `true`: itself, or some of a long name's words."""
-    if written == true:
-        return True
-    words = written.lower().split()
-    return (
-        bool(words)
-        and len(true.split()) > 1
-        and set(words) <= set(true.lower().split()) - {"the", "of", "left", "right", "center"}
-    )
+    """Whether `written` names the thing `true`: itself, or some of a title's words."""
+    said, meant = _words(written), _words(true)
+    if meant & {"left", "right", "center"}:  # "midfielder" and "left" could be several
+        return said == meant
+    return bool(said) and said <= meant
+
+
+def _words(name: str) -> set[str]:
+    return set(re.split(r"[\s-]+", name.lower().strip())) - {"", "the", "of"}
 
 
 @dataclass(frozen=True, slots=True)
