@@ -151,7 +151,8 @@ def _settings(url: str, token: str | None) -> dict[str, Any]:
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise ConfigError(f"{url!r} is not the address of a service, such as http://host:8000")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return {"base_url": parsed, "headers": headers}
+    here = parsed.host in ("localhost", "127.0.0.1", "::1")  # never through a proxy
+    return {"base_url": parsed, "headers": headers, "trust_env": not here}
 
 
 class Client:

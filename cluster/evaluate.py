@@ -9,7 +9,7 @@ The judging is the stage `score` runs; the figures are `genprm.evaluation`'s.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -134,12 +134,7 @@ def _best_of_n(
     judging: Report,
     made_by: Mapping[str, Any],
 ) -> tuple[dict[str, Any], list[TableRow], ReportData]:
-    scores = {j.id: [step.score for step in j.steps] for j in judgements}
-    rows = [
-        _with_scores(BestOfNRow.model_validate(row), scores)
-        for row in inputs.records(data, BestOfNRow, _check_candidates)
-    ]
-    metrics = best_of_n_metrics(rows)
+    metrics = best_of_n_metrics(scored_candidates(data, judgements))
     metrics |= {
         "seconds": judging.seconds,
         "completion_tokens": judging.completion_tokens,
@@ -153,6 +148,14 @@ def _best_of_n(
         provenance=made_by,
     )
     return metrics, table, report
+
+
+def scored_candidates(data: Sequence[str], judgements: Iterable[Judgement]) -> list[BestOfNRow]:
+    """Best-of-n rows with the step scores that `evaluate` found; a candidate without steps has
+    none."""
+    scores = {j.id: [step.score for step in j.steps] for j in judgements}
+    rows = inputs.records(data, BestOfNRow, _check_candidates)
+    return [_with_scores(BestOfNRow.model_validate(row), scores) for row in rows]
 
 
 def _with_scores(row: BestOfNRow, scores: Mapping[str, list[float | None]]) -> BestOfNRow:

@@ -154,19 +154,24 @@ def _named(
 ) -> tuple[str | None, bool]:
     """The job id to use for a name, and whether that job runs this very command already.
 
+    Without a name any job that runs this command is taken: two would write to one output.
+
     An id is never used twice: Ray's monitor of a job that was just stopped would take a new one
     of the same id for the old one, and call it failed.
 
     Raises:
         ConfigError: a job of that name runs another command.
     """
+    jobs = [job for job in client.list_jobs() if job.submission_id]
     if name is None:
-        return None, False
+        same = (j for j in jobs if j.entrypoint == entrypoint and not j.status.is_terminal())
+        found = next((job.submission_id for job in same), None)
+        if found is not None:
+            print(f"genprm: job {found} runs this already: following it", file=sys.stderr)
+        return found, found is not None
     numbered = re.compile(rf"{re.escape(name)}(?:\.(\d+))?")
     attempts = {
-        int(match[1] or 1): job
-        for job in client.list_jobs()
-        if (match := numbered.fullmatch(job.submission_id or ""))
+        int(match[1] or 1): job for job in jobs if (match := numbered.fullmatch(job.submission_id))
     }
     for job in attempts.values():
         if job.status.is_terminal():

@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TextIO
 
@@ -38,7 +39,7 @@ class Board:
     def __init__(self) -> None:
         self._total = Snapshot()
         self._ready_at: float | None = None
-        self._deaths = 0
+        self._deaths: Counter[str] = Counter()
         self._fatal: Exception | None = None
 
     def engine(self, state: str) -> None:
@@ -50,7 +51,6 @@ class Board:
     def row(self, failed: bool, prompt_tokens: int, completion_tokens: int) -> None:
         """One row is finished."""
         total = self._total
-        self._deaths = 0
         self._total = replace(
             total,
             rows=total.rows + 1,
@@ -59,10 +59,13 @@ class Board:
             completion_tokens=total.completion_tokens + completion_tokens,
         )
 
-    def died(self) -> int:
-        """Count a dead engine; returns how many died since the last finished row."""
-        self._deaths += 1
-        return self._deaths
+    def died(self, blocks: Sequence[str]) -> int:
+        """Count an engine that died over these blocks; returns how many one of them has seen die.
+
+        Per block, because a row that kills every engine keeps its block from ever being finished,
+        while other rows go on."""
+        self._deaths.update(blocks)
+        return max((self._deaths[block] for block in blocks), default=0)
 
     def fatal(self, error: Exception) -> None:
         """Keep the error that ends the stage; the first one counts."""

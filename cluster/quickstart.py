@@ -9,15 +9,18 @@ the same command goes on where it was. What it measured is put together by `quic
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from cluster import pipelines, runtime, storage
-from cluster.actors import ScorerHandle, connect
+from cluster.actors import connect
 from cluster.client import Client
+from cluster.critics import critic_source
 from cluster.evaluate import Evaluation, evaluate
 from cluster.quickstart_report import Findings, write
 from cluster.row_actor import Row
@@ -25,12 +28,13 @@ from cluster.stages import Report
 from genprm import tasks
 from genprm.config import Config
 from genprm.errors import ConfigError
-from genprm.records import BestOfNRow, Candidate, EvaluationRow, Judgement, Solution
+from genprm.records import BestOfNRow, Candidate, EvaluationRow, Judgement
 from genprm.rows import read_records, read_rows, write_jsonl
-from genprm.scorer import ScoreItem
 
 CANDIDATES = 8  # per best-of-n problem
-BATCH = 64  # candidates per call of the service
+SPARE = 0.1  # evaluation problems beyond what is asked, for solutions that state no answer
+CURVE_ROLLOUTS = 16
+SEEDS = {"train": 1, "eval": 2, "bon": 3}  # of the problems; no problem serves twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,29 +53,52 @@ class Sizes:
 
 QUICK = Sizes(train=300, evaluate=200, best_of_n=50)
 FULL = Sizes(train=300, evaluate=1000, best_of_n=100, curve=200)
-CURVE_ROLLOUTS = 16
-SEEDS = {"train": 1, "eval": 2, "bon": 3}  # of the problems; no problem serves twice
+
+
+class Clock:
+    """Wall seconds of each part over all runs, engines' starts included, and without what a kill
+    threw away."""
+
+    def __init__(self, folder: Path):
+        self._path = str(folder / "seconds.json")
+        self.seconds: dict[str, float] = storage.read_json(self._path) or {}
+
+    @contextlib.contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        begun = time.monotonic()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - begun
+        storage.write_json(self._path, self.seconds)
 
 
 def run(config: Config, out: str, *, sizes: Sizes = QUICK) -> Path:
     """Run (or go on with) the whole path and return the path of report.html.
 
     Raises:
-        ConfigError: the folder belongs to another config or size.
+        ConfigError: the folder belongs to another config or size; a model that is none; a cluster
+            was named, while this starts a Ray of its own.
         StageError, EngineError: a part could not finish; the same command goes on there.
     """
+    if config.runtime.address not in (None, "local"):
+        raise ConfigError("the quickstart starts a Ray of its own: leave out --address")
+    # "local" also where RAY_ADDRESS names a cluster, which is no place for a demonstration
+    own = config.runtime.model_copy(update={"address": "local"})
+    config = config.model_copy(update={"runtime": own})
+    critic_source(config)  # found missing now, and not after the training
     folder = Path(out).absolute()
     _claim(folder, config, sizes)
-    begun = time.time()
+    clock = Clock(folder)
     with runtime.session(config.runtime):
-        solved, labelled, distilled = _data(config, folder, sizes)
-        curve = _curve_labels(config, folder, sizes)
+        solved, labelled, distilled = _data(config, folder, sizes, clock)
+        curve = _curve_labels(config, folder, sizes, clock)
         _announce(5, "fine-tune a critic on the critiques")
         from cluster.training import train
 
-        trained = train(config, [distilled.out], str(folder / "critic"))
-        evaluations = _evaluate(config, folder)
-        served, best_of_n = _serve(config, folder, sizes)
+        with clock.part("train"):
+            trained = train(config, [distilled.out], str(folder / "critic"))
+        evaluations = _evaluate(config, folder, clock)
+        served = _serve(config, folder, clock)
+        best_of_n = _best_of_n(config, folder, sizes, clock)
     findings = Findings(
         folder=folder,
         config=config,
@@ -84,7 +111,7 @@ def run(config: Config, out: str, *, sizes: Sizes = QUICK) -> Path:
         evaluations=evaluations,
         best_of_n=best_of_n,
         served=served,
-        seconds_last_run=time.time() - begun,
+        seconds=clock.seconds,
     )
     return write(findings)
 
@@ -108,13 +135,18 @@ def _claim(folder: Path, config: Config, sizes: Sizes) -> None:
 
 
 def _announce(number: int, what: str) -> None:
-    print(f"[{number}/8] {what}", flush=True)
+    print(f"[{number}/9] {what}", flush=True)
 
 
 def _problems(sizes: Sizes) -> Iterator[Row]:
     """All problems, each with the column `use`; a best-of-n problem once per candidate."""
+    counts = {
+        "train": sizes.train,
+        "eval": sizes.evaluate + round(SPARE * sizes.evaluate),
+        "bon": sizes.best_of_n,
+    }
     for name in tasks.TASKS:
-        for use, n in (("train", sizes.train), ("eval", sizes.evaluate), ("bon", sizes.best_of_n)):
+        for use, n in counts.items():
             form = {"train": "&form=mixed", "eval": "&form=person", "bon": "&form=person"}[use]
             form = form if name == "tracking" else ""
             for problem in tasks.load(f"task:{name}?n={n}&seed={SEEDS[use]}{form}"):
@@ -123,49 +155,75 @@ def _problems(sizes: Sizes) -> Iterator[Row]:
                     yield {**problem.row(), "id": key, "use": use, "group": problem.id}
 
 
-def _data(config: Config, folder: Path, sizes: Sizes) -> tuple[Report, Report, Report]:
-    """Solutions, labels, critique targets; and the evaluation rows that the oracle judges."""
+def _data(
+    config: Config, folder: Path, sizes: Sizes, clock: Clock
+) -> tuple[Report, Report, Report]:
+    """Solutions, labels, critique targets; and the rows that the evaluations judge."""
     _announce(1, "sample solutions with the policy")
     problems = _write(folder / "problems.jsonl", _problems(sizes))
-    solved = pipelines.solve(config, [problems], str(folder / "solutions.jsonl"))
+    with clock.part("solve"):
+        solved = pipelines.solve(config, [problems], str(folder / "solutions.jsonl"))
+    solutions = list(read_rows(solved.out))
     # without an answer the oracle calls the last step wrong, which no critic of prefixes can see
-    solutions = [
-        row for row in read_rows(solved.out) if row["error"] is None and row["final_answer"]
-    ]
+    ended = [row for row in solutions if row["error"] is None and row["final_answer"]]
     _announce(2, "value the steps by rollouts, label them")
-    to_label = _write(folder / "to_label.jsonl", (r for r in solutions if r["use"] == "train"))
-    labelled = pipelines.label(config, [to_label], str(folder / "labels.jsonl"))
+    to_label = _write(folder / "to_label.jsonl", (r for r in ended if r["use"] == "train"))
+    with clock.part("label"):
+        labelled = pipelines.label(config, [to_label], str(folder / "labels.jsonl"))
     _announce(3, "have critiques written, keep where writer and rollouts agree, balance")
-    distilled = pipelines.distill(config, [labelled.out], str(folder / "targets.jsonl"))
+    with clock.part("distill"):
+        distilled = pipelines.distill(config, [labelled.out], str(folder / "targets.jsonl"))
     _announce(4, "find the first errors of fresh solutions with the exact oracle")
-    _write(folder / "eval.jsonl", _evaluation_rows(r for r in solutions if r["use"] == "eval"))
+    _write(folder / "eval.jsonl", _evaluation_rows(ended, sizes.evaluate))
+    _write(folder / "candidates.jsonl", _best_of_n_rows(solutions))
     return solved, labelled, distilled
 
 
-def _curve_labels(config: Config, folder: Path, sizes: Sizes) -> Report | None:
+def _curve_labels(config: Config, folder: Path, sizes: Sizes, clock: Clock) -> Report | None:
     """Labels from many rollouts, to see what fewer would have said; none of them is trained on."""
     if not sizes.curve:
         return None
     rows = list(read_rows(str(folder / "to_label.jsonl")))
     by_task = [[row for row in rows if row["task"] == task] for task in tasks.TASKS]
-    chosen = [row for group in by_task for row in group[: sizes.curve]]
-    source = _write(folder / "curve_input.jsonl", iter(chosen))
+    chosen = (row for group in by_task for row in group[: sizes.curve])
+    source = _write(folder / "curve_input.jsonl", chosen)
     more = config.label.model_copy(update={"rollouts": CURVE_ROLLOUTS})
-    return pipelines.label(
-        config.model_copy(update={"label": more}), [source], str(folder / "curve_labels.jsonl")
-    )
+    with clock.part("label for the curve"):
+        return pipelines.label(
+            config.model_copy(update={"label": more}), [source], str(folder / "curve_labels.jsonl")
+        )
 
 
-def _evaluation_rows(solutions: Iterator[Row]) -> Iterator[Row]:
+def _evaluation_rows(solutions: Iterable[Row], most: int) -> Iterator[Row]:
+    """The first solutions of each task, at most `most`, with the oracle's first error."""
+    for task in tasks.TASKS:
+        mine = (row for row in solutions if (row["use"], row["task"]) == ("eval", task))
+        for row in islice(mine, most):
+            yield EvaluationRow(
+                id=row["id"],
+                problem=row["problem"],
+                steps=row["steps"],
+                first_error=tasks.get(task).first_error(row["problem"], row["steps"]),
+                source=task,
+            ).row()
+
+
+def _best_of_n_rows(solutions: Iterable[Row]) -> Iterator[Row]:
+    """A row per problem with all of its candidates; one that failed has no steps and is wrong."""
+    groups: dict[str, list[Row]] = {}
     for row in solutions:
-        first_error = tasks.get(row["task"]).first_error(row["problem"], row["steps"])
-        yield EvaluationRow(
-            id=row["id"],
-            problem=row["problem"],
-            steps=row["steps"],
-            first_error=first_error,
-            source=row["task"],
-        ).row()
+        if row["use"] == "bon":
+            groups.setdefault(row["group"], []).append(row)
+    for key, members in groups.items():
+        candidates = [
+            Candidate(steps=row["steps"], answer=row["final_answer"], correct=bool(row["outcome"]))
+            if row["error"] is None
+            else Candidate(steps=[], correct=False)
+            for row in members
+        ]
+        first = members[0]
+        named = {"id": key, "problem": first["problem"], "answer": first["answer"]}
+        yield BestOfNRow(**named, task=first["task"], candidates=candidates).row()
 
 
 def _write(path: Path, rows: Iterator[Row]) -> str:
@@ -179,41 +237,38 @@ def _critic(config: Config, model: str) -> Config:
     return config.model_copy(update={"models": config.models.model_copy(update={"critic": model})})
 
 
-def _evaluate(config: Config, folder: Path) -> dict[str, Evaluation]:
+def _evaluate(config: Config, folder: Path, clock: Clock) -> dict[str, Evaluation]:
     """Both critics on the same fresh solutions: the shipped one and the one just trained."""
     _announce(6, f"judge fresh solutions with {config.score.votes} votes per step")
     critics = {"shipped": config.models.critic, "quickstart": str(folder / "critic")}
-    return {
-        name: evaluate(
-            _critic(config, model), [str(folder / "eval.jsonl")], str(folder / "eval" / name)
-        )
-        for name, model in critics.items()
-    }
+    found = {}
+    for name, model in critics.items():
+        with clock.part(f"eval {name}"):
+            data, out = str(folder / "eval.jsonl"), str(folder / "eval" / name)
+            found[name] = evaluate(_critic(config, model), [data], out)
+    return found
 
 
-def _serve(
-    config: Config, folder: Path, sizes: Sizes
-) -> tuple[list[dict[str, Any]], list[BestOfNRow]]:
-    """Start the service on the new critic, ask it both ways, and choose best-of-n through it."""
+def _serve(config: Config, folder: Path, clock: Clock) -> list[dict[str, Any]]:
+    """Start the service on the new critic and ask it both ways."""
     from cluster import service
 
     _announce(7, "serve the new critic; score through HTTP and through a handle")
-    served_path, chosen_path = folder / "served.json", folder / "best_of_n.jsonl"
-    if not (served_path.exists() and chosen_path.exists()):
+    path = folder / "served.json"
+    if not path.exists():
         settings = config.serve.model_copy(update={"port": 0})
-        served_config = _critic(config, str(folder / "critic"))
-        url = service.run(served_config.model_copy(update={"serve": settings}), blocking=False)
-        try:
-            shown = _ask(url, folder)
-            rows = asyncio.run(_best_of_n(connect(), folder, sizes))
-        finally:
-            service.stop()
-        write_jsonl(str(chosen_path), (row.row() for row in rows))
-        storage.write_json(str(served_path), {"answers": shown})
-    answers = (storage.read_json(str(served_path)) or {})["answers"]
+        served = _critic(config, str(folder / "critic")).model_copy(update={"serve": settings})
+        with clock.part("serve"):
+            url = service.run(served, blocking=False)
+            try:
+                shown = _ask(url, folder)
+            finally:
+                service.stop()
+        storage.write_json(str(path), {"answers": shown})
+    answers: list[dict[str, Any]] = (storage.read_json(str(path)) or {})["answers"]
     for answer in answers:
         print(f"  {answer['asked']}: {answer['through']} says {answer['said']}")
-    return answers, read_records(str(chosen_path), BestOfNRow)
+    return answers
 
 
 def _ask(url: str, folder: Path) -> list[dict[str, Any]]:
@@ -247,38 +302,10 @@ def _verdict(judgement: Judgement) -> str:
     return f"{named} (step scores {scores})"
 
 
-async def _best_of_n(handle: ScorerHandle, folder: Path, sizes: Sizes) -> list[BestOfNRow]:
-    """Score every candidate through the handle, as a pipeline would."""
-    rows = [row for row in read_rows(str(folder / "solutions.jsonl")) if row["use"] == "bon"]
-    solutions = [Solution.model_validate(row) for row in rows if row["error"] is None]
-    items = [ScoreItem(s.problem, s.steps, id=s.id, votes=sizes.best_of_n_votes) for s in solutions]
-    judgements: list[Judgement] = []
-    for at in range(0, len(items), BATCH):
-        judgements += await handle.score_batch(items[at : at + BATCH])
-        print(f"\r  scored {len(judgements)} of {len(items)} candidates", end="", flush=True)
-    print()
-    return _grouped(solutions, judgements)
-
-
-def _grouped(solutions: Sequence[Solution], judgements: Sequence[Judgement]) -> list[BestOfNRow]:
-    """Best-of-n rows with scores; a problem that lost a candidate to a failure is left out."""
-    groups: dict[str, list[tuple[Solution, Judgement]]] = {}
-    for solution, judgement in zip(solutions, judgements, strict=True):
-        groups.setdefault((solution.model_extra or {})["group"], []).append((solution, judgement))
-    return [
-        BestOfNRow(
-            **{"id": key, "problem": members[0][0].problem, "answer": members[0][0].answer},
-            task=members[0][0].task,
-            candidates=[
-                Candidate(
-                    steps=solution.steps,
-                    answer=solution.final_answer,
-                    correct=bool(solution.outcome),
-                    step_scores=[step.score for step in judgement.steps],
-                )
-                for solution, judgement in members
-            ],
-        )
-        for key, members in groups.items()
-        if len(members) == CANDIDATES
-    ]
+def _best_of_n(config: Config, folder: Path, sizes: Sizes, clock: Clock) -> Evaluation:
+    """Score every candidate with the new critic."""
+    _announce(8, f"choose the best of {CANDIDATES}, {sizes.best_of_n_votes} critique per step")
+    fewer = config.score.model_copy(update={"votes": sizes.best_of_n_votes})
+    config = _critic(config, str(folder / "critic")).model_copy(update={"score": fewer})
+    with clock.part("best of n"):
+        return evaluate(config, [str(folder / "candidates.jsonl")], str(folder / "best_of_n"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster import storage
-from cluster.evaluate import Evaluation, best_of_n_table
+from cluster.evaluate import Evaluation, best_of_n_table, scored_candidates
 from cluster.provenance import provenance
 from cluster.stages import Report
 from genprm import tasks
@@ -57,14 +57,14 @@ class Findings:
     distilled: Report
     trained: TrainResult
     evaluations: dict[str, Evaluation]
-    best_of_n: list[BestOfNRow]
+    best_of_n: Evaluation
     served: list[dict[str, Any]]
-    seconds_last_run: float
+    seconds: dict[str, float]  # wall time of each part, over all runs
 
 
 def write(findings: Findings) -> Path:
     """Print the table, write report.json and report.html, and return the page's path."""
-    print("[8/8] put the figures together", flush=True)
+    print("[9/9] put the figures together", flush=True)
     rows = read_records(str(findings.folder / "eval.jsonl"), EvaluationRow)
     judged = {
         name: read_records(evaluation.judging.out, Judgement)
@@ -75,9 +75,12 @@ def write(findings: Findings) -> Path:
         for name, judgements in judged.items()
     }
     labels = _label_figures(findings)
+    candidates = scored_candidates(
+        [str(findings.folder / "candidates.jsonl")],
+        read_records(findings.best_of_n.judging.out, Judgement),
+    )
     chosen = {
-        task: best_of_n_metrics([r for r in findings.best_of_n if _task(r) == task])
-        for task in tasks.TASKS
+        task: best_of_n_metrics([r for r in candidates if _task(r) == task]) for task in tasks.TASKS
     }
     policy = _policy_figures(findings)
     made_by = provenance(findings.config.seed, "genprm quickstart")
@@ -90,12 +93,12 @@ def write(findings: Findings) -> Path:
         "stages": {cost.stage: _cost_row(cost) for cost in costs},
         "served": findings.served,
         "sizes": findings.sizes,
-        "seconds_last_run": round(findings.seconds_last_run, 1),
+        "seconds": round(sum(findings.seconds.values()), 1),
         "config": findings.config.model_dump(mode="json"),
         "provenance": made_by,
     }
     storage.write_json(str(findings.folder / "report.json"), content)
-    table = _result_table(by_task)
+    table = _result_table(by_task, findings.config.score.votes)
     report = _page(findings, rows, judged, by_task, labels, chosen, table, costs, made_by)
     path = write_report(findings.folder / "report.html", report)
     write_plots(findings.folder / "plots", report)
@@ -129,9 +132,9 @@ def _policy_figures(findings: Findings) -> dict[str, Any]:
     outcomes: dict[str, list[bool]] = {task: [] for task in tasks.TASKS}
     unfinished = dict.fromkeys(tasks.TASKS, 0)
     for row in read_rows(findings.solved.out):
-        if row["use"] == "eval" and row["error"] is None:
-            outcomes[row["task"]].append(bool(row["outcome"]))
-            unfinished[row["task"]] += not row["final_answer"]
+        if row["use"] == "eval":  # a row that failed has neither outcome nor answer
+            outcomes[row["task"]].append(bool(row.get("outcome")))
+            unfinished[row["task"]] += not row.get("final_answer")
     return {
         task: {"n": len(hits), "unfinished": unfinished[task]}
         | proportion(hits).fields("pass_at_1")
@@ -141,16 +144,17 @@ def _policy_figures(findings: Findings) -> dict[str, Any]:
 
 def _label_figures(findings: Findings) -> dict[str, Any]:
     """Writer alone, rollouts alone, and what passes the filter, against the exact oracle."""
-    labelled = {r.id: r for r in read_records(findings.labelled.out, LabelledSolution)}
+    labelled = {r.id: r for r in _labelled(findings.labelled)}
     oracle = {
         key: tasks.get(str(row.task)).first_error(row.problem, row.steps)
         for key, row in labelled.items()
     }
-    written = {r["id"]: r for r in read_rows(f"{findings.distilled.out}.written.jsonl")}
+    rows = read_rows(f"{findings.distilled.out}.written.jsonl")
+    written = {row["id"]: row for row in rows if row["error"] is None}
     kept = [key for key, row in written.items() if row["reason"] is None]
     measured = list(labelled.values())
     if findings.curve is not None:
-        measured = read_records(findings.curve.out, LabelledSolution)
+        measured = _labelled(findings.curve)
     by_rollouts = {
         key: JudgedLabels(tuple(row.labels), row.first_error, oracle[key])
         for key, row in labelled.items()
@@ -165,6 +169,12 @@ def _label_figures(findings: Findings) -> dict[str, Any]:
             "curve": _curve([row for row in measured if row.task == task], oracle),
         }
     return figures
+
+
+def _labelled(report: Report) -> list[LabelledSolution]:
+    """What a label stage labelled; rows that failed are told in its cost, and are no solutions."""
+    rows = (row for row in read_rows(report.out) if row["error"] is None)
+    return [LabelledSolution.model_validate(row) for row in rows]
 
 
 def _writer_figures(rows: Sequence[Mapping[str, Any]], oracle: Mapping[str, int]) -> dict[str, Any]:
@@ -194,40 +204,34 @@ def _curve(rows: Sequence[LabelledSolution], oracle: Mapping[str, int]) -> list[
 
 
 def _costs(findings: Findings) -> list[StageCost]:
-    stages = [
-        ("solve", findings.solved),
-        ("label", findings.labelled),
-        ("distill", findings.distilled),
-    ]
-    if findings.curve is not None:
-        stages.append(("label for the curve", findings.curve))
-    costs = [
-        StageCost(
+    stages = {
+        "solve": findings.solved,
+        "label": findings.labelled,
+        "label for the curve": findings.curve,
+        "distill": findings.distilled,
+        **{f"eval {name}": found.judging for name, found in findings.evaluations.items()},
+        "best of n": findings.best_of_n.judging,
+    }
+    costs = {
+        name: StageCost(
             name,
-            report.seconds,
+            findings.seconds.get(name, 0.0),
             rows=report.rows_in,
             rollouts=report.completions if name.startswith("label") else None,
             prompt_tokens=report.prompt_tokens,
             completion_tokens=report.completion_tokens,
         )
-        for name, report in stages
-    ]
+        for name, report in stages.items()
+        if report is not None
+    }
     trained = findings.trained
-    costs.append(
-        StageCost("train", trained.seconds, rows=trained.rows, prompt_tokens=trained.tokens)
+    costs["train"] = StageCost(
+        "train", findings.seconds["train"], rows=trained.rows, trained_tokens=trained.tokens
     )
-    for name, evaluation in findings.evaluations.items():
-        judging = evaluation.judging
-        costs.append(
-            StageCost(
-                f"eval {OWN_WORDS[name]}",
-                judging.seconds,
-                rows=judging.rows_in,
-                prompt_tokens=judging.prompt_tokens,
-                completion_tokens=judging.completion_tokens,
-            )
-        )
-    return costs
+    if "serve" in findings.seconds:
+        costs["serve"] = StageCost("serve", findings.seconds["serve"], rows=len(findings.served))
+    order = list(findings.seconds)
+    return sorted(costs.values(), key=lambda cost: order.index(cost.stage))
 
 
 def _cost_row(cost: StageCost) -> dict[str, Any]:
@@ -237,23 +241,23 @@ def _cost_row(cost: StageCost) -> dict[str, Any]:
         "rollouts": cost.rollouts,
         "prompt_tokens": cost.prompt_tokens,
         "completion_tokens": cost.completion_tokens,
+        "trained_tokens": cost.trained_tokens,
     }
 
 
-def _result_table(by_task: Mapping[str, Mapping[str, Any]]) -> list[TableRow]:
+def _result_table(by_task: Mapping[str, Mapping[str, Any]], votes: int) -> list[TableRow]:
     """The table: both critics, both tasks, all votes and a single critique."""
     table: list[TableRow] = []
     for task in tasks.TASKS:
         for name, found in by_task.items():
             figures = found[task]
             single = next(p for p in figures["votes_curve"] if p["votes"] == 1)
-            most = max(p["votes"] for p in figures["votes_curve"])
             table.append(
                 {
                     "task": task,
                     "critic": OWN_WORDS[name],
                     "n": figures["n"],
-                    f"F1, {most} votes": Estimate.of(figures, "f1"),
+                    f"F1, {votes} votes": Estimate.of(figures, "f1"),
                     "F1, 1 critique": Estimate.of(single, "f1"),
                     "on errors": Estimate.of(figures, "accuracy_error"),
                     "on correct": Estimate.of(figures, "accuracy_correct"),
@@ -290,10 +294,12 @@ def _page(
     costs: Sequence[StageCost],
     made_by: Mapping[str, Any],
 ) -> ReportData:
-    tables = [Table("Finding the first error in fresh solutions", tuple(table))]
+    ended = "Solutions that end with an answer; without one the oracle has no say on the last step."
+    tables = [Table("Finding the first error in fresh solutions", tuple(table), ended)]
     for task, metrics in chosen.items():
         title = f"Best of {metrics['candidates']} on {task}, {metrics['n']} problems"
-        note = "Candidates scored by the quickstart critic through the service's handle."
+        votes = findings.sizes["best_of_n_votes"]
+        note = f"Candidates scored by the quickstart critic with {votes} critique per step."
         tables.append(Table(title, tuple(best_of_n_table(metrics)), note))
     return ReportData(
         title="genprm quickstart",

@@ -27,7 +27,7 @@ from genprm.errors import ConfigError, EngineError, GenprmError
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
 
-MAX_DEATHS = 3  # engines in a row that die without finishing a row: then the stage gives up
+MAX_DEATHS = 3  # engines that may die over the same block of rows; then the stage gives up
 ROW_ATTEMPTS = 3  # for a call that a healthy engine refused
 RETRY_SECONDS = 1.0
 
@@ -110,11 +110,14 @@ class RowActor:
         self._engine: Engine | None = None
         self._opening: asyncio.Task[RowWork] | None = None
         self._dying = False
+        self._blocks: set[str] = set()  # in work, by the id of their first row
 
     async def __call__(self, block: pa.Table) -> AsyncIterator[pa.Table]:
         """One result row per input row, in order."""
         if self._opening is None:
             self._opening = asyncio.create_task(self._open())
+        block_id = block["id"][0].as_py()
+        self._blocks.add(block_id)
         try:
             work = await asyncio.shield(self._opening)
             results = await asyncio.gather(*(self._result(work, r) for r in block.to_pylist()))
@@ -122,6 +125,8 @@ class RowActor:
             known = isinstance(error, GenprmError)
             await self._board.fatal.remote(error if known else GenprmError(reason(error)))
             raise
+        finally:
+            self._blocks.discard(block_id)
         yield pa.Table.from_pylist(results, schema=outputs.RESULT_SCHEMA)
 
     async def _open(self) -> RowWork:
@@ -177,9 +182,11 @@ class RowActor:
             if self._dying:  # another row is at it
                 await asyncio.Event().wait()
             self._dying = True
-            deaths = await self._board.died.remote()
+            deaths = await self._board.died.remote(sorted(self._blocks))
             if deaths > MAX_DEATHS:
-                raise EngineError(f"{deaths} engines died in a row: {reason(death)}") from error
+                raise EngineError(
+                    f"{deaths} engines died over the same rows: {reason(death)}"
+                ) from error
             os._exit(1)
 
 

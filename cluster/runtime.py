@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from typing import Any
 
 from genprm.config import Config, RuntimeConfig
@@ -57,7 +58,7 @@ def start(config: RuntimeConfig) -> bool:
             ray.init(
                 address="local",  # never a cluster that happens to run on this machine
                 num_cpus=config.num_cpus or max(MIN_LOCAL_CPUS, os.cpu_count() or 1),
-                num_gpus=config.num_gpus,
+                num_gpus=_local_gpus(config),
                 include_dashboard=False,
                 **quiet,
             )
@@ -65,6 +66,13 @@ def start(config: RuntimeConfig) -> bool:
             _connect(str(address), quiet)
     _quiet_data(debug)
     return True
+
+
+def _local_gpus(config: RuntimeConfig) -> int | None:
+    """GPUs of a Ray of our own: none where torch was built for CPUs, whatever Ray would find."""
+    if config.num_gpus is None and version("torch").endswith("+cpu"):
+        return 0
+    return config.num_gpus
 
 
 def stop() -> None:
@@ -143,7 +151,7 @@ def _connect(address: str, quiet: dict[str, Any]) -> None:
     _probe(address)
     try:
         ray.init(address=address, **quiet)
-    except ConnectionError as error:
+    except (ConnectionError, ValueError) as error:  # ValueError: a dashboard's http address
         raise ConfigError(f"no Ray cluster at {address}: {_one_line(error)}") from error
     except AuthenticationError as error:
         raise ConfigError(f"the Ray cluster at {address} wants a token: {AUTH_HINT}") from error

@@ -111,15 +111,19 @@ def run(config: Config, *, blocking: bool, name: str = DEFAULT_NAME) -> str:
     Port 0 takes a free one.
 
     Raises:
-        ConfigError: settings that cannot work or an address in use, before Ray is started.
+        ConfigError: settings that cannot work or an address in use, before Ray is started; a
+            service of that name on the cluster.
         EngineError: the service did not come up; what was started is taken down again.
     """
     config = check_config(config)
     address = check_address(config)
     print(f"genprm is starting the service of {config.models.critic} ...", flush=True)
     mine = runtime.start(config.runtime)
-    stays = False
+    stays = deployed = False
     try:
+        if name in serve.status().applications:  # not ours to replace, or to take down
+            raise ConfigError(f"a service {name!r} runs already on this Ray cluster")
+        deployed = True
         url = _deploy(config, address, name)
         print(f"genprm serves {config.models.critic} at {url}", flush=True)
         if blocking:
@@ -127,7 +131,8 @@ def run(config: Config, *, blocking: bool, name: str = DEFAULT_NAME) -> str:
         stays = not blocking
     finally:
         if not stays:
-            stop(name)
+            if deployed:
+                stop(name)
             if mine:
                 runtime.stop()
     return url

@@ -295,7 +295,7 @@ def _scaling(config: Config) -> tuple[ScalingConfig, int]:
     if config.runtime.address is None and "RAY_ADDRESS" not in os.environ and workers > available:
         raise ConfigError(f"train.num_workers={workers}, but there are {available} {what}")
     nodes = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
-    each = 1 if use_gpu else max(1, (cpus - 1) // workers)
+    each = 1 if use_gpu else max(1, min((cpus - 1) // workers, int(max(nodes))))
     scaling = ScalingConfig(
         num_workers=workers,
         use_gpu=use_gpu,

@@ -19,12 +19,13 @@ def test_the_line_says_what_is_waited_for() -> None:
     )
 
 
-def test_the_board_counts_and_forgets_deaths_after_a_row() -> None:
+def test_the_board_counts_rows_and_deaths_per_block() -> None:
     board = Board()
-    assert (board.died(), board.died()) == (1, 2)
+    assert (board.died(["a", "b"]), board.died(["b", "c"])) == (1, 2)
     board.engine("ready")
     board.row(True, 5, 7)
-    assert board.died() == 1
+    assert board.died(["c", "d"]) == 2  # c has seen two
+    assert board.died(["e"]) == 1
     shown = board.snapshot()
     assert (shown.rows, shown.failed, shown.completion_tokens) == (1, 1, 7)
 

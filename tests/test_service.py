@@ -90,11 +90,12 @@ def test_relative_paths_are_made_absolute_and_names_stay(
 
 def serve_configs() -> list[dict[str, Any]]:
     plain = yaml.safe_load((configs_dir() / "deploy" / "serve.yaml").read_text())
+    gpu = yaml.safe_load((configs_dir() / "deploy" / "serve-gpu.yaml").read_text())
     kubernetes = yaml.safe_load((configs_dir() / "deploy" / "kuberay-rayservice.yaml").read_text())
-    return [plain, yaml.safe_load(kubernetes["spec"]["serveConfigV2"])]
+    return [plain, gpu, yaml.safe_load(kubernetes["spec"]["serveConfigV2"])]
 
 
-@pytest.mark.parametrize("config", serve_configs(), ids=["serve", "kuberay"])
+@pytest.mark.parametrize("config", serve_configs(), ids=["serve", "gpu", "kuberay"])
 def test_shipped_serve_configs_are_valid(config: dict[str, Any]) -> None:
     (application,) = ServeDeploySchema.model_validate(config).applications
     assert application.import_path == "cluster.service:build_app"

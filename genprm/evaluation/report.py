@@ -49,6 +49,7 @@ class StageCost:
     rollouts: int | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    trained_tokens: int | None = None  # over all epochs
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ def _reliability_plot(data: ReportData) -> _Plot:
 
 def _costs(costs: tuple[StageCost, ...]) -> Table:
     total = sum(cost.seconds for cost in costs)
-    counts = ("rows", "rollouts", "prompt_tokens", "completion_tokens")
+    counts = ("rows", "rollouts", "prompt_tokens", "completion_tokens", "trained_tokens")
     used = [name for name in counts if any(getattr(cost, name) is not None for cost in costs)]
     rows: list[TableRow] = []
     for cost in costs:

@@ -23,6 +23,7 @@ from genprm.prompts import load_pack
 
 RECIPE_FILE = "pretraining.json"
 STARTS_FILE = "checkpoints/starts.jsonl"
+CLAIM_FILE = "checkpoints/recipe.json"
 VOCABULARY_PACKS = ("native", "native-value")  # whose words become tokens
 
 
@@ -88,10 +89,22 @@ def _tokenizer(out: Path, config: PretrainConfig) -> Any:
     return tokenizer
 
 
+def _claim(out: Path, config: PretrainConfig) -> None:
+    """Make the folder this recipe's, or find that it is. The tokens may differ: see the module."""
+    recipe = {name: value for name, value in asdict(config).items() if name != "tokens"}
+    mark = out / CLAIM_FILE
+    if not mark.exists():
+        if out.exists() and (out.is_file() or any(out.iterdir())):
+            raise ConfigError(f"{out}: exists and is no pretraining run's; name another folder")
+        mark.parent.mkdir(parents=True)
+        mark.write_text(json.dumps(recipe, indent=2) + "\n")
+    elif json.loads(mark.read_text()) != recipe:
+        raise ConfigError(f"{out}: holds a run of another recipe or seed; name another folder")
+
+
 def _note_start(out: Path, checkpoint: str | None) -> None:
     """Remember when this run began, and when the work that it goes on from had ended."""
     ended = os.path.getmtime(checkpoint) if checkpoint else None
-    (out / "checkpoints").mkdir(exist_ok=True)
     with (out / STARTS_FILE).open("a") as file:
         file.write(json.dumps({"started": time.time(), "last_ended": ended}) + "\n")
 
@@ -110,7 +123,7 @@ def pretrain(out: str | Path, config: PretrainConfig, pack_name: str = "native")
     Solutions are written in the layout in which the pack asks the policy for them.
 
     Raises:
-        ConfigError: `out` holds a finished base.
+        ConfigError: `out` holds a finished base, another model, or a run of another recipe.
     """
     import torch
     from transformers import Trainer, TrainingArguments, default_data_collator, set_seed
@@ -123,7 +136,7 @@ def pretrain(out: str | Path, config: PretrainConfig, pack_name: str = "native")
     out = Path(out)
     if (out / RECIPE_FILE).exists():
         raise ConfigError(f"{out}: holds a finished base; name another folder")
-    out.mkdir(parents=True, exist_ok=True)
+    _claim(out, config)
     set_seed(config.seed)
     tokenizer = _tokenizer(out, config)
     model = _model(config, tokenizer)
