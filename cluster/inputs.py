@@ -6,15 +6,15 @@ Knows records and their ids, not what a stage does with them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from cluster.outputs import FailedRow
 from genprm import tasks
 from genprm.errors import ConfigError, InputError
-from genprm.records import LabelledSolution, Problem, Record, Solution, content_id
+from genprm.records import Identified, LabelledSolution, Problem, Record, Solution
 from genprm.rows import LocatedRow, located_rows, validate_row
 from genprm.steps import SPLITTERS, split
 from genprm.verifiers import verifier_for
@@ -23,24 +23,11 @@ Row = dict[str, Any]
 R = TypeVar("R", bound=Record)
 
 
-class ScoreRow(Record):
-    """A solution to score: a problem and its steps. Without `id` the content is hashed to one."""
+class ScoreRow(Identified):
+    """A solution to score: a problem and its steps."""
 
-    id: str
     problem: str = Field(min_length=1)
     steps: list[str] = Field(min_length=1)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _derive_id(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping):
-            return data
-        row = dict(data)
-        if row.get("id") in (None, ""):
-            row["id"] = content_id(row.get("problem"), row.get("steps"))
-        elif isinstance(row["id"], int):
-            row["id"] = str(row["id"])
-        return row
 
 
 def records(

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Verdict = Literal["correct", "incorrect", "invalid"]
 Aggregate = Literal["min", "product", "mean", "last"]
@@ -37,14 +37,11 @@ class Record(BaseModel):
         return self.model_dump(mode="json")
 
 
-class Problem(Record):
-    """A problem and what decides whether an answer to it is right."""
+class Identified(Record):
+    """A record about a problem, with an id of its own or derived from what it says."""
 
     id: str
     problem: str
-    answer: str | None = None
-    tests: list[str] | None = None  # code tasks: unit tests in place of an answer
-    task: str | None = None  # names the verifier and, for built-in tasks, the oracle
 
     @model_validator(mode="before")
     @classmethod
@@ -54,12 +51,25 @@ class Problem(Record):
             return data
         row = dict(data)
         if row.get("id") in (None, ""):
-            row["id"] = content_id(row.get("problem"), row.get("steps"))
-        else:
+            attempts = [row["candidates"]] if "candidates" in row else []
+            row["id"] = content_id(row.get("problem"), row.get("steps"), *attempts)
+        elif isinstance(row["id"], int):
             row["id"] = str(row["id"])
-        if isinstance(row.get("answer"), int | float) and not isinstance(row["answer"], bool):
-            row["answer"] = str(row["answer"])
         return row
+
+
+class Problem(Identified):
+    """A problem and what decides whether an answer to it is right."""
+
+    answer: str | None = None
+    tests: list[str] | None = None  # code tasks: unit tests in place of an answer
+    task: str | None = None  # names the verifier and, for built-in tasks, the oracle
+
+    @field_validator("answer", mode="before")
+    @classmethod
+    def _answer_as_text(cls, answer: Any) -> Any:
+        number = isinstance(answer, int | float) and not isinstance(answer, bool)
+        return str(answer) if number else answer
 
 
 class Solution(Problem):
@@ -168,11 +178,9 @@ class Judgement(Record):
     critic: CriticInfo
 
 
-class EvaluationRow(Record):
+class EvaluationRow(Identified):
     """A solution whose first error is known. `first_error` is 0-based, -1 for none."""
 
-    id: str
-    problem: str
     steps: list[str] = Field(min_length=1)
     first_error: int = Field(ge=-1)
     source: str = "unnamed"
@@ -193,10 +201,8 @@ class Candidate(Record):
     step_scores: list[float | None] | None = None
 
 
-class BestOfNRow(Record):
+class BestOfNRow(Identified):
     """A problem with n attempts, to choose among by score."""
 
-    id: str
-    problem: str
     answer: str | None = None
     candidates: list[Candidate] = Field(min_length=1)

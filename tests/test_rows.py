@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genprm.errors import InputError
-from genprm.records import EvaluationRow, Problem, Solution
+from genprm.records import BestOfNRow, EvaluationRow, Problem, Solution
 from genprm.rows import read_records, read_rows, write_jsonl
 
 GOOD = {"id": "a", "problem": "2 + 3?", "steps": ["5"], "extra": {"kept": [1, None]}}
@@ -137,3 +137,19 @@ def test_failed_write_leaves_the_old_file_and_no_trace(tmp_path: Path) -> None:
         write_jsonl(path, [GOOD, {"value": float("nan")}])
     assert list(read_rows(path)) == [GOOD]
     assert [file.name for file in tmp_path.iterdir()] == ["r.jsonl"]
+
+
+def test_every_kind_of_row_without_an_id_gets_one_from_its_content() -> None:
+    solution = {"problem": "P", "steps": ["a"], "first_error": -1}
+    candidates = [{"steps": ["a"], "correct": True}, {"steps": ["b"], "correct": False}]
+    for model, row, other in (
+        (EvaluationRow, solution, {**solution, "steps": ["b"]}),
+        (
+            BestOfNRow,
+            {"problem": "P", "candidates": candidates},
+            {"problem": "P", "candidates": candidates[:1]},
+        ),
+    ):
+        made = model.model_validate(row)
+        assert made.id == model.model_validate(row).id != model.model_validate(other).id
+        assert model.model_validate({**row, "id": 7}).id == "7"
