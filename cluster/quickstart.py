@@ -51,8 +51,8 @@ class Sizes:
     curve: int = 0
 
 
-QUICK = Sizes(train=300, evaluate=200, best_of_n=50)
-FULL = Sizes(train=300, evaluate=1000, best_of_n=100, curve=200)
+QUICK = Sizes(train=200, evaluate=200, best_of_n=50)
+FULL = Sizes(train=200, evaluate=1000, best_of_n=100, curve=100)
 
 
 class Clock:

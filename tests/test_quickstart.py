@@ -58,7 +58,7 @@ def test_a_killed_quickstart_goes_on_and_reports(tmp_path: Path) -> None:
     first = start(script, out)
     assert first.stdout is not None
     for line in first.stdout:
-        if line.startswith("[3/8]"):  # solved and labelled
+        if line.startswith("[3/9]"):  # solved and labelled
             break
     kill_everything(first)
     solved = (out / "solutions.jsonl").stat().st_mtime_ns
@@ -72,6 +72,9 @@ def test_a_killed_quickstart_goes_on_and_reports(tmp_path: Path) -> None:
     assert "First errors in fresh solutions" in printed
 
     report = read_json(out / "report.json")
+    shipped = report["first_error"]["shipped"].values()
+    right = sum(figures["accuracy"] * figures["n"] for figures in shipped)
+    assert right > sum(figures["n"] for figures in shipped) / 2  # by chance: one in six
     for critic in ("shipped", "quickstart"):
         for task in ("arithmetic", "tracking"):
             figures = report["first_error"][critic][task]
