@@ -17,7 +17,7 @@ from tiny_model import make_tiny_model
 
 from genprm.config import EngineConfig
 from genprm.engines.base import Generation, Prompt, Sampling
-from genprm.engines.vllm import VllmEngine, engine_arguments
+from genprm.engines.vllm import VllmEngine, cpu_computes_bf16, engine_arguments
 from genprm.errors import ConfigError, EngineError, PromptTooLongError
 
 CONTEXT = 256
@@ -244,6 +244,18 @@ def test_arguments_follow_the_config_and_the_device() -> None:
     assert "block_size" not in cpu  # null is left to vLLM
     assert (cpu["seed"], cpu["dtype"]) == (3, "auto")
     assert "enable_lora" not in cpu
+
+
+@pytest.mark.parametrize(
+    ("flags", "computes"), [({}, False), ({"avx512_bf16": True}, True), ({"amx_bf16": True}, True)]
+)
+def test_bfloat16_on_cpus_takes_its_instructions(
+    flags: dict[str, bool], computes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, **flags})
+    assert cpu_computes_bf16() is computes
 
 
 def test_lora_rank_is_rounded_up_to_what_vllm_has() -> None:
