@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cluster.options import parser
 from genprm.config import Config, load_config
 from genprm.errors import ConfigError, InputError
+from genprm.models import resolve_model
 
 if TYPE_CHECKING:
     from cluster.stages import Report
@@ -145,8 +146,10 @@ def _quickstart(config: Config, args: argparse.Namespace) -> None:
 def _pretrain(config: Config, args: argparse.Namespace) -> None:
     from genprm.pretraining.train import PretrainConfig, pretrain
 
-    tokens = {"tokens": args.tokens} if args.tokens else {}
-    pretrain(args.out, PretrainConfig(seed=config.seed, **tokens), config.pack)
+    chosen = {"seed": config.seed} | ({"tokens": args.tokens} if args.tokens else {})
+    init = args.init and resolve_model(args.init)
+    recipe = PretrainConfig.going_on(init, **chosen) if init else PretrainConfig(**chosen)
+    pretrain(args.out, recipe, config.pack)
     print(f"wrote {args.out}")
 
 

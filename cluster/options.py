@@ -91,6 +91,7 @@ def _own_options(name: str, sub: argparse.ArgumentParser) -> None:
     elif name == "pretrain":
         sub.add_argument("--out", required=True, metavar="DIR", help="a folder; resumed")
         sub.add_argument("--tokens", type=int, metavar="N", help="how much text to train on")
+        sub.add_argument("--init", metavar="BASE", help="a base to go on from, at a lower rate")
 
 
 def _submit_options(sub: argparse.ArgumentParser) -> None:

@@ -260,7 +260,7 @@ def test_a_new_option_is_a_decision() -> None:
     own = {
         "quickstart": {"--out", "--full"},
         "serve": {"--host", "--port"},
-        "pretrain": {"--out", "--tokens"},
+        "pretrain": {"--out", "--tokens", "--init"},
         "train": {"--data", "--out", "--kind"},
         "submit": {"--submission-id", "--env", "--no-wait"},
     }

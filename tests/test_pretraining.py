@@ -83,7 +83,32 @@ def test_training_goes_on_after_a_kill_and_is_recorded(tmp_path: Path) -> None:
     assert recipe["tokens"] == 64 * 2 * 40
     assert recipe["wall_seconds"] > 0
     assert (out / "model.safetensors").exists() and (out / "tokenizer.json").exists()
+    from transformers import AutoTokenizer
+
     from genprm.pretraining.train import PretrainConfig, pretrain
 
+    # transformers has tokenizers of its own for some architectures, whatever the folder holds
+    pieces = AutoTokenizer.from_pretrained(out).tokenize("(5 * 12)")
+    assert pieces == ["(", "5", "Ġ*", "Ġ1", "2", ")"]
     with pytest.raises(ConfigError, match="finished base"):
         pretrain(out, PretrainConfig())
+    with pytest.raises(ConfigError, match="no pretraining run's"):
+        pretrain(tmp_path, PretrainConfig())
+
+
+def test_training_goes_on_from_a_base(tmp_path: Path) -> None:
+    from genprm.pretraining.train import PretrainConfig, pretrain
+
+    shape = {"hidden": 64, "layers": 1, "intermediate": 64, "heads": 2, "kv_heads": 1}
+    small = {**shape, "row_tokens": 64, "rows_per_batch": 2, "compile": False}
+    first = pretrain(
+        tmp_path / "first", PretrainConfig(tokens=64 * 2 * 3, tokenizer_documents=40, **small)
+    )
+    second = pretrain(
+        tmp_path / "second", PretrainConfig.going_on(str(first), tokens=64 * 2 * 2, **small)
+    )
+    recipe = json.loads((second / "pretraining.json").read_text())
+    assert recipe["went_on_from"]["tokens"] == 64 * 2 * 3
+    assert (second / "tokenizer.json").read_text() == (first / "tokenizer.json").read_text()
+    weights = [(folder / "model.safetensors").read_bytes() for folder in (first, second)]
+    assert len(weights[0]) == len(weights[1]) and weights[0] != weights[1]

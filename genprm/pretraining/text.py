@@ -17,10 +17,10 @@ SLIP_RATES = {"arithmetic": 0.10, "tracking": 0.35}
 
 # Shares of documents at the beginning and the end of training: facts first, then solutions.
 MIX = {
-    ("facts", "arithmetic"): (0.60, 0.40),
-    ("facts", "tracking"): (0.10, 0.12),
-    ("solution", "arithmetic"): (0.18, 0.30),
-    ("solution", "tracking"): (0.12, 0.18),
+    ("facts", "arithmetic"): (0.55, 0.25),
+    ("facts", "tracking"): (0.15, 0.22),
+    ("solution", "arithmetic"): (0.18, 0.28),
+    ("solution", "tracking"): (0.12, 0.25),
 }
 WARM_SHARE = 0.15  # of training, over which the mix moves from the first to the second column
 
@@ -47,12 +47,16 @@ def draw_document(rng: random.Random, progress: float, tokenizer: Any, pack: Any
 class PackedRows:
     """Map-style data set of `rows` packed rows of `length` tokens, for a torch DataLoader.
 
-    Each row starts at a document's beginning; the last document is cut at the row's end.
+    Each row starts at a document's beginning; the last document is cut at the row's end. With
+    `begun`, where training goes on from a trained model, the mix is that of the end throughout.
     """
 
-    def __init__(self, tokenizer: Any, pack: Any, rows: int, length: int, seed: int):
+    def __init__(
+        self, tokenizer: Any, pack: Any, rows: int, length: int, seed: int, begun: bool = False
+    ):
         self.tokenizer, self.pack = tokenizer, pack
         self.rows, self.length, self.seed = rows, length, seed
+        self.begun = begun
 
     def __len__(self) -> int:
         return self.rows
@@ -61,8 +65,9 @@ class PackedRows:
         rng = random.Random(f"pretrain/{self.seed}/{index}")
         ids: list[int] = []
         labels: list[int] = []
+        progress = 1.0 if self.begun else index / self.rows
         while len(ids) < self.length:
-            head, text = draw_document(rng, index / self.rows, self.tokenizer, self.pack)
+            head, text = draw_document(rng, progress, self.tokenizer, self.pack)
             body = self.tokenizer(text, add_special_tokens=False)["input_ids"]
             ids += [*head, *body]
             labels += [-100] * len(head) + body

@@ -1,6 +1,6 @@
 """Train the embedded base with transformers' Trainer: resumable, and recorded beside the weights.
 
-    genprm pretrain --out DIR [--tokens 22000000]
+    genprm pretrain --out DIR [--tokens 22000000] [--init BASE]
 
 A run that is killed goes on from its last checkpoint with the same command. The learning rate is
 constant until the last fifth and then falls, so a run can be extended from a checkpoint by naming
@@ -48,17 +48,27 @@ class PretrainConfig:
     kv_heads: int = 2
     max_positions: int = 2048
     compile: bool = True
+    init: str | None = None  # a base to go on from; the shape and vocabulary are then its own
 
     @property
     def steps(self) -> int:
         return self.tokens // (self.row_tokens * self.rows_per_batch)
 
+    @classmethod
+    def going_on(cls, init: str, **settings: Any) -> PretrainConfig:
+        """From a trained base: half the rate, which falls over most of the run."""
+        return cls(init=init, **{"learning_rate": 2e-3, "decay_share": 0.7, **settings})
+
 
 def _model(config: PretrainConfig, tokenizer: Any) -> Any:
-    from transformers import Qwen2Config, Qwen2ForCausalLM
+    """Llama, since transformers gives a directory of Qwen2 its own tokenizer, whatever is in it."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
 
-    return Qwen2ForCausalLM(
-        Qwen2Config(
+    if config.init is not None:
+        return LlamaForCausalLM.from_pretrained(config.init, dtype=torch.float32)
+    return LlamaForCausalLM(
+        LlamaConfig(
             vocab_size=len(tokenizer),
             hidden_size=config.hidden,
             intermediate_size=config.intermediate,
@@ -67,6 +77,7 @@ def _model(config: PretrainConfig, tokenizer: Any) -> Any:
             num_key_value_heads=config.kv_heads,
             max_position_embeddings=config.max_positions,
             tie_word_embeddings=True,
+            attention_bias=True,
             initializer_range=0.02,
             bos_token_id=None,
             eos_token_id=tokenizer.convert_tokens_to_ids("<|im_end|>"),
@@ -83,6 +94,10 @@ def _tokenizer(out: Path, config: PretrainConfig) -> Any:
 
     if (out / "tokenizer.json").exists():
         return AutoTokenizer.from_pretrained(out)
+    if config.init is not None:
+        tokenizer = AutoTokenizer.from_pretrained(config.init)
+        tokenizer.save_pretrained(out)
+        return tokenizer
     packs = [load_pack(name) for name in VOCABULARY_PACKS]
     tokenizer = build_tokenizer(config.vocab_size, config.tokenizer_documents, packs)
     tokenizer.save_pretrained(out)
@@ -167,7 +182,12 @@ def pretrain(out: str | Path, config: PretrainConfig, pack_name: str = "native")
         model=model,
         args=arguments,
         train_dataset=PackedRows(
-            tokenizer, pack, config.steps * config.rows_per_batch, config.row_tokens, config.seed
+            tokenizer,
+            pack,
+            config.steps * config.rows_per_batch,
+            config.row_tokens,
+            config.seed,
+            begun=config.init is not None,
         ),
         data_collator=default_data_collator,
         optimizers=(optimizer, None),
@@ -198,5 +218,8 @@ def pretrain(out: str | Path, config: PretrainConfig, pack_name: str = "native")
         },
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
     }
+    if config.init is not None:  # what that one was made with, as far as it says
+        before = Path(config.init, RECIPE_FILE)
+        recipe["went_on_from"] = json.loads(before.read_text()) if before.is_file() else None
     (out / RECIPE_FILE).write_text(json.dumps(recipe, indent=2) + "\n")
     return out

@@ -1,14 +1,40 @@
-"""Plain facts for pretraining: states, and what one swap makes of them."""
+"""Plain facts for pretraining: who has what in a told scene, and what one swap makes of it."""
 
 from __future__ import annotations
 
 import random
 
-from genprm.tasks.tracking.problems import draw
+from genprm.tasks.tracking.problems import draw, text_of
 from genprm.tasks.tracking.solutions import state_text
 
 
 def facts(rng: random.Random) -> str:
+    """A scene that is read, options that are looked up, or a few swaps."""
+    return rng.choices((_scene, _options, _swaps), (0.4, 0.15, 0.45))[0](rng)
+
+
+def _scene(rng: random.Random) -> str:
+    """How a problem tells the start, and the same in short, in another order."""
+    puzzle = draw(rng, form="assignment")
+    start = puzzle.states()[0]
+    lines = [text_of(puzzle).partition("\n")[0]]
+    for _ in range(rng.randint(1, 3)):
+        people = rng.sample(list(start), len(start))
+        lines.append(f"The start: {state_text({person: start[person] for person in people})}.")
+    return "\n".join(lines)
+
+
+def _options(rng: random.Random) -> str:
+    """Lettered options, and the letter of each thing."""
+    puzzle = draw(rng, form="person")
+    things = list(puzzle.things)
+    lines = [f"({'ABCDEFG'[n]}) {thing}." for n, thing in enumerate(things)]
+    asked = rng.sample(things, len(things))
+    told = "; ".join(f"{thing} is ({'ABCDEFG'[things.index(thing)]})" for thing in asked)
+    return "\n".join([*lines, f"{told}."])
+
+
+def _swaps(rng: random.Random) -> str:
     """A few swaps, each told from the state before it."""
     puzzle = draw(rng, form="assignment")
     states = puzzle.states()
