@@ -77,6 +77,9 @@ def test_training_goes_on_after_a_kill_and_is_recorded(tmp_path: Path) -> None:
     first.kill()
     first.wait()
     assert not (out / "pretraining.json").exists()
+    unfinished = out / "checkpoints" / "checkpoint-1000"  # as a kill in the middle of it leaves one
+    unfinished.mkdir()
+    (unfinished / "model.safetensors").write_bytes(b"")
     subprocess.run(command, cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
     recipe = json.loads((out / "pretraining.json").read_text())
     assert recipe["resumed_from"].startswith("checkpoint-")

@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import platform
+import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -117,6 +118,15 @@ def _claim(out: Path, config: PretrainConfig) -> None:
         raise ConfigError(f"{out}: holds a run of another recipe or seed; name another folder")
 
 
+def _drop_broken(checkpoints: Path) -> None:
+    """Remove a checkpoint that a kill left unfinished; its state is the file written last."""
+    for folder in checkpoints.glob("checkpoint-*"):
+        try:
+            json.loads((folder / "trainer_state.json").read_text())
+        except (FileNotFoundError, ValueError):
+            shutil.rmtree(folder)
+
+
 def _note_start(out: Path, checkpoint: str | None) -> None:
     """Remember when this run began, and when the work that it goes on from had ended."""
     ended = os.path.getmtime(checkpoint) if checkpoint else None
@@ -192,8 +202,8 @@ def pretrain(out: str | Path, config: PretrainConfig, pack_name: str = "native")
         data_collator=default_data_collator,
         optimizers=(optimizer, None),
     )
-    resumable = (out / "checkpoints").exists()
-    checkpoint = get_last_checkpoint(arguments.output_dir) if resumable else None
+    _drop_broken(out / "checkpoints")
+    checkpoint = get_last_checkpoint(arguments.output_dir)
     _note_start(out, checkpoint)
     trainer.train(resume_from_checkpoint=checkpoint)
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
