@@ -210,7 +210,7 @@ def pretrain(out: str | Path, config: PretrainConfig, pack_name: str = "native")
     model = model.to(torch.bfloat16)
     model.save_pretrained(out, safe_serialization=True)
     recipe = {
-        "recipe": asdict(config),
+        "recipe": asdict(config) | {"init": config.init and Path(config.init).name},
         "steps": config.steps,
         "tokens": config.steps * config.row_tokens * config.rows_per_batch,
         "parameters": sum(p.numel() for p in model.parameters()),
