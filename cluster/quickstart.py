@@ -299,6 +299,8 @@ def _ask(url: str, folder: Path) -> list[dict[str, Any]]:
 def _verdict(judgement: Judgement) -> str:
     scores = " ".join("–" if s.score is None else f"{s.score:.2f}" for s in judgement.steps)
     named = "no error" if judgement.first_error < 0 else f"first error {judgement.first_error + 1}"
+    if judgement.first_error < 0 and not judgement.covered:
+        named = "nothing certain, for some steps have no verdict"
     return f"{named} (step scores {scores})"
 
 
