@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from genprm.errors import ConfigError
-from genprm.pretraining.text import PackedRows
+from genprm.pretraining.text import Document, PackedRows
 from genprm.pretraining.tokenizer import build_tokenizer
 from genprm.prompts import load_pack
+from genprm.tasks.base import given
 
 ROOT = Path(__file__).parent.parent
 TINY = (
@@ -115,3 +116,11 @@ def test_training_goes_on_from_a_base(tmp_path: Path) -> None:
     assert (second / "tokenizer.json").read_text() == (first / "tokenizer.json").read_text()
     weights = [(folder / "model.safetensors").read_bytes() for folder in (first, second)]
     assert len(weights[0]) == len(weights[1]) and weights[0] != weights[1]
+
+
+def test_what_is_given_is_read_and_not_learned(tokenizer: Any) -> None:
+    document = Document((), given("12 + 30 =") + " 42, " + given("5 - 9 =") + " -4.")
+    ids, labels = document.encode(tokenizer)
+    assert tokenizer.decode(ids) == "12 + 30 = 42, 5 - 9 = -4."
+    learned = [label for label in labels if label != -100]
+    assert tokenizer.decode(learned) == " 42, -4."

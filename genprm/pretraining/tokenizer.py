@@ -12,6 +12,7 @@ from typing import Any
 
 from genprm.prompts import PromptPack
 from genprm.tasks import TASKS
+from genprm.tasks.base import pieces
 
 # A digit, a word or a sign at a time, each with the space before it: "304" is three tokens, and
 # "(-9 - 5)" never depends on which signs happen to stand together.
@@ -40,7 +41,7 @@ def corpus(documents: int, texts: list[str]) -> Iterator[str]:
             at = rng.randrange(len(steps)) + 1
             yield problem.problem
             yield "\n".join(steps)
-            yield task.facts(rng)
+            yield "".join(part for part, _ in pieces(task.facts(rng)))
             yield task.critique(problem.problem, steps[:at], rng, 0.2).body
     for text in texts:
         for _ in range(documents // 2):  # often enough that every word becomes one token

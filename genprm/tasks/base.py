@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, NamedTuple, Protocol
 
 from genprm.records import Problem
+
+_GIVEN = re.compile("\x0e([^\x0f]*)\x0f")  # shift out, shift in: never in a task's text
+
+
+def given(text: str) -> str:
+    """Mark what nobody could foretell (operands, a scene): pretraining reads it, and learns it not.
+
+    A loss on random text is noise in the gradient. Marks do not nest; see `pieces`.
+    """
+    return f"\x0e{text}\x0f"
+
+
+def pieces(text: str) -> Iterator[tuple[str, bool]]:
+    """The parts of a marked text in order, each with whether it was given."""
+    for index, part in enumerate(_GIVEN.split(text)):
+        if part:
+            yield part, index % 2 == 1
 
 
 class RuleCritique(NamedTuple):
@@ -47,5 +65,6 @@ class Task(Protocol):
         ...
 
     def facts(self, rng: random.Random) -> str:
-        """A few lines of plain facts of the task; pretraining text without any verdict."""
+        """A few lines of plain facts of the task, what is asked marked as `given`; pretraining
+        text without any verdict."""
         ...

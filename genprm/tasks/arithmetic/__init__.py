@@ -46,7 +46,7 @@ class Arithmetic:
         return critiques.critique(problem, list(steps), rng, error_rate)
 
     def solution(self, rng: random.Random, slip_rate: float) -> tuple[Problem, list[str]]:
-        root = draw(rng, "hard" if rng.random() < 0.05 else "standard")
+        root = draw(rng, "hard" if rng.random() < 0.1 else "standard")
         problem = Problem(id="", problem=text_of(root), answer=str(evaluate(root)), task=self.name)
         return problem, write_solution(root, rng, slip_rate)
 

@@ -18,6 +18,7 @@ from genprm.tasks.arithmetic.expressions import (
 from genprm.tasks.arithmetic.problems import draw, draw_bracket
 from genprm.tasks.arithmetic.solutions import flatten, lettered_parts, skeleton, wrong_number
 from genprm.tasks.arithmetic.wording import work_out
+from genprm.tasks.base import given
 
 
 def _number(rng: random.Random, digits: int) -> int:
@@ -35,7 +36,8 @@ def _single(rng: random.Random) -> str:
             left, right = left % 1000 * rng.choice((1, -1)), right % 100 * rng.choice((1, -1))
         if rng.random() < 0.3:
             left, right = right, left
-        lines.append(str(Operation(left, op, right, apply(left, op, right))))
+        asked, _, result = str(Operation(left, op, right, apply(left, op, right))).rpartition(" ")
+        lines.append(f"{given(asked)} {result}")
     return ", ".join(lines) + "."
 
 
@@ -46,13 +48,14 @@ def _bracket(rng: random.Random) -> str:
         node = Group((bracket, draw_bracket(rng, 2)), (rng.choice(OPERATORS),))
     letter = rng.choice("ABCDEFGH")
     working = work_out(operations(node))
-    return f"{letter} = {render(node)}. {working}. So {letter} = {evaluate(node)}."
+    asked = given(f"{letter} = {render(node)}.")
+    return f"{asked} {working}. So {letter} = {evaluate(node)}."
 
 
 def _product(rng: random.Random) -> str:
     left, right = _number(rng, 4), _number(rng, 3)
     op = Operation(left, "*", right, left * right)
-    return f"{left} * {right}. {work_out([op])}."
+    return f"{given(f'{left} * {right}.')} {work_out([op])}."
 
 
 def _letters(rng: random.Random) -> str:
@@ -66,9 +69,9 @@ def _letters(rng: random.Random) -> str:
         frame = flatten(frame)
     values: dict[str, Node] = {n: evaluate(p) for n, p in zip(names, parts, strict=True)}
     node = substitute(frame, values)
-    given = ", ".join(f"{name} = {value}" for name, value in values.items())
+    listed = ", ".join(f"{name} = {value}" for name, value in values.items())
     return (
-        f"{given}. {render(frame, outer=False)} is {render(node, outer=False)}. "
+        f"{given(f'{listed}. {render(frame, outer=False)}')} is {render(node, outer=False)}. "
         f"{work_out(operations(node))}. So the answer is {evaluate(node)}."
     )
 
@@ -80,7 +83,7 @@ def _shape(rng: random.Random) -> str:
     frame = skeleton(problem, lettered_parts(problem, depth), "ABCDEFGH")
     forms = [render(frame, outer=False), render(flatten(frame), outer=False)]
     told = forms[0] if forms[0] == forms[1] else ", that is ".join(forms)
-    return f"{render(problem)} =\nThe problem is {told}."
+    return f"{given(render(problem))} =\nThe problem is {told}."
 
 
 def _equal(rng: random.Random) -> str:
@@ -99,7 +102,7 @@ def _equal(rng: random.Random) -> str:
             other = bracket if rng.random() < 0.5 else Group(items, bracket.ops)
             pair = (render(bracket), render(other))
         same = "the same" if pair[0] == pair[1] else "different"
-        lines.append(f"{pair[0]} and {pair[1]} are {same}")
+        lines.append(f"{given(' and '.join(pair))} are {same}")
     return ", ".join(lines) + "."
 
 

@@ -10,7 +10,7 @@ from genprm.records import Problem
 from genprm.tasks.base import RuleCritique
 from genprm.tasks.tracking import critiques, oracle
 from genprm.tasks.tracking import facts as plain_facts
-from genprm.tasks.tracking.problems import draw, text_of
+from genprm.tasks.tracking.problems import FORMS, draw, text_of
 from genprm.tasks.tracking.solutions import write_solution
 
 
@@ -48,7 +48,7 @@ class Tracking:
         return critiques.critique(problem, list(steps), rng, error_rate)
 
     def solution(self, rng: random.Random, slip_rate: float) -> tuple[Problem, list[str]]:
-        puzzle = draw(rng, "hard" if rng.random() < 0.03 else "standard")
+        puzzle = draw(rng, "hard" if rng.random() < 0.08 else "standard", rng.choice(FORMS))
         problem = Problem(id="", problem=text_of(puzzle), answer=puzzle.answer(), task=self.name)
         return problem, write_solution(puzzle, rng, slip_rate)
 
