@@ -41,7 +41,8 @@ def corpus(documents: int, texts: list[str]) -> Iterator[str]:
             at = rng.randrange(len(steps)) + 1
             yield problem.problem
             yield "\n".join(steps)
-            yield "".join(part for part, _ in pieces(task.facts(rng)))
+            for told in (task.facts(rng), task.comparisons(rng)):
+                yield "".join(part for part, _ in pieces(told))
             yield task.critique(problem.problem, steps[:at], rng, 0.2).body
     for text in texts:
         for _ in range(documents // 2):  # often enough that every word becomes one token

@@ -58,7 +58,7 @@ class PretrainConfig:
     @classmethod
     def going_on(cls, init: str, **settings: Any) -> PretrainConfig:
         """From a trained base: half the rate, which falls over most of the run."""
-        return cls(init=init, **{"learning_rate": 2e-3, "decay_share": 0.7, **settings})
+        return cls(init=init, **{"learning_rate": 2e-3, "decay_share": 0.5, **settings})
 
 
 def _model(config: PretrainConfig, tokenizer: Any) -> Any:
@@ -197,7 +197,6 @@ def pretrain(out: str | Path, config: PretrainConfig, pack_name: str = "native")
             config.steps * config.rows_per_batch,
             config.row_tokens,
             config.seed,
-            begun=config.init is not None,
         ),
         data_collator=default_data_collator,
         optimizers=(optimizer, None),

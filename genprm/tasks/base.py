@@ -64,6 +64,10 @@ class Task(Protocol):
         """A fresh problem with a written solution; pretraining text."""
         ...
 
+    def comparisons(self, rng: random.Random) -> str:
+        """Things of the task side by side, the same or not; marked like `facts`."""
+        ...
+
     def facts(self, rng: random.Random) -> str:
         """A few lines of plain facts of the task, what is asked marked as `given`; pretraining
         text without any verdict."""

@@ -50,5 +50,8 @@ class Arithmetic:
         problem = Problem(id="", problem=text_of(root), answer=str(evaluate(root)), task=self.name)
         return problem, write_solution(root, rng, slip_rate)
 
+    def comparisons(self, rng: random.Random) -> str:
+        return plain_facts.comparisons(rng)
+
     def facts(self, rng: random.Random) -> str:
         return plain_facts.facts(rng)

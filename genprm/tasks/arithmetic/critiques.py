@@ -1,6 +1,7 @@
 """The rule writer: a short critique of the last step, worked out from the problem and the plan.
 
-It reads, computes and compares as `oracle` does, then errs on purpose at a given rate, so that it
+What the step claims comes first: who writes it down after his own result writes his own again. It
+reads, computes and compares as `oracle` does, then errs on purpose at a given rate, so that it
 stands in for a fallible teacher. Its verdict is part of what it writes, never a label.
 """
 
@@ -85,6 +86,7 @@ def _on_calculation(plan: oracle.Plan, step: str, err: bool, rng: random.Random)
     node = plan.letters.get(letter)
     if node is None:
         return RuleCritique(f"The plan has no {letter}.", err)
+    asked = render(node)
     for _ in range(len(plan.letters)):
         node = substitute(node, plan.letters)
     values = [_value(member, plan) for member in members]
@@ -95,7 +97,11 @@ def _on_calculation(plan: oracle.Plan, step: str, err: bool, rng: random.Random)
     else:
         working, value = _worked(node, err, rng, stated)
     said = right != err
-    body = f"{working}. So {letter} = {value}. The step says {_shown(stated, members[-1])}."
+    claim = _shown(stated, members[-1])
+    body = (
+        f"The step says {claim}. {letter} = {asked}. {working}. So {letter} = {value}. "
+        f"{_compared(value, claim)}"
+    )
     if not said and value == stated:  # the end is right, a member on the way is not
         at = next(i for i, v in enumerate(values) if v != value)
         body += f" But {members[at]} is {_shown(values[at], 'unreadable')}."
@@ -119,14 +125,20 @@ def _on_final(plan: oracle.Plan, steps: list[str], err: bool, rng: random.Random
     else:
         working, value = _worked(node, err, rng, answer)
     said = right != err
+    listed = ", ".join(f"{name} = {render(part)}" for name, part in letters.items())
     body = (
+        f"The step says {answer}. {listed}. "
         f"{render(plan.shown, outer=False)} is {render(node, outer=False)}. {working}. "
-        f"So the answer is {value}. The step says {answer}."
+        f"So the answer is {value}. {_compared(value, str(answer))}"
     )
     if not said and value == answer and not err:
         at = next(i for i, v in enumerate(values) if v != value)
         body += f" But {members[at]} is {_shown(values[at], 'unreadable')}."
     return RuleCritique(body, said)
+
+
+def _compared(value: int, said: str) -> str:
+    return f"{value} and {said} are {'the same' if str(value) == said else 'different'}."
 
 
 def _value(member: str, plan: oracle.Plan, letters: dict[str, Node] | None = None) -> int | None:

@@ -106,9 +106,43 @@ def _equal(rng: random.Random) -> str:
     return ", ".join(lines) + "."
 
 
+def _parts(rng: random.Random) -> str:
+    """The brackets of a problem, listed with a slip or not, each compared with the problem."""
+    problem = draw(rng)
+    depth = 1 if len(lettered_parts(problem, 0)) > 4 else 0
+    lines, marks = [], []
+    for name, part in zip("ABCDEFGH", lettered_parts(problem, depth), strict=False):
+        ok = rng.random() < 0.6
+        lines.append(f"{name} = {render(part if ok else slipped_part(part, rng))}")
+        marks.append(f"{name} {'same' if ok else 'differs'}")
+    asked = given(f"{render(problem)} =\n{', '.join(lines)}:")
+    return f"{asked} {', '.join(marks)}."
+
+
+def slipped_part(part: Node, rng: random.Random) -> Node:
+    """A bracket with one number or sign changed."""
+    if not isinstance(part, Group):
+        return part
+    at = rng.randrange(len(part.items))
+    item = part.items[at]
+    if not isinstance(item, int):
+        changed = slipped_part(item, rng)
+        return Group((*part.items[:at], changed, *part.items[at + 1 :]), part.ops)
+    if rng.random() < 0.3:
+        sign = rng.randrange(len(part.ops))
+        others = [op for op in OPERATORS if op != part.ops[sign]]
+        return Group(part.items, (*part.ops[:sign], rng.choice(others), *part.ops[sign + 1 :]))
+    return Group((*part.items[:at], wrong_number(item, rng), *part.items[at + 1 :]), part.ops)
+
+
 def facts(rng: random.Random) -> str:
     """A few lines of one kind."""
-    kind = rng.choices(
-        (_single, _bracket, _product, _letters, _shape, _equal), (0.2, 0.25, 0.2, 0.2, 0.08, 0.07)
-    )[0]
+    kinds = (_single, _bracket, _product, _letters, _shape)
+    kind = rng.choices(kinds, (0.2, 0.3, 0.2, 0.24, 0.06))[0]
+    return "\n".join(kind(rng) for _ in range(rng.randint(1, 3)))
+
+
+def comparisons(rng: random.Random) -> str:
+    """Numbers and brackets beside each other, or the parts of a problem beside it."""
+    kind = rng.choices((_equal, _parts), (0.75, 0.25))[0]
     return "\n".join(kind(rng) for _ in range(rng.randint(1, 3)))

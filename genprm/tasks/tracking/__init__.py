@@ -52,5 +52,8 @@ class Tracking:
         problem = Problem(id="", problem=text_of(puzzle), answer=puzzle.answer(), task=self.name)
         return problem, write_solution(puzzle, rng, slip_rate)
 
+    def comparisons(self, rng: random.Random) -> str:
+        return plain_facts.comparisons(rng)
+
     def facts(self, rng: random.Random) -> str:
         return plain_facts.facts(rng)

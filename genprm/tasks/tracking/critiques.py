@@ -67,7 +67,7 @@ def _on_state(told: Told, line: Line, err: bool, rng: random.Random) -> str:
 
 
 def _on_answer(told: Told, line: Line, err: bool, rng: random.Random) -> str:
-    """`At the end Alice has lime, that is (B). The step says (C).`"""
+    """`The step says red and (C). At the end Alice has lime, that is (B). lime and red are ...`"""
     last = told.states[-1]
     if told.asked is None:
         said = read_state(line.answer or "", told)
@@ -89,8 +89,18 @@ def _on_answer(told: Told, line: Line, err: bool, rng: random.Random) -> str:
         claimed = (line.answer or "").strip("()")[:1]
         others = [t for t in told.options.values() if t != thing]
         thing = rng.choice(others) if fits else told.options.get(claimed, rng.choice(others))
-    said_thing = f"{line.said[1]} and " if line.said else ""
+    letter = f"({letters.get(thing, '?')})"
+    claims, compared = [str(line.answer)], [_compared(letter, str(line.answer))]
+    if line.said:
+        claimed_thing = line.said[1]
+        claims.insert(0, claimed_thing)
+        shown = thing if names(claimed_thing, thing) else claimed_thing
+        compared.insert(0, _compared(thing, shown))
     return (
-        f"At the end {told.asked} has {thing}, that is ({letters.get(thing, '?')}). "
-        f"The step says {said_thing}{line.answer}."
+        f"The step says {' and '.join(claims)}. At the end {told.asked} has {thing}, that is "
+        f"{letter}. {', '.join(compared)}."
     )
+
+
+def _compared(true: str, said: str) -> str:
+    return f"{true} and {said} are {'the same' if true == said else 'different'}"

@@ -6,6 +6,7 @@ import random
 
 from genprm.tasks.base import given
 from genprm.tasks.tracking.problems import draw, text_of
+from genprm.tasks.tracking.scenes import SCENES
 from genprm.tasks.tracking.solutions import state_text
 
 
@@ -47,15 +48,40 @@ def _swaps(rng: random.Random) -> str:
             f"Swap {number}: {a} had {before[a]}, {b} had {before[b]}. {state_text(after)}."
         )
     lines.append(f"The end: {state_text(states[-1])}.")
-    if rng.random() < 0.5:
-        other = dict(states[-1])
-        person = rng.choice(list(other))
-        other[person] = rng.choice(puzzle.things)
-        same = "; ".join(
-            f"{p}: {t}, {'same' if other[p] == t else f'not {other[p]}'}"
-            for p, t in states[-1].items()
+    return "\n".join(lines)
+
+
+def comparisons(rng: random.Random) -> str:
+    """Things beside each other, or states, person by person."""
+    return rng.choice((_pairs, _compared))(rng)
+
+
+def _pairs(rng: random.Random) -> str:
+    """`red and blue are different, ...`, in the words in which numbers are compared."""
+    lines = []
+    for _ in range(rng.randint(4, 10)):
+        letters = tuple(f"({letter})" for letter in "ABCDEFG")
+        things = rng.choice((*(scene.things for scene in SCENES), letters))
+        first = rng.choice(things)
+        second = first if rng.random() < 0.5 else rng.choice(things)
+        told = "the same" if first == second else "different"
+        lines.append(f"{given(f'{first} and {second}')} are {told}")
+    return ", ".join(lines) + "."
+
+
+def _compared(rng: random.Random) -> str:
+    """A state beside others, person by person."""
+    puzzle = draw(rng, form="assignment")
+    state = puzzle.states()[-1]
+    lines = [given(f"The end: {state_text(state)}.")]
+    for _ in range(rng.randint(1, 3)):
+        other = {
+            person: thing if rng.random() < 0.6 else rng.choice(puzzle.things)
+            for person, thing in state.items()
+        }
+        told = "; ".join(
+            f"{person}: {thing}, {'same' if other[person] == thing else f'not {other[person]}'}"
+            for person, thing in state.items()
         )
-        lines.append(
-            f"{given(f'Not {state_text(other)}')}: {same}." if other != states[-1] else same + "."
-        )
+        lines.append(f"{given(f'Not {state_text(other)}:')} {told}.")
     return "\n".join(lines)
