@@ -78,7 +78,7 @@ def test_trl_rows_of_both_kinds() -> None:
     soft = {"prompt": "q", "completions": ["a", "b"], "labels": [0.5, 0.0]}
     (solution,) = FORMATS["trl"].read(soft)
     assert solution.values == [0.5, 0.0] and solution.first_error == 1
-    assert FORMATS["trl"].write(solution, soft=True) == soft
+    assert FORMATS["trl_soft"].write(solution) == soft
 
 
 @pytest.mark.parametrize(
@@ -129,3 +129,32 @@ def test_a_tree_that_is_none() -> None:
     with pytest.raises(InputError, match="'mc_value'"):
         tree = {"text": "Q?", "children": [{"text": "a"}]}
         read("math_aps", {"question": "Q?", "reasoning_steps": tree})
+
+
+def test_the_command_converts_and_reads_by_prefix(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from cluster.cli import main
+
+    source = f"prm800k:{DATA / 'prm800k.jsonl'}"
+    out = tmp_path / "trl.jsonl"
+    assert main(["convert", "--labels", source, "--to", "trl", "--out", str(out)]) == 0
+    assert "wrote 3 rows" in capsys.readouterr().out
+    written = [json.loads(line) for line in out.open(encoding="utf-8")]
+    assert [row["labels"][-1] for row in written] == [False, False, False]
+    back = tmp_path / "shepherd.jsonl"
+    command = ["convert", "--labels", f"trl:{out}", "--to", "math_shepherd", "--out", str(back)]
+    assert main(command) == 0
+    first = json.loads(back.open(encoding="utf-8").readline())
+    assert "Step 2: The first equation" in first["input"]
+    capsys.readouterr()
+    for wrong, message in [
+        (["--labels", source, "--to", "prm800k", "--out", str(tmp_path / "x")], "written; there"),
+        (["--labels", source, "--to", "trl", "--out", str(out)], "exists: choose another --out"),
+        (["--labels", f"{source}?neutral=x", "--to", "trl", "--out", "x"], "no option neutral=x"),
+        (["--labels", f"trl:{DATA / 'prm800k.jsonl'}", "--to", "trl", "--out", "x"], ":1: field"),
+        (["--labels", "trl:nothing.jsonl", "--to", "trl", "--out", "x"], "nothing.jsonl"),
+    ]:
+        assert main(["convert", *wrong]) == 2
+        said = capsys.readouterr().err.strip()
+        assert message in said and "\n" not in said

@@ -31,12 +31,20 @@ def read(row: Row) -> Iterator[LabelledSolution]:
     )
 
 
-def write(solution: LabelledSolution, *, soft: bool = False) -> dict[str, Any] | None:
-    """A row; None for a solution without labels, or with `soft` without a value somewhere.
+def write(solution: LabelledSolution) -> dict[str, Any] | None:
+    """A row of bools; None for a solution without labels.
 
     Steps after the first error are left out where nobody labelled them: TRL has no null.
     """
-    labels: list[Any] = list(solution.values) if soft else all_labels(solution, None)
+    return _row(solution, all_labels(solution, None))
+
+
+def write_soft(solution: LabelledSolution) -> dict[str, Any] | None:
+    """A row of values; None where a step before the last known one has none."""
+    return _row(solution, list(solution.values))
+
+
+def _row(solution: LabelledSolution, labels: list[Any]) -> dict[str, Any] | None:
     steps = list(solution.steps)
     while labels and labels[-1] is None:
         labels.pop()
