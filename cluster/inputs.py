@@ -16,7 +16,7 @@ from cluster.outputs import FailedRow
 from genprm import tasks
 from genprm.errors import ConfigError, InputError
 from genprm.formats import FORMATS
-from genprm.records import Identified, LabelledSolution, Problem, Record, Solution
+from genprm.records import Identified, LabelledSolution, Problem, Record, Solution, content_id
 from genprm.rows import LocatedRow, located_rows, validate_row
 from genprm.steps import SPLITTERS, split
 from genprm.verifiers import verifier_for
@@ -143,10 +143,13 @@ def _converted(source: str) -> Iterator[LocatedRow]:
         if value not in known.get(key, ()):
             told = ", ".join(f"{k}={'|'.join(map(str, v)).lower()}" for k, v in known.items())
             raise ConfigError(f"{source}: no option {key}={value}; there are: {told or 'none'}")
-    for where, raw in located_rows(path):
+    for position, (where, raw) in enumerate(located_rows(path)):
         try:
-            for solution in FORMATS[name].read(raw, **options):
-                yield LocatedRow(where, solution.row())
+            for number, solution in enumerate(FORMATS[name].read(raw, **options)):
+                # the same text may stand in several rows, so its hash alone is no id
+                named = raw.get("id") or f"{content_id(raw)}-{position}"
+                row_id = f"{named}-{number}" if number else str(named)
+                yield LocatedRow(where, {**solution.row(), "id": row_id})
         except InputError as error:
             raise InputError(f"{where}: {error}") from None
 

@@ -201,7 +201,7 @@ def test_relative_rules_by_hand() -> None:
     keeps = lambda v0, v1: v1 / v0 >= 0.8  # noqa: E731
     assert relative_labels(0.5, [0.5, 0.4, 0.2, 0.4], keeps) == ([True, True, False, None], 2)
     assert relative_labels(0.5, [0.0, 0.4], keeps) == ([False, None], 0)
-    assert relative_labels(0.0, [0.5], keeps) == ([None], -1)
+    assert relative_labels(0.0, [0.5, 0.1], lambda v0, v1: v1 >= 0.8 * v0) == ([True, False], 1)
     assert relative_labels(None, [0.5], keeps) == ([None], -1)
     assert relative_labels(0.5, [0.5, None, 0.5], keeps) == ([None] * 3, -1)
 

@@ -32,6 +32,12 @@ def test_right_and_wrong_programs() -> None:
     assert passes("def add(a, b):\n    return a - b") is False
     assert passes("def add(a, b:") is False
     assert passes("x = 1") is False
+    assert passes("print('hello')\ndef add(a, b):\n    return a + b")
+    assert passes("def compile(x): ...\ndef print(x): ...\ndef add(a, b):\n    return a + b")
+    assert passes("```text\nplan\n```\n```python3\ndef add(a, b):\n    return a + b\n```")
+    assert passes("```py\ndef add(a, b):\n    return a + b\n```\n```\n3\n```\nThe output.")
+    assert passes("```python\ndef add(a, b):\n    return a + b")
+    assert passes("def add(a, b):\n    return a + b\nif __name__ == '__main__': input()")
 
 
 @needs_sandbox
@@ -44,6 +50,9 @@ def test_right_and_wrong_programs() -> None:
         "print('ok')\n'''",
         "def add(a, b):\n    return a + b\nwhile True: pass",
         "import os; os.kill(os.getppid(), 9)",
+        "exec = lambda *a: None",
+        "import builtins; builtins.exec = builtins.compile = lambda *a: None",
+        "import os, sys; os.write = print; sys.exit = print",
     ],
 )
 def test_leaving_early_does_not_pass(trick: str) -> None:

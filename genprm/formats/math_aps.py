@@ -26,7 +26,7 @@ def read(row: Row) -> Iterator[LabelledSolution]:
             labels=[value > 0 for value in values],
             values=values,
             estimator="omega_prm",
-            **columns,
+            columns=columns,
         )
 
 
@@ -39,7 +39,7 @@ def _tree_paths(root: Mapping[str, Any]) -> Iterator[tuple[list[str], list[float
         if not children and steps:
             yield steps, values
         for child in reversed(children):
-            text, value = field(child, "text"), float(field(child, "mc_value"))
+            text, value = field(child, "text"), _value(child)
             stack.append((child, [*steps, str(text).strip("\n")], [*values, value]))
 
 
@@ -47,16 +47,15 @@ def _prefix_paths(nodes: Any, question: str) -> Iterator[tuple[list[str], list[f
     """A prefix that no other one begins with is a leaf; its ancestors are the prefixes of it."""
     if not isinstance(nodes, list):
         raise InputError("field 'reasoning_steps' is neither a tree nor a list of prefixes")
-    known = {str(field(n, "solution_prefix")): float(field(n, "mc_value")) for n in nodes}
+    known = {str(field(n, "solution_prefix")): _value(n) for n in nodes}
     ordered = sorted(text for text in known if text != question)
     for number, text in enumerate(ordered):
-        if number + 1 < len(ordered) and ordered[number + 1].startswith(text):
+        if number + 1 < len(ordered) and _continues(ordered[number + 1], text):
             continue
         if not text.startswith(question):
             raise InputError("a solution_prefix does not begin with the question")
-        ancestors = sorted(
-            (other for other in ordered[: number + 1] if text.startswith(other)), key=len
-        )
+        ancestors = [other for other in ordered[:number] if _continues(text, other)]
+        ancestors = [*sorted(ancestors, key=len), text]
         steps, values, at = [], [], len(question)
         for prefix in ancestors:
             if prefix[at:].strip():
@@ -65,3 +64,15 @@ def _prefix_paths(nodes: Any, question: str) -> Iterator[tuple[list[str], list[f
             at = len(prefix)
         if steps:
             yield steps, values
+
+
+def _continues(text: str, prefix: str) -> bool:
+    """Whether a text is a prefix and whole steps after it: "x = 10" does not continue "x = 1"."""
+    return text.startswith(prefix + "\n") or (text.startswith(prefix) and prefix.endswith("\n"))
+
+
+def _value(node: Row) -> float:
+    value = field(node, "mc_value")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"field 'mc_value' is no number: {value!r}")
+    return float(value)

@@ -14,25 +14,31 @@ from genprm.formats.labelled import Row, all_labels, field, labelled
 from genprm.records import LabelledSolution
 
 TAG = "ки"
-_FIRST_STEP = re.compile(r"\s(?=Step 1\s?:)")
+_FIRST_STEP = re.compile(r"\s(?=[Ss]tep 1\s?:)")
 _ANSWER = re.compile(r"The answer is:?\s*(.+?)\s*$")
 
 
 def read(row: Row) -> Iterator[LabelledSolution]:
     """One solution per row; `answer` stays null, since the text states only the solution's own."""
-    text, told = field(row, "input"), field(row, "label")
-    marks = [_mark(line) for line in str(told).split("\n")]
-    problem, steps = _parts(str(text))
-    answer = _ANSWER.search(steps[-1])
-    kept = {k: v for k, v in row.items() if k not in ("input", "label", "task")}
+    text, told = str(field(row, "input")), str(field(row, "label"))
+    start = _FIRST_STEP.search(text)
+    if start is None or TAG not in text[start.end() :]:
+        raise InputError(f"field 'input' has no 'Step 1:' with {TAG} after it")
+    problem, steps = text[: start.start()], text[start.end() :].rstrip().removesuffix(TAG)
+    parts = [part.strip() for part in steps.split(TAG)]
+    marks = _marks(text, told)
+    answer = _ANSWER.search(parts[-1])
+    columns = {
+        **{k: v for k, v in row.items() if k not in ("input", "label", "task")},
+        "final_answer": answer and answer[1],
+        "source": row.get("task"),
+    }
     yield labelled(
         problem=problem,
-        steps=steps,
-        labels=marks,
+        steps=parts,
+        labels=marks[len(marks) - len(parts) :],  # a tag in the problem has its mark too
         estimator="math_shepherd",
-        final_answer=answer and answer[1],
-        source=row.get("task"),
-        **kept,
+        columns=columns,
     )
 
 
@@ -41,7 +47,7 @@ def write(solution: LabelledSolution) -> dict[str, Any] | None:
     labels = all_labels(solution, False)
     if None in labels:
         return None
-    numbered = _FIRST_STEP.match(" " + solution.steps[0])
+    numbered = _FIRST_STEP.match(" " + solution.steps[0])  # as rows that were read here are
     steps = [
         step if numbered else f"Step {number}: {step}"
         for number, step in enumerate(solution.steps, start=1)
@@ -55,17 +61,13 @@ def write(solution: LabelledSolution) -> dict[str, Any] | None:
     }
 
 
-def _parts(text: str) -> tuple[str, list[str]]:
-    """Problem and steps, without the spaces at which they are joined."""
-    starts = list(_FIRST_STEP.finditer(text))
-    if not starts or not text.rstrip().endswith(TAG):
-        raise InputError(f"field 'input' has no 'Step 1:', or does not end in {TAG}")
-    at = starts[0].start()
-    steps = text[at + 1 :].rstrip().removesuffix(TAG).split(f"{TAG}\n")
-    return text[:at], [step.removesuffix(" ") for step in steps]
-
-
-def _mark(line: str) -> bool:
-    if line.rstrip()[-1:] not in ("+", "-"):
-        raise InputError(f"field 'label': a step ends in neither + nor -: {line[-40:]!r}")
-    return line.rstrip().endswith("+")
+def _marks(text: str, told: str) -> list[bool]:
+    """The + or - that stands in `told` at each tag of `text`; the two are otherwise the same."""
+    marks, at = [], 0
+    for part in text.split(TAG)[:-1]:
+        at += len(part)
+        if told[at : at + 1] not in ("+", "-"):
+            raise InputError(f"field 'label' has neither + nor - after {told[:at][-40:]!r}")
+        marks.append(told[at] == "+")
+        at += 1
+    return marks

@@ -41,7 +41,9 @@ def read(
         rated = [
             (c["text"], c["rating"])
             for c in step.get("completions") or ()
-            if c.get("rating") in (1, 0, -1) and c.get("text", "").strip()
+            if c.get("rating") in (1, 0, -1)
+            and isinstance(c.get("text"), str)
+            and c["text"].strip()
         ]
         chosen = _chosen(step)
         if alternatives:
@@ -81,6 +83,5 @@ def _solution(
         steps=[text for text, _ in path],
         labels=flags,
         estimator="human",
-        ratings=ratings,
-        **columns,
+        columns={**columns, "ratings": ratings},
     )

@@ -5,6 +5,7 @@ Float labels are values: they are kept as such, and a step is good where its val
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,7 +28,7 @@ def read(row: Row) -> Iterator[LabelledSolution]:
     flags = given if values is None else [None if v is None else v > 0 for v in values]
     kept = {k: v for k, v in row.items() if k not in ("prompt", "completions", "labels")}
     yield labelled(
-        problem=prompt, steps=steps, labels=flags, values=values, estimator="trl", **kept
+        problem=prompt, steps=steps, labels=flags, values=values, estimator="trl", columns=kept
     )
 
 
@@ -40,8 +41,10 @@ def write(solution: LabelledSolution) -> dict[str, Any] | None:
 
 
 def write_soft(solution: LabelledSolution) -> dict[str, Any] | None:
-    """A row of values; None where a step before the last known one has none."""
-    return _row(solution, list(solution.values))
+    """A row of values, up to the first that is not known; None where that is the first step's."""
+    known = itertools.takewhile(lambda value: value is not None, solution.values)
+    values = list(known)
+    return _row(solution, [*values, *[None] * (len(solution.steps) - len(values))])
 
 
 def _row(solution: LabelledSolution, labels: list[Any]) -> dict[str, Any] | None:

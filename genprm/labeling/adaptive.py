@@ -7,8 +7,12 @@ p ~ Beta(1 + d·W, 1 + d·L), W and L being the wins and losses of the good pref
 along one solution are alike, and rise. So k wins in n rollouts of each prefix give a posterior over
 e in closed form, a product of Beta-binomials. A round of rollouts goes to the prefix that tells
 most about e per character still to be written; the search ends at a stated posterior probability or
-at the end of the budget. Ours; no published code allocates rollouts for step labels with a stopping
-rule.
+at the end of the budget.
+
+What it is sure of is this model: a solution with the right answer has an error only as often as the
+recovery rate says, so set that to what it is for the task (0.02 where answers are long or unlikely
+to be guessed; 0.3 or more for a choice of few, which then costs rollouts). Ours; no published code
+allocates rollouts for step labels with a stopping rule.
 
 Pure but for `adaptive`, which samples.
 """
@@ -125,7 +129,7 @@ async def adaptive(sampler: PrefixSampler, config: LabelConfig) -> Estimate:
         tries = [_tries(sampler, prefix) for prefix in range(1, sampler.steps + 1)]
         belief = posterior(tries, sampler.outcome, rate)
         n = min(config.round_rollouts, budget - sampler.rollouts)
-        open_prefixes = [p for p in sampler.open if sampler.pools[p].reason is None]
+        open_prefixes = [p for p in sampler.open if not _hopeless(sampler, p, config.rollouts)]
         if max(belief) >= config.confidence or n <= 0 or not open_prefixes:
             break
         worth = {p: _worth(steps, tries, belief, p, n, rate) for p in open_prefixes}
@@ -147,6 +151,14 @@ def _worth(
         sum(belief[prefix:]), good(tries[: prefix - 1]).after(here), wrong(rate).after(here), n
     )
     return told / (1 + len("".join(steps[prefix:])))
+
+
+def _hopeless(sampler: PrefixSampler, prefix: int, enough: int) -> bool:
+    """Whether more rollouts of a prefix can tell nothing: too long, or all of many invalid."""
+    pool = sampler.pools[prefix]
+    return pool.reason is not None or (
+        len(pool.own) >= enough and all(outcome is None for outcome in pool.own)
+    )
 
 
 def _tries(sampler: PrefixSampler, prefix: int) -> Tries:

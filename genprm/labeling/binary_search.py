@@ -27,7 +27,7 @@ async def binary_search(sampler: PrefixSampler, config: LabelConfig) -> Estimate
     while True:
         while bad - good > 1:
             middle = (good + bad) // 2
-            if not sampler.counts(middle).rollouts:
+            if not sampler.pools[middle].own:  # borrowed ones alone are too few to turn on
                 await sampler.sample({middle: config.rollouts})
             if sampler.counts(middle).value is None:
                 return _unknown(sampler, middle)
@@ -47,8 +47,7 @@ async def binary_search(sampler: PrefixSampler, config: LabelConfig) -> Estimate
 
 
 def _failed(sampler: PrefixSampler, prefix: int) -> bool:
-    counts = sampler.counts(prefix)
-    return counts.rollouts > 0 and not counts.wins
+    return bool(sampler.pools[prefix].own) and not sampler.counts(prefix).wins
 
 
 def _unknown(sampler: PrefixSampler, prefix: int) -> Estimate:

@@ -28,7 +28,8 @@ async def relative_progress(sampler: PrefixSampler, config: LabelConfig) -> Esti
     more = config.rollouts * (1 if before is None or before >= 0.9 else 2 if before >= 0.1 else 4)
     plan = dict.fromkeys(sampler.open, more)
     await sampler.sample({0: more - config.rollouts, **plan})
-    return _estimate(sampler, lambda v0, v1: v1 / v0 >= config.min_ratio)
+    # from a problem that was never solved, any step that wins is progress
+    return _estimate(sampler, lambda v0, v1: v1 >= config.min_ratio * v0)
 
 
 async def relative_effective(sampler: PrefixSampler, config: LabelConfig) -> Estimate:
@@ -49,17 +50,17 @@ def _estimate(sampler: PrefixSampler, rule: Rule) -> Estimate:
     labels = relative_labels(root, values, rule)
     reason = None
     if all(label is None for label in labels.labels):
-        reason = "a value before the first error, or that of the problem itself, is unknown or 0"
+        reason = "a value before the first error, or that of the problem itself, is unknown"
     return Estimate(values, labels, reason, {"problem_value": root})
 
 
 def relative_labels(root: float | None, values: Sequence[float | None], rule: Rule) -> StepLabels:
     """Apply a rule to each value and the one before it, up to the first error.
 
-    Nothing is labelled where the problem's own value is 0 or unknown: progress has no measure.
+    Nothing is labelled where the problem's own value is unknown.
     """
     flags: list[bool | None] = []
-    before = root or None
+    before = root
     for value in values:
         good = None if value is None or before is None else value > 0 and rule(before, value)
         flags.append(good)

@@ -19,6 +19,7 @@ from genprm.labeling.rollouts import RolloutCounts
 from genprm.labeling.sampler import PrefixSampler
 from genprm.prompts import PromptPack
 from genprm.records import LabelCost, LabelledSolution, Solution
+from genprm.steps import SPLITTERS
 from genprm.verifiers import grade, verifier_for
 
 ESTIMATORS: dict[str, Estimator] = {
@@ -36,6 +37,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "relative_effective": ("advantage_weight",),
     "adaptive": ("confidence", "round_rollouts", "recovery_rate"),
 }
+OF_OTHER_LABELS = {"source_labels", "ratings"}  # columns that new labels make untrue
 COMMON_SETTINGS = ("rollouts", "reuse", "temperature", "top_p", "max_tokens")
 
 
@@ -57,7 +59,7 @@ async def label_solution(
         ConfigError: the engine cannot continue a given prefix.
         EngineError: from the engine; no rollout of this solution is left running.
     """
-    _check(engine, solution)
+    _check(engine, solution, config)
     started = time.monotonic()
     sampler = PrefixSampler(engine, pack, solution, config, seed, await _final_outcome(solution))
     estimate = await ESTIMATORS[config.estimator](sampler, config)
@@ -66,7 +68,7 @@ async def label_solution(
     used = (*COMMON_SETTINGS, *SETTINGS.get(config.estimator, ()))
     borrowed = {} if config.reuse == "none" else {"borrowed": [pool.borrowed for pool in pools]}
     return LabelledSolution(
-        **solution.row()
+        **{k: v for k, v in solution.row().items() if k not in OF_OTHER_LABELS}
         | {
             "values": estimate.values,
             "wins": [c.wins for c in counts],
@@ -108,7 +110,7 @@ def _why_no_value(counts: RolloutCounts) -> str | None:
     return "not rolled out" if not counts.rollouts and not counts.reason else counts.why_no_value()
 
 
-def _check(engine: Engine, solution: Solution) -> None:
+def _check(engine: Engine, solution: Solution, config: LabelConfig) -> None:
     if not engine.capabilities.prefill:
         raise ConfigError(
             f"engine {engine.name!r} cannot continue a partial solution (no prefill), "
@@ -117,6 +119,11 @@ def _check(engine: Engine, solution: Solution) -> None:
     for step, text in enumerate(solution.steps):
         if not text.strip():
             raise InputError(f"solution {solution.id!r}: step {step} is empty")
+    if solution.tests and not SPLITTERS[config.splitter].keeps_indentation:
+        raise InputError(
+            f"solution {solution.id!r} is code: its steps need a splitter that keeps indentation "
+            "(label.splitter: code)"
+        )
 
 
 async def _final_outcome(solution: Solution) -> bool | None:
@@ -125,6 +132,8 @@ async def _final_outcome(solution: Solution) -> bool | None:
     if solution.outcome is not None:
         return solution.outcome
     verifier = verifier_for(solution)
+    if verifier.name == "code":  # a program shows by nothing whether it is all of it
+        return None
     if solution.final_answer is not None:
         return await asyncio.to_thread(verifier.check, solution.final_answer, solution)
     return (await asyncio.to_thread(grade, verifier, solution, solution.steps[-1:])).correct

@@ -51,4 +51,7 @@ def verifier_for(problem: Problem) -> Verifier:
         return VERIFIERS["code"]
     if not problem.answer:
         raise InputError(f"problem {problem.id!r}: no answer to verify against")
-    return get_verifier(problem.task)
+    verifier = get_verifier(problem.task)
+    if verifier.name == "code":
+        raise InputError(f"problem {problem.id!r}: no tests to verify code against")
+    return verifier

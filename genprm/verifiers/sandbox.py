@@ -3,44 +3,54 @@
 Every call is a fresh set of namespaces that ends with it, whatever the program has started. The
 file system is the interpreter and the system's libraries, read-only; nothing of the caller's files
 or environment is in it. Root is given up inside: a caller that is root runs the program as a user
-that nobody else is, so that the limit on processes holds for it too.
+that nobody else is, so that the limit on processes holds for it too. Memory is bounded per process,
+and so in all by that times the processes; shared memory that no process has mapped is not.
 
 Knows nothing of problems or tests.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
-import select
+import selectors
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
-from genprm.errors import ConfigError
+from genprm.errors import ConfigError, EngineError
 
 UNSAFE = "GENPRM_RUN_UNTRUSTED_CODE_WITHOUT_SANDBOX"  # set to "yes" to do just that
 SCRATCH = "/scratch"
 PYTHON = "/python"
 _FIRST_UID = 2_000_000_000  # above what systems and containers hand out
-# Runs first inside: limits, then no more root, then the program, which it reads to the end.
+READY = b"ready\n"
+# Runs first inside: limits, then no more root, then a word that says so, then the program.
 _PRELUDE = """
 import os, resource, sys
 uid, cpu, memory, processes, file_size = map(int, sys.argv[1:6])
-for name, limit in (("CPU", cpu), ("AS", memory), ("NPROC", processes), ("FSIZE", file_size),
-                    ("CORE", 0), ("NOFILE", 64)):
-    resource.setrlimit(getattr(resource, "RLIMIT_" + name), (limit, limit))
 if uid:
     os.setgroups([]); os.setgid(uid); os.setuid(uid)
+for name, limit in (("CPU", cpu), ("AS", memory), ("NPROC", processes), ("FSIZE", file_size),
+                    ("CORE", 0), ("NOFILE", 64)):
+    name = getattr(resource, "RLIMIT_" + name)
+    most = resource.getrlimit(name)[1]
+    limit = limit if most == resource.RLIM_INFINITY else min(limit, most)
+    resource.setrlimit(name, (limit, limit))
 program = sys.stdin.buffer.read()
 sys.argv = ["program"]
-del uid, cpu, memory, processes, file_size, name, limit, resource, os, sys
+os.write(1, b"ready\\n")
+del uid, cpu, memory, processes, file_size, name, limit, most, resource, os, sys
 exec(compile(program, "program", "exec"), {"__name__": "__main__"})
 """
+_uids = itertools.count(_FIRST_UID + os.getpid() % 2**20 * 64)
+_uid_lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +80,9 @@ def sandbox_program() -> str | None:
     if path is None or sys.platform != "linux":
         return None
     try:
-        probe = subprocess.run(
-            [*_command(path, Limits()), "-c", "print(1)"],
-            capture_output=True,
-            timeout=30,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        return path if _start("print(1)", Limits(seconds=60), path).output == "1\n" else None
+    except (OSError, EngineError):
         return None
-    return path if probe.stdout == b"1\n" else None
 
 
 def run_python(program: str, limits: Limits = Limits()) -> Run:
@@ -87,6 +91,7 @@ def run_python(program: str, limits: Limits = Limits()) -> Run:
     Raises:
         ConfigError: there is no working bubblewrap, and nobody said in so many words that
             untrusted code may run without one.
+        EngineError: the sandbox did not come up this time.
     """
     path = sandbox_program()
     if path is None and os.environ.get(UNSAFE) != "yes":
@@ -94,10 +99,13 @@ def run_python(program: str, limits: Limits = Limits()) -> Run:
             "running untrusted code needs bubblewrap (Debian: apt install bubblewrap); to run it "
             f"with your own rights and no protection, set {UNSAFE}=yes"
         )
-    command = _command(path, limits) if path else [sys.executable, "-I"]
-    arguments = _prelude_arguments(limits, with_uid=path is not None)
+    return _start(program, limits, path)
+
+
+def _start(program: str, limits: Limits, bwrap: str | None) -> Run:
+    command = _command(bwrap, limits) if bwrap else [sys.executable, "-I"]
     process = subprocess.Popen(
-        [*command, "-c", _PRELUDE, *arguments],
+        [*command, "-c", _PRELUDE, *_prelude_arguments(limits, bwrap is not None)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -105,13 +113,17 @@ def run_python(program: str, limits: Limits = Limits()) -> Run:
         start_new_session=True,
     )
     try:
-        return _watch(process, program.encode("utf-8", "replace"), limits)
+        run = _watch(process, program.encode("utf-8", "replace"), limits)
     finally:
         process.kill()
         process.wait()
         for pipe in (process.stdin, process.stdout):
             if pipe and not pipe.closed:
                 pipe.close()
+    said, ready, rest = run.output.partition(READY.decode())
+    if not ready:  # nothing of the program has run: its failure is not the program's
+        raise EngineError(f"the sandbox did not come up: {' '.join(said.split())[-300:] or run}")
+    return replace(run, output=rest)
 
 
 def _command(bwrap: str, limits: Limits) -> list[str]:
@@ -130,12 +142,12 @@ def _command(bwrap: str, limits: Limits) -> list[str]:
         *binds,
         *("--proc", "/proc", "--dev", "/dev"),
         *("--perms", "1777", "--size", str(limits.scratch_mib << 20), "--tmpfs", SCRATCH),
-        *("--remount-ro", "/"),
+        *("--remount-ro", "/dev", "--remount-ro", "/"),
         *("--setenv", "TMPDIR", SCRATCH, "--setenv", "HOME", SCRATCH, "--chdir", SCRATCH),
         *("--setenv", "PYTHONHASHSEED", "0", "--setenv", "PYTHONIOENCODING", "utf-8:replace"),
+        *("--setenv", "PYTHONDONTWRITEBYTECODE", "1"),
         PYTHON + os.path.realpath(_interpreter()).removeprefix(os.path.realpath(sys.base_prefix)),
-        "-I",
-        "-S",
+        *("-s", "-P", "-S"),
     ]
 
 
@@ -145,7 +157,8 @@ def _interpreter() -> str:
 
 
 def _prelude_arguments(limits: Limits, with_uid: bool) -> list[str]:
-    uid = _FIRST_UID + os.getpid() * 64 + time.monotonic_ns() % 64
+    with _uid_lock:  # two programs of one user would share its limit on processes
+        uid = next(_uids)
     return [
         str(uid if with_uid and os.geteuid() == 0 else 0),
         str(int(limits.seconds) + 1),
@@ -165,16 +178,18 @@ def _watch(process: subprocess.Popen[bytes], program: bytes, limits: Limits) -> 
         process.stdin.close()
     except BrokenPipeError:
         pass  # it died before it had read everything; its end says why
-    while True:
-        left = deadline - time.monotonic()
-        if left <= 0 or not select.select([process.stdout], [], [], left)[0]:
-            return Run("time", None, _text(said))
-        chunk = os.read(process.stdout.fileno(), 65_536)
-        said += chunk
-        if len(said) > limits.output_bytes:
-            return Run("output", None, _text(said[: limits.output_bytes]))
-        if not chunk:
-            break
+    with selectors.DefaultSelector() as selector:  # select() knows no descriptor above 1023
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0 or not selector.select(left):
+                return Run("time", None, _text(said))
+            chunk = os.read(process.stdout.fileno(), 65_536)
+            said += chunk
+            if len(said) > limits.output_bytes:
+                return Run("output", None, _text(said[: limits.output_bytes]))
+            if not chunk:
+                break
     try:
         code = process.wait(max(deadline - time.monotonic(), 0.1))
     except subprocess.TimeoutExpired:  # it closed its output and goes on
