@@ -130,6 +130,13 @@ def _train(config: Config, args: argparse.Namespace) -> None:
     print(f"{format_table([row])}\nwrote {result.path}")
 
 
+def _convert(config: Config, args: argparse.Namespace) -> None:
+    from cluster.convert import convert
+
+    written, left = convert(args.input, args.to, args.out)
+    print(f"wrote {written} rows to {args.out}; {left} solutions have no labels to write")
+
+
 def _serve(config: Config, args: argparse.Namespace) -> None:
     from cluster import service
 
@@ -162,6 +169,7 @@ COMMANDS: dict[str, Callable[[Config, argparse.Namespace], None]] = {
     "score": _score,
     "eval": _eval,
     "serve": _serve,
+    "convert": _convert,
     "pretrain": _pretrain,
 }
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 
 from pydantic import Field
 
 from cluster.outputs import FailedRow
 from genprm import tasks
 from genprm.errors import ConfigError, InputError
-from genprm.records import Identified, LabelledSolution, Problem, Record, Solution
+from genprm.formats import FORMATS
+from genprm.records import Identified, LabelledSolution, Problem, Record, Solution, content_id
 from genprm.rows import LocatedRow, located_rows, validate_row
 from genprm.steps import SPLITTERS, split
 from genprm.verifiers import verifier_for
@@ -115,11 +117,41 @@ def check_steps(record: Any, where: str) -> None:
 
 
 def located(source: str) -> Iterable[LocatedRow]:
-    """The rows of a source, which may be `task:NAME?n=..&seed=..`, each with its place."""
+    """The rows of a source, each with its place.
+
+    A source may be `task:NAME?n=..&seed=..`, or data in a format of others, `FORMAT:FILE` such as
+    `prm800k:phase2_train.jsonl?neutral=null`.
+    """
+    if source.partition(":")[0] in FORMATS:
+        return _converted(source)
     if not source.startswith(tasks.PREFIX):
         return located_rows(source)
     generated = enumerate(tasks.load(source), 1)
     return (LocatedRow(f"{source}:{number}", problem.row()) for number, problem in generated)
+
+
+def _converted(source: str) -> Iterator[LocatedRow]:
+    """Labelled solutions out of rows of another format; one row may hold several."""
+    name, _, path = source.partition(":")
+    path, _, query = path.partition("?")
+    options: dict[str, Any] = {
+        key: {"true": True, "false": False}.get(value, value)
+        for key, value in parse_qsl(query, keep_blank_values=True)
+    }
+    known = FORMATS[name].options
+    for key, value in options.items():
+        if value not in known.get(key, ()):
+            told = ", ".join(f"{k}={'|'.join(map(str, v)).lower()}" for k, v in known.items())
+            raise ConfigError(f"{source}: no option {key}={value}; there are: {told or 'none'}")
+    for position, (where, raw) in enumerate(located_rows(path)):
+        try:
+            for number, solution in enumerate(FORMATS[name].read(raw, **options)):
+                # the same text may stand in several rows, so its hash alone is no id
+                named = raw.get("id") or f"{content_id(raw)}-{position}"
+                row_id = f"{named}-{number}" if number else str(named)
+                yield LocatedRow(where, {**solution.row(), "id": row_id})
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
 
 
 def _verifiable(problem: Problem, where: str) -> None:

@@ -16,6 +16,7 @@ INPUTS = {
     "train": ("--data", "what `genprm distill` wrote"),
     "score": ("--input", "rows with `problem` and `steps`, or `solution` as one text"),
     "eval": ("--data", "rows with `first_error`, or with `candidates` for best-of-n"),
+    "convert": ("--labels", "labelled solutions, or FORMAT:FILE in a format of others"),
 }
 HELP = {
     "quickstart": "the whole path on the embedded model, in minutes",
@@ -26,6 +27,7 @@ HELP = {
     "score": "judge solutions with the critic",
     "eval": "judge solutions whose first error is known, and report",
     "serve": "run the scoring service",
+    "convert": "write labelled solutions in a format of others",
     "submit": "run a stage as a job of a Ray cluster",
     "pretrain": "build the embedded base model",
 }
@@ -60,6 +62,7 @@ def parser() -> Parser:
                 option, dest="input", nargs="+", required=True, metavar="IN", help=text
             )
             text = ROW_OUTPUT if name in ("solve", "label", "distill", "score") else "a folder"
+            text = "a new file, ending in .jsonl" if name == "convert" else text
             sub.add_argument("--out", required=True, metavar="OUT", help=text)
         _own_options(name, sub)
     return top
@@ -82,6 +85,8 @@ def _own_options(name: str, sub: argparse.ArgumentParser) -> None:
     """What only one command has."""
     if name == "train":
         sub.add_argument("--kind", metavar="KIND", help="what to train (train.kind): critic")
+    elif name == "convert":
+        sub.add_argument("--to", required=True, metavar="FORMAT", help="trl, trl_soft, ...")
     elif name == "serve":
         sub.add_argument("--host", metavar="HOST", help="address to listen on (serve.host)")
         sub.add_argument("--port", type=int, metavar="N", help="port to listen on (serve.port)")

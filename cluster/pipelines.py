@@ -21,7 +21,7 @@ from genprm.config import Config, CriticSource, resolve_model
 from genprm.distill import CritiqueWriter, RuleWriter, TeacherWriter, balance, distill_solution
 from genprm.engines.base import Engine
 from genprm.errors import ConfigError
-from genprm.labeling.flat import label_solution
+from genprm.labeling import label_solution
 from genprm.prompts import load_pack
 from genprm.records import (
     CriticInfo,
@@ -61,6 +61,7 @@ def solve(config: Config, problems: Sequence[str], out: str) -> Report:
 
 def label(config: Config, solutions: Sequence[str], out: str) -> Report:
     """Value and label every step of solutions by rollouts of the policy: one row each."""
+    inputs.check_splitter(config.label.splitter, "label.splitter")
     stage = Stage(
         name="label",
         fingerprint=config.fingerprint("label"),

@@ -174,13 +174,18 @@ def verdict_prompt(pack: PromptPack, tokenizer: Any, prompt: Prompt, critique_te
 
 
 def solve_prompt(
-    pack: PromptPack, tokenizer: Any, problem: str, steps_prefix: Sequence[str] = ()
+    pack: PromptPack,
+    tokenizer: Any,
+    problem: str,
+    steps_prefix: Sequence[str] = (),
+    separator: str = "\n",
 ) -> Prompt:
-    """Ask for a solution, or for the rest of one: given steps are prefilled, one per line."""
+    """Ask for a solution, or for the rest of one: given steps are prefilled, each with the
+    separator of its splitter after it."""
     literals = (*added_literals(tokenizer), pack.opener)
     markers = pack.solve.markers
     user = _fill(pack.solve.user, {"problem": neutralise(problem, literals, markers)})
-    steps = [neutralise(step, literals, markers).strip("\n") + "\n" for step in steps_prefix]
+    steps = [neutralise(step, literals, markers).strip("\n") + separator for step in steps_prefix]
     return _rendered(tokenizer, _messages(pack.solve.system, user), "".join(steps))
 
 

@@ -88,11 +88,35 @@ class SolveConfig(Section):
 class LabelConfig(Section):
     """How rollouts value the steps of a solution."""
 
-    estimator: Literal["flat_hard", "flat_soft"] = "flat_hard"
-    """Both label a step good if any rollout from it wins; `flat_soft` also weights training rows
-    by how many do."""
+    estimator: Literal[
+        "flat_hard",
+        "flat_soft",
+        "first_zero",
+        "relative_progress",
+        "relative_effective",
+        "binary_search",
+        "adaptive",
+    ] = "flat_hard"
+    """How rollouts are spent and read; each is a module of `genprm.labeling`. `flat_soft` is
+    `flat_hard` whose training rows are also weighted by value."""
     rollouts: int = Field(default=8, ge=1)
-    """Rollouts from each prefix."""
+    """Rollouts from each prefix; for `adaptive`, the most of them per step of a solution."""
+    reuse: Literal["none", "rollouts", "solution"] = "none"
+    """Also count for a prefix the rollouts from earlier ones that pass through it, and with
+    `solution` the solution itself, if this policy wrote it. Unbiased unless the solutions were
+    chosen by their outcome or sampled at another temperature."""
+    splitter: str = "lines"
+    """How the solutions were split into steps, so that rollouts go on in that form."""
+    min_ratio: float = Field(default=0.8, gt=0)
+    """`relative_progress`: a good step keeps at least this share of the value before it."""
+    advantage_weight: float = Field(default=0.8, ge=0)
+    """`relative_effective`: weight of the advantage beside the value."""
+    confidence: float = Field(default=0.9, gt=0.5, lt=1)
+    """`adaptive`: stop at this posterior probability of the first error."""
+    round_rollouts: int = Field(default=2, ge=1)
+    """`adaptive`: rollouts between two looks at the posterior."""
+    recovery_rate: float = Field(default=0.02, gt=0, lt=0.5)
+    """`adaptive`: how often a wrong step still ends in the right answer, by repair or by luck."""
     temperature: float = Field(default=1.0, gt=0)
     """Sampling temperature of a rollout."""
     top_p: float = Field(default=1.0, gt=0, le=1)

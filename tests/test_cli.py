@@ -263,8 +263,9 @@ def test_a_new_option_is_a_decision() -> None:
         "pretrain": {"--out", "--tokens", "--init"},
         "train": {"--data", "--out", "--kind"},
         "submit": {"--submission-id", "--env", "--no-wait"},
+        "convert": {"--labels", "--to", "--out"},
     }
-    own |= {name: {INPUTS[name][0], "--out"} for name in INPUTS if name != "train"}
+    own |= {name: {INPUTS[name][0], "--out"} for name in INPUTS if name not in own}
     commands = next(a for a in parser()._actions if a.dest == "command").choices
     assert commands is not None
     for name, sub in commands.items():

@@ -1,10 +1,14 @@
-"""Step values from rollouts, and hard labels from values. Sources: Math-Shepherd (2312.08935)."""
+"""Step values from rollouts, and hard labels from values: one module per estimator.
 
-from genprm.labeling.flat import label_solution
+`sampler` rolls out, an estimator decides where and reads the result, `solution` writes the row.
+"""
+
 from genprm.labeling.labels import StepLabels, labels_from_values, unlabelled_reason
 from genprm.labeling.rollouts import RolloutCounts, rollout_prefix
+from genprm.labeling.solution import ESTIMATORS, label_solution
 
 __all__ = [
+    "ESTIMATORS",
     "RolloutCounts",
     "StepLabels",
     "label_solution",

@@ -13,6 +13,22 @@ class StepLabels(NamedTuple):
     first_error: int
 
 
+def labels_from_flags(flags: Sequence[bool | None]) -> StepLabels:
+    """Labels up to the first False, which is the first error; null after it.
+
+    A null before the first error leaves it unknown where that is, so the whole solution is
+    unlabelled.
+    """
+    labels: list[bool | None] = [None] * len(flags)
+    for step, good in enumerate(flags):
+        if good is None:
+            return StepLabels([None] * len(flags), -1)
+        labels[step] = good
+        if not good:
+            return StepLabels(labels, step)
+    return StepLabels(labels, -1)
+
+
 def labels_from_values(values: Sequence[float | None]) -> StepLabels:
     """Label a step True if its value is above 0 (some rollout from it was right).
 
@@ -21,14 +37,7 @@ def labels_from_values(values: Sequence[float | None]) -> StepLabels:
     solution is unlabelled (`unlabelled_reason`). Every higher threshold is worse on ProcessBench
     and best-of-n (Zhang et al. 2025, 2501.07301, figure 5).
     """
-    labels: list[bool | None] = [None] * len(values)
-    for step, value in enumerate(values):
-        if value is None:
-            return StepLabels([None] * len(values), -1)
-        labels[step] = value > 0
-        if not labels[step]:
-            return StepLabels(labels, step)
-    return StepLabels(labels, -1)
+    return labels_from_flags([None if value is None else value > 0 for value in values])
 
 
 def unlabelled_reason(values: Sequence[float | None]) -> str | None:

@@ -14,7 +14,10 @@ from genprm.config import LabelConfig
 from genprm.engines.base import Completion, Engine, Sampling, Usage
 from genprm.prompts import PromptPack, solve_prompt
 from genprm.records import Problem
+from genprm.steps import SPLITTERS, split
 from genprm.verifiers import Verifier, grade, verifier_for
+
+Outcome = bool | None  # of a rollout: right, wrong, or invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +26,15 @@ class RolloutCounts:
 
     `outcomes` has one entry per rollout in sampling order: right, wrong, or None for an invalid
     one (no answer to read, no verdict on it, or not ended by itself; `truncated` of those ran out
-    of tokens). `reason` says why there are no rollouts at all.
+    of tokens). `reason` says why there are no rollouts at all. `continuations` has the steps that
+    each rollout added, where they were kept.
     """
 
-    outcomes: tuple[bool | None, ...]
+    outcomes: tuple[Outcome, ...]
     truncated: int = 0
     usage: Usage = field(default_factory=Usage)
     reason: str | None = None
+    continuations: tuple[tuple[str, ...], ...] = ()
 
     @property
     def rollouts(self) -> int:
@@ -65,8 +70,10 @@ async def rollout_prefix(
     steps_prefix: Sequence[str],
     config: LabelConfig,
     seed: int,
+    *,
+    n: int | None = None,
 ) -> RolloutCounts:
-    """Complete `steps_prefix` `config.rollouts` times in one request.
+    """Complete `steps_prefix` n (else `config.rollouts`) times in one request.
 
     `seed` must differ between prefixes and rounds by more than the number of rollouts
     (`genprm.seeds.derive_seed`): child i samples with seed + i.
@@ -77,16 +84,18 @@ async def rollout_prefix(
     """
     verifier = verifier_for(problem)
     sampling = Sampling(
-        n=config.rollouts,
+        n=config.rollouts if n is None else n,
         temperature=config.temperature,
         top_p=config.top_p,
         max_tokens=config.max_tokens,
         seed=seed,
     )
-    prompt = solve_prompt(pack, engine.tokenizer, problem.problem, steps_prefix)
+    separator = SPLITTERS[config.splitter].separator
+    prompt = solve_prompt(pack, engine.tokenizer, problem.problem, steps_prefix, separator)
     generation = await engine.generate(prompt, sampling)
+    added = tuple(tuple(split(c.text, config.splitter)) for c in generation.completions)
     outcomes = await asyncio.to_thread(
-        _outcomes, verifier, problem, steps_prefix, generation.completions
+        _outcomes, verifier, problem, steps_prefix, generation.completions, added
     )
     return RolloutCounts(
         outcomes=outcomes,
@@ -97,6 +106,7 @@ async def rollout_prefix(
             completion_tokens=sum(len(c.token_ids) for c in generation.completions),
             requests=1,
         ),
+        continuations=added,
     )
 
 
@@ -105,11 +115,12 @@ def _outcomes(
     problem: Problem,
     steps_prefix: Sequence[str],
     completions: Sequence[Completion],
-) -> tuple[bool | None, ...]:
+    added: Sequence[Sequence[str]],
+) -> tuple[Outcome, ...]:
     """Grade prefix and continuation together: the last answer stated in either counts."""
     return tuple(
-        grade(verifier, problem, [*steps_prefix, *c.text.splitlines()]).correct
+        grade(verifier, problem, [*steps_prefix, *steps]).correct
         if c.finish_reason == "stop"
         else None
-        for c in completions
+        for c, steps in zip(completions, added, strict=True)
     )

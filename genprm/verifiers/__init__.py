@@ -1,4 +1,4 @@
-"""Final-answer checks, chosen by a row's `task`: a built-in task, `math`, `choice`, or none."""
+"""Answer checks, chosen by a row's `task`: a built-in task, `math`, `choice`, `code`, or none."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ from genprm.errors import InputError
 from genprm.records import Problem
 from genprm.verifiers.base import Grade, Verifier, extract_final_answer, grade
 from genprm.verifiers.choice import ChoiceVerifier
+from genprm.verifiers.code import CodeVerifier
 from genprm.verifiers.math import MathVerifier
 
-VERIFIERS: dict[str, Verifier] = {"math": MathVerifier(), "choice": ChoiceVerifier()}
+VERIFIERS: dict[str, Verifier] = {
+    "math": MathVerifier(),
+    "choice": ChoiceVerifier(),
+    "code": CodeVerifier(),
+}
 
 __all__ = [
     "VERIFIERS",
@@ -22,7 +27,7 @@ __all__ = [
 
 
 def get_verifier(task_name_or_kind: str | None) -> Verifier:
-    """The verifier of a kind (`math`, `choice`) or of a built-in task; None means `math`.
+    """The verifier of a kind (`math`, `choice`, `code`) or of a built-in task; None means `math`.
 
     Raises:
         InputError: neither a kind nor a built-in task.
@@ -39,8 +44,14 @@ def verifier_for(problem: Problem) -> Verifier:
     """The verifier that decides about answers to `problem`.
 
     Raises:
-        InputError: the problem has no answer to verify against, or an unknown task.
+        InputError: the problem has neither an answer nor tests to verify against, or an unknown
+            task.
     """
+    if problem.tests:
+        return VERIFIERS["code"]
     if not problem.answer:
         raise InputError(f"problem {problem.id!r}: no answer to verify against")
-    return get_verifier(problem.task)
+    verifier = get_verifier(problem.task)
+    if verifier.name == "code":
+        raise InputError(f"problem {problem.id!r}: no tests to verify code against")
+    return verifier

@@ -18,6 +18,10 @@ class Verifier(Protocol):
 
     name: str
 
+    def extract(self, steps: Sequence[str]) -> str | None:
+        """The answer that a solution states, None without one."""
+        ...
+
     def check(self, answer: str, problem: Problem) -> bool | None:
         """Whether `answer` is right; None if that could not be decided (time, length)."""
         ...
@@ -32,7 +36,7 @@ class Grade(NamedTuple):
 
 def grade(verifier: Verifier, problem: Problem, steps: Sequence[str]) -> Grade:
     """Extract the final answer of a solution and check it."""
-    answer = extract_final_answer(steps)
+    answer = verifier.extract(steps)
     return Grade(answer, None if answer is None else verifier.check(answer, problem))
 
 

@@ -8,8 +8,10 @@ and spacing. Anything else compares as text, case and spacing aside.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from genprm.records import Problem
+from genprm.verifiers.base import extract_final_answer
 
 _LETTER = re.compile(r"\(([A-Za-z])\)(?:\s.*)?|([A-Z])(?:[.):]\s*.*)?|([a-z])", re.DOTALL)
 _OPTION = re.compile(r"^[ \t]*\(([A-Z])\)[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
@@ -20,6 +22,9 @@ class ChoiceVerifier:
     """Compares options, assignments and short texts; decides always."""
 
     name = "choice"
+
+    def extract(self, steps: Sequence[str]) -> str | None:
+        return extract_final_answer(steps)
 
     def check(self, answer: str, problem: Problem) -> bool | None:
         gold = problem.answer or ""

@@ -15,6 +15,7 @@ import select
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from decimal import Decimal
 from functools import cache
 
@@ -42,6 +43,9 @@ class MathVerifier:
     """
 
     name = "math"
+
+    def extract(self, steps: Sequence[str]) -> str | None:
+        return extract_final_answer(steps)
 
     def check(self, answer: str, problem: Problem) -> bool | None:
         """None for an answer over MAX_ANSWER_CHARS, or one that exceeds its time or memory.

@@ -1,0 +1,87 @@
+"""PRM800K's phase files (Lightman et al. 2023, 2305.20050): steps with rated alternatives.
+
+The solution is the path of chosen completions. Where a step has none (all of them wrong, or the
+person wrote one), the path ends there with its first wrong completion: the first error. Ratings
+are 1, 0 (neutral) and -1; the ratings stay in the column `ratings`, and `neutral` says what 0 is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from genprm.errors import InputError
+from genprm.formats.labelled import Row, field, labelled
+from genprm.records import LabelledSolution
+
+Neutral = Literal["correct", "null"]
+
+
+def read(
+    row: Row, *, neutral: Neutral = "correct", alternatives: bool = False
+) -> Iterator[LabelledSolution]:
+    """The chosen path; with `alternatives` also each other rated completion after the same steps.
+
+    Rows of quality control and of the screening are read like others: filter by their columns.
+    Nothing comes of a row without a rated completion.
+    """
+    problem = field(row, "question", "problem")
+    answer = row["question"].get("ground_truth_answer")
+    steps = field(row, "label", "steps")
+    if not isinstance(steps, list):
+        raise InputError("field 'label.steps' is not a list")
+    columns = {
+        "answer": answer,
+        "finish_reason": row["label"].get("finish_reason"),
+        "is_quality_control_question": row.get("is_quality_control_question"),
+        "is_initial_screening_question": row.get("is_initial_screening_question"),
+    }
+    path: list[tuple[str, int]] = []
+    for step in steps:
+        rated = [
+            (c["text"], c["rating"])
+            for c in step.get("completions") or ()
+            if c.get("rating") in (1, 0, -1)
+            and isinstance(c.get("text"), str)
+            and c["text"].strip()
+        ]
+        chosen = _chosen(step)
+        if alternatives:
+            others = (pair for pair in rated if pair != chosen)
+            for pair in others:
+                yield _solution(problem, [*path, pair], neutral, columns)
+        if chosen is None:
+            chosen = next((pair for pair in rated if pair[1] == -1), None)
+            if chosen is None or alternatives:  # then it is one of those above
+                chosen = None
+                break
+            path.append(chosen)
+            break
+        path.append(chosen)
+    if path:
+        yield _solution(problem, path, neutral, columns)
+
+
+def _chosen(step: dict[str, Any]) -> tuple[str, int] | None:
+    at = step.get("chosen_completion")
+    completions = step.get("completions") or []
+    if at is None or not 0 <= at < len(completions):
+        return None
+    chosen = completions[at]
+    rating = chosen.get("rating")
+    return (chosen["text"], rating) if rating in (1, 0, -1) else None
+
+
+def _solution(
+    problem: str, path: list[tuple[str, int]], neutral: Neutral, columns: dict[str, Any]
+) -> LabelledSolution:
+    ratings = [rating for _, rating in path]
+    of_neutral = True if neutral == "correct" else None
+    flags = [True if r == 1 else False if r == -1 else of_neutral for r in ratings]
+    return labelled(
+        problem=problem,
+        steps=[text for text, _ in path],
+        labels=flags,
+        estimator="human",
+        columns={**columns, "ratings": ratings},
+    )

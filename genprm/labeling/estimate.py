@@ -1,0 +1,36 @@
+"""What an estimator is and what it says of one solution."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from genprm.config import LabelConfig
+from genprm.labeling.labels import StepLabels, labels_from_values, unlabelled_reason
+from genprm.labeling.sampler import PrefixSampler
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Values and labels, one per step; `reason` says why there are no labels, `details` are
+    columns of this estimator's own."""
+
+    values: list[float | None]
+    labels: StepLabels
+    reason: str | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+Estimator = Callable[[PrefixSampler, LabelConfig], Awaitable[Estimate]]
+
+
+def from_values(values: Sequence[float | None], **details: Any) -> Estimate:
+    """The common rule: a step is good if its value is above 0."""
+    known = list(values)
+    return Estimate(known, labels_from_values(known), unlabelled_reason(known), details)
+
+
+def values_of(sampler: PrefixSampler) -> list[float | None]:
+    """The share of right rollouts after each step, null where nothing is known."""
+    return [sampler.counts(prefix).value for prefix in range(1, sampler.steps + 1)]

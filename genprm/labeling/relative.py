@@ -1,0 +1,68 @@
+"""Labels that compare a step's value with the value before it.
+
+Relative progress (GenPRM, 2504.00891): P_t = V_t / V_{t-1}, good if P_t ≥ ε; V_0 is the value of
+the problem itself, and once a value is 0 all later ones are. K follows the difficulty (their
+equation 9, scaled so that easy problems get K): 4K below a pass rate of 0.1, 2K below 0.9.
+
+Relative effectiveness (StepWiser, 2508.19229): good if V_t + α · A_t > 0, with the advantage
+A_t = Q(V_t) - Q(V_{t-1}) under a best-of-4 policy, Q(v) = 1 - (1 - v)^4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from genprm.config import LabelConfig
+from genprm.labeling.estimate import Estimate, values_of
+from genprm.labeling.labels import StepLabels, labels_from_flags
+from genprm.labeling.sampler import PrefixSampler
+
+BEST_OF = 4
+Rule = Callable[[float, float], bool]  # value before, value after
+
+
+async def relative_progress(sampler: PrefixSampler, config: LabelConfig) -> Estimate:
+    """The problem first; its pass rate decides how many rollouts every prefix gets."""
+    await sampler.sample({0: config.rollouts})
+    before = sampler.counts(0).value
+    more = config.rollouts * (1 if before is None or before >= 0.9 else 2 if before >= 0.1 else 4)
+    plan = dict.fromkeys(sampler.open, more)
+    await sampler.sample({0: more - config.rollouts, **plan})
+    # from a problem that was never solved, any step that wins is progress
+    return _estimate(sampler, lambda v0, v1: v1 >= config.min_ratio * v0)
+
+
+async def relative_effective(sampler: PrefixSampler, config: LabelConfig) -> Estimate:
+    """All prefixes at once, the problem among them."""
+    await sampler.sample(dict.fromkeys((0, *sampler.open), config.rollouts))
+    return _estimate(
+        sampler, lambda v0, v1: v1 + config.advantage_weight * (_best(v1) - _best(v0)) > 0
+    )
+
+
+def _best(value: float) -> float:
+    """The value of the best of several tries."""
+    return 1 - (1 - value) ** BEST_OF
+
+
+def _estimate(sampler: PrefixSampler, rule: Rule) -> Estimate:
+    root, values = sampler.counts(0).value, values_of(sampler)
+    labels = relative_labels(root, values, rule)
+    reason = None
+    if all(label is None for label in labels.labels):
+        reason = "a value before the first error, or that of the problem itself, is unknown"
+    return Estimate(values, labels, reason, {"problem_value": root})
+
+
+def relative_labels(root: float | None, values: Sequence[float | None], rule: Rule) -> StepLabels:
+    """Apply a rule to each value and the one before it, up to the first error.
+
+    Nothing is labelled where the problem's own value is unknown.
+    """
+    flags: list[bool | None] = []
+    before = root
+    for value in values:
+        good = None if value is None or before is None else value > 0 and rule(before, value)
+        flags.append(good)
+        before = value if good else None
+    return labels_from_flags(flags)

@@ -1,0 +1,124 @@
+"""All sampling for the labels of one solution: rollouts by prefix, pooled, and what they cost.
+
+The only way in which estimators get rollouts, so that their costs compare. Prefix t is the first t
+steps of the solution; prefix 0 is the problem alone. Knows nothing of values or labels.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from genprm.concurrent import together
+from genprm.config import LabelConfig
+from genprm.engines.base import Engine, Usage
+from genprm.errors import PromptTooLongError
+from genprm.labeling.rollouts import Outcome, RolloutCounts, rollout_prefix
+from genprm.prompts import PromptPack
+from genprm.records import Solution
+from genprm.seeds import derive_seed
+
+
+@dataclass(slots=True)
+class Pool:
+    """What is known of one prefix: its own rollouts, and those that passed through it.
+
+    `deepest` are those of both that passed through no later prefix: each rollout once.
+    """
+
+    own: list[Outcome] = field(default_factory=list)
+    borrowed: list[Outcome] = field(default_factory=list)
+    deepest: list[Outcome] = field(default_factory=list)
+    truncated: int = 0
+    reason: str | None = None  # why there can be no rollouts
+
+    def counts(self) -> RolloutCounts:
+        return RolloutCounts((*self.own, *self.borrowed), self.truncated, reason=self.reason)
+
+
+class PrefixSampler:
+    """Rolls out prefixes of one solution and keeps what came of them.
+
+    `outcome` is whether the finished solution is right, None for an unfinished one: a finished
+    solution's last prefix needs no rollouts, its value is the outcome. With `reuse`, a rollout
+    from prefix t whose next steps are those of the solution also counts for the prefixes that it
+    passes through: given that it got there, what follows is a draw from that prefix like any
+    other, whatever came of it (methods: OmegaPRM's tree, without its selection of wrong ones).
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        pack: PromptPack,
+        solution: Solution,
+        config: LabelConfig,
+        seed: int,
+        outcome: bool | None,
+    ):
+        self._engine, self._pack, self._config, self._seed = engine, pack, config, seed
+        self.solution, self.outcome = solution, outcome
+        self.steps = len(solution.steps)
+        self.pools = [Pool() for _ in range(self.steps + 1)]
+        self.usage = Usage()
+        self.rollouts = 0
+        self._rounds = [0] * (self.steps + 1)
+        if outcome is not None:
+            self.pools[-1].own.append(outcome)
+        # The solution is itself a rollout from each of its prefixes, if the same policy wrote it.
+        self.solution_counts = (
+            config.reuse == "solution" and outcome is not None and solution.policy == engine.name
+        )
+        if self.solution_counts:
+            for pool in self.pools[1:-1]:
+                pool.borrowed.append(outcome)
+
+    @property
+    def open(self) -> range:
+        """The prefixes, but the empty one, whose values are not known without rollouts."""
+        return range(1, self.steps + (self.outcome is None))
+
+    def counts(self, prefix: int) -> RolloutCounts:
+        """What is known of a prefix."""
+        return self.pools[prefix].counts()
+
+    async def sample(self, plan: Mapping[int, int]) -> None:
+        """Add rollouts, `plan` prefix → how many; all prefixes at once.
+
+        A prefix that is too long for the engine gets a reason in place of rollouts.
+
+        Raises:
+            EngineError: from the engine; none of these rollouts is left running.
+        """
+        results = await together(self._one(prefix, n) for prefix, n in plan.items() if n > 0)
+        for prefix, counts in results:
+            pool = self.pools[prefix]
+            pool.own += counts.outcomes
+            pool.truncated += counts.truncated
+            pool.reason = counts.reason
+            self.usage += counts.usage
+            self.rollouts += counts.rollouts
+            reuse = self._config.reuse != "none"
+            for outcome, said in zip(counts.outcomes, counts.continuations, strict=True):
+                reached = self._reached(prefix, said) if reuse else prefix
+                for passed in range(prefix + 1, reached + 1):
+                    self.pools[passed].borrowed.append(outcome)
+                self.pools[reached].deepest.append(outcome)
+
+    async def _one(self, prefix: int, n: int) -> tuple[int, RolloutCounts]:
+        round_number, self._rounds[prefix] = self._rounds[prefix], self._rounds[prefix] + 1
+        seed = derive_seed(self._seed, "rollout", self.solution.id, prefix, round_number)
+        steps = self.solution.steps[:prefix]
+        try:
+            counts = await rollout_prefix(
+                self._engine, self._pack, self.solution, steps, self._config, seed, n=n
+            )
+        except PromptTooLongError as error:
+            counts = RolloutCounts((), reason=str(error))
+        return prefix, counts
+
+    def _reached(self, prefix: int, said: Sequence[str]) -> int:
+        """The last open prefix that a rollout from `prefix` passes through."""
+        given = self.solution.steps[prefix : self.open.stop - 1]
+        same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(said, given, strict=False))
+        return prefix + sum(1 for _ in same)

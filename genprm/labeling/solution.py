@@ -1,0 +1,139 @@
+"""Labelling one solution: an estimator samples and reads; what it found and cost is the row."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from genprm.config import LabelConfig
+from genprm.engines.base import Engine
+from genprm.errors import ConfigError, InputError
+from genprm.evaluation.intervals import wilson
+from genprm.labeling.adaptive import adaptive
+from genprm.labeling.binary_search import binary_search
+from genprm.labeling.estimate import Estimator
+from genprm.labeling.first_zero import first_zero
+from genprm.labeling.flat import flat
+from genprm.labeling.relative import relative_effective, relative_progress
+from genprm.labeling.rollouts import RolloutCounts
+from genprm.labeling.sampler import PrefixSampler
+from genprm.prompts import PromptPack
+from genprm.records import LabelCost, LabelledSolution, Solution
+from genprm.steps import SPLITTERS
+from genprm.verifiers import grade, verifier_for
+
+ESTIMATORS: dict[str, Estimator] = {
+    "flat_hard": flat,
+    "flat_soft": flat,
+    "first_zero": first_zero,
+    "relative_progress": relative_progress,
+    "relative_effective": relative_effective,
+    "binary_search": binary_search,
+    "adaptive": adaptive,
+}
+# What besides the number of rollouts decides an estimator's labels; written beside them.
+SETTINGS: dict[str, tuple[str, ...]] = {
+    "relative_progress": ("min_ratio",),
+    "relative_effective": ("advantage_weight",),
+    "adaptive": ("confidence", "round_rollouts", "recovery_rate"),
+}
+OF_OTHER_LABELS = {"source_labels", "ratings"}  # columns that new labels make untrue
+COMMON_SETTINGS = ("rollouts", "reuse", "temperature", "top_p", "max_tokens")
+
+
+async def label_solution(
+    engine: Engine, pack: PromptPack, solution: Solution, config: LabelConfig, seed: int
+) -> LabelledSolution:
+    """Estimate values of the steps of one solution and derive its labels.
+
+    A complete solution needs no rollouts at its last step: that value is the outcome itself.
+    Extra columns: `intervals` (per step, 95 % Wilson bounds of the value, null without rollouts),
+    `estimator_settings`, `outcomes` (per step, per rollout: right, wrong or null for invalid),
+    `borrowed` (with `reuse`: the outcomes of rollouts that passed through), `invalid` (per step),
+    `value_reasons` (per step, null where there is a value), `unlabelled_reason` (null for a
+    labelled solution; otherwise every label is null and `first_error` is -1), and those of the
+    estimator.
+
+    Raises:
+        InputError: no answer to verify against, or an empty step.
+        ConfigError: the engine cannot continue a given prefix.
+        EngineError: from the engine; no rollout of this solution is left running.
+    """
+    _check(engine, solution, config)
+    started = time.monotonic()
+    sampler = PrefixSampler(engine, pack, solution, config, seed, await _final_outcome(solution))
+    estimate = await ESTIMATORS[config.estimator](sampler, config)
+    counts = [sampler.counts(prefix) for prefix in range(1, sampler.steps + 1)]
+    pools = sampler.pools[1:]
+    used = (*COMMON_SETTINGS, *SETTINGS.get(config.estimator, ()))
+    borrowed = {} if config.reuse == "none" else {"borrowed": [pool.borrowed for pool in pools]}
+    return LabelledSolution(
+        **{k: v for k, v in solution.row().items() if k not in OF_OTHER_LABELS}
+        | {
+            "values": estimate.values,
+            "wins": [c.wins for c in counts],
+            "rollouts": [c.rollouts for c in counts],
+            "labels": estimate.labels.labels,
+            "first_error": estimate.labels.first_error,
+            "estimator": config.estimator,
+            "cost": LabelCost(
+                rollouts=sampler.rollouts,
+                completion_tokens=sampler.usage.completion_tokens,
+                prompt_tokens=sampler.usage.prompt_tokens,
+                cached_tokens=sampler.usage.cached_tokens,
+                seconds=time.monotonic() - started,
+            ),
+            "intervals": [_interval(sampler, prefix) for prefix in range(1, sampler.steps + 1)],
+            "estimator_settings": {name: getattr(config, name) for name in used},
+            "outcomes": [pool.own for pool in pools],
+            "invalid": [c.invalid for c in counts],
+            "value_reasons": [_why_no_value(c) for c in counts],
+            "unlabelled_reason": estimate.reason,
+        }
+        | borrowed
+        | estimate.details
+    )
+
+
+def _interval(sampler: PrefixSampler, prefix: int) -> list[float] | None:
+    """Bounds of a value; a finished solution's last one is not estimated."""
+    counts = sampler.counts(prefix)
+    if prefix == sampler.steps and sampler.outcome is not None:
+        return [float(sampler.outcome)] * 2
+    if counts.value is None:
+        return None
+    bounds = wilson(counts.wins, counts.rollouts)
+    return None if bounds is None else list(bounds)
+
+
+def _why_no_value(counts: RolloutCounts) -> str | None:
+    return "not rolled out" if not counts.rollouts and not counts.reason else counts.why_no_value()
+
+
+def _check(engine: Engine, solution: Solution, config: LabelConfig) -> None:
+    if not engine.capabilities.prefill:
+        raise ConfigError(
+            f"engine {engine.name!r} cannot continue a partial solution (no prefill), "
+            "which rollouts need"
+        )
+    for step, text in enumerate(solution.steps):
+        if not text.strip():
+            raise InputError(f"solution {solution.id!r}: step {step} is empty")
+    if solution.tests and not SPLITTERS[config.splitter].keeps_indentation:
+        raise InputError(
+            f"solution {solution.id!r} is code: its steps need a splitter that keeps indentation "
+            "(label.splitter: code)"
+        )
+
+
+async def _final_outcome(solution: Solution) -> bool | None:
+    """Whether the solution is right; None if its last step states no answer (it is unfinished),
+    or if that cannot be decided."""
+    if solution.outcome is not None:
+        return solution.outcome
+    verifier = verifier_for(solution)
+    if verifier.name == "code":  # a program shows by nothing whether it is all of it
+        return None
+    if solution.final_answer is not None:
+        return await asyncio.to_thread(verifier.check, solution.final_answer, solution)
+    return (await asyncio.to_thread(grade, verifier, solution, solution.steps[-1:])).correct

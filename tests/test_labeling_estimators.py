@@ -1,0 +1,225 @@
+"""Estimators over simulated policies: what they label, what they spend, what they reuse."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genprm.config import LabelConfig
+from genprm.engines.base import Prompt, Sampling
+from genprm.engines.scripted import ScriptedEngine, ScriptedTokenizer
+from genprm.labeling import ESTIMATORS, label_solution
+from genprm.labeling.adaptive import BetaPrior, Tries, information, posterior
+from genprm.labeling.relative import relative_labels
+from genprm.prompts import load_pack
+from genprm.records import LabelledSolution, Solution
+
+PACK = load_pack("native")
+RIGHT, WRONG = "So the answer is 10", "So the answer is 11"
+tries_lists = st.lists(
+    st.builds(Tries, st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=7
+)
+
+
+def solution(steps: int, *, right: bool = False, **columns: object) -> Solution:
+    """Steps 1. 2. 3. and an answer; policy and outcome as a finished solution has them."""
+    said = [f"Step {number}." for number in range(1, steps)]
+    row = {"id": "s", "problem": "What is 2 * 3 + 4?", "answer": "10", "task": "math"}
+    end = RIGHT if right else WRONG
+    return Solution(**row | {"steps": [*said, end], "outcome": right} | columns)
+
+
+def policy(rates: list[float], seed: int = 0, drawn: Callable[[int], str] | None = None):
+    """An engine that wins from the prefix of t steps with probability rates[t]."""
+    rng = random.Random(seed)
+
+    def script(prompt: Prompt, sampling: Sampling, i: int) -> str:
+        steps = prompt.prefill.count("\n")
+        end = RIGHT if rng.random() < rates[steps] else WRONG
+        return f"{drawn(steps)}\n{end}" if drawn else end
+
+    return ScriptedEngine(script, tokenizer=ScriptedTokenizer(), name="policy")
+
+
+def label(engine: ScriptedEngine, given_solution: Solution, **config: object) -> LabelledSolution:
+    settings = LabelConfig(**{"rollouts": 8, **config})  # type: ignore[arg-type]
+    return asyncio.run(label_solution(engine, PACK, given_solution, settings, 0))
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_every_estimator_finds_a_plain_error_and_says_how(name: str) -> None:
+    row = label(policy([1, 1, 1, 0, 0, 0]), solution(5), estimator=name, rollouts=12).row()
+    assert row["first_error"] == 2 and row["labels"] == [True, True, False, None, None]
+    assert row["estimator_settings"]["rollouts"] == 12 and row["estimator"] == name
+    assert row["cost"]["rollouts"] == sum(len(o) for o in row["outcomes"][:-1]) + (
+        12 if name.startswith("relative") else 0  # the problem's own
+    )
+    for value, interval, n in zip(row["values"], row["intervals"], row["rollouts"], strict=True):
+        assert (interval is None) == (n == 0)
+        if interval:
+            assert interval[0] <= value <= interval[1]
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_every_estimator_passes_a_right_solution(name: str) -> None:
+    row = label(policy([1] * 5), solution(4, right=True), estimator=name)
+    assert row.first_error == -1 and row.labels == [True] * 4
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 6), st.integers(0, 6), st.integers(0, 1000))
+def test_first_zero_labels_as_flat_does_for_less(steps: int, error: int, seed: int) -> None:
+    rates = [0.4 if prefix <= error else 0.0 for prefix in range(steps + 1)]
+    flat = label(policy(rates), solution(steps), estimator="flat_hard", rollouts=5)
+    # the same outcomes, prefix by prefix
+    by_prefix = [list(outcomes) for outcomes in flat.row()["outcomes"]]
+
+    def replay(prompt: Prompt, sampling: Sampling, i: int) -> str:
+        return RIGHT if by_prefix[prompt.prefill.count("\n") - 1][i] else WRONG
+
+    engine = ScriptedEngine(replay, tokenizer=ScriptedTokenizer())
+    early = label(engine, solution(steps), estimator="first_zero", rollouts=5)
+    assert (early.labels, early.first_error) == (flat.labels, flat.first_error)
+    assert early.cost.rollouts <= flat.cost.rollouts
+    assert early.cost.rollouts == 5 * min(early.first_error + 1, steps - 1)
+
+
+def test_binary_search_looks_at_both_sides_of_the_edge_it_found() -> None:
+    unlucky = {3: 8}  # the first eight rollouts from prefix 3 fail, though it is good
+
+    def script(prompt: Prompt, sampling: Sampling, i: int) -> str:
+        steps = prompt.prefill.count("\n")
+        if unlucky.get(steps, 0) > 0:
+            unlucky[steps] -= 1
+            return WRONG
+        return RIGHT if steps < 5 else WRONG
+
+    engine = ScriptedEngine(script, tokenizer=ScriptedTokenizer())
+    assert label(engine, solution(7), estimator="binary_search").first_error == 4
+
+
+def test_binary_search_costs_a_logarithm() -> None:
+    row = label(policy([1] * 9 + [0] * 8), solution(16), estimator="binary_search", rollouts=4)
+    assert row.first_error == 8
+    assert row.cost.rollouts <= 4 * (4 + 2)  # log2(16) probes, and the edge's two sides
+
+
+@settings(deadline=None)
+@given(tries_lists, st.sampled_from([True, False, None]))
+def test_the_posterior_is_a_distribution(tries: list[Tries], outcome: bool | None) -> None:
+    belief = posterior(tries, outcome, 0.02)
+    assert len(belief) == len(tries) + 1 and sum(belief) == pytest.approx(1)
+    assert all(p >= 0 for p in belief)
+    if outcome is False:
+        assert belief[-1] == 0
+
+
+def test_the_posterior_by_hand() -> None:
+    # one open step, unfinished: n losses have probability 1/(n+1) if it is good
+    belief = posterior([Tries(0, 3)], None, 0.02)
+    bad = math.prod((9.8 + k) / (10 + k) for k in range(3))
+    assert belief[0] == pytest.approx(bad / (bad + 1 / 4))
+    # a finished right solution without rollouts: only a repaired error stands against it
+    assert posterior([Tries(0, 0)] * 4, True, 0.02)[-1] == pytest.approx(1 / 1.02)
+
+
+def test_a_win_moves_the_error_behind_it_and_losses_before_it() -> None:
+    prior = posterior([Tries(0, 0)] * 5, False, 0.02)
+    won = posterior([Tries(0, 0), Tries(0, 0), Tries(1, 0), Tries(0, 0), Tries(0, 0)], False, 0.02)
+    lost = posterior([Tries(0, 0), Tries(0, 0), Tries(0, 9), Tries(0, 0), Tries(0, 0)], False, 0.02)
+    assert sum(won[3:]) > 0.9 > sum(prior[3:])
+    assert sum(lost[:3]) > 0.9 > sum(prior[:3])
+
+
+@settings(deadline=None)
+@given(st.floats(0, 1), st.integers(0, 9), st.integers(0, 9), st.integers(1, 6))
+def test_information_is_never_negative(p: float, wins: int, losses: int, n: int) -> None:
+    told = information(p, BetaPrior(1 + wins, 1 + losses), BetaPrior(0.2 + wins, 9.8 + losses), n)
+    assert -1e-9 <= told <= math.log(2) + 1e-9
+    if p in (0.0, 1.0):
+        assert told == pytest.approx(0)
+
+
+def test_adaptive_is_as_sure_as_it_says_and_cheap() -> None:
+    rng, right, spent, settled, cost_of_flat = random.Random(5), 0, 0, 0, 0
+    for index in range(300):
+        steps = rng.randint(3, 8)
+        error = rng.randrange(steps)
+        start = rng.uniform(0.1, 0.7)  # values rise along a good solution
+        rates = [start ** (1 - p / steps) if p <= error else 0.01 for p in range(steps + 1)]
+        row = label(policy(rates, index), solution(steps), estimator="adaptive", rollouts=16)
+        spent += row.cost.rollouts
+        cost_of_flat += 16 * (steps - 1)
+        if row.row()["unlabelled_reason"] is None:
+            settled += 1
+            right += row.first_error == error
+    assert settled > 0.8 * 300
+    assert right / settled > 0.9  # as stated
+    assert spent < 0.5 * cost_of_flat  # of wrong solutions; right ones cost nothing
+
+
+def test_adaptive_leaves_unlabelled_what_its_budget_does_not_settle() -> None:
+    row = label(policy([0.3] * 9), solution(8), estimator="adaptive", rollouts=1).row()
+    assert row["labels"] == [None] * 8 and row["first_error"] == -1
+    assert row["unlabelled_reason"].startswith("first error not settled: 0.")
+    assert row["cost"]["rollouts"] == 7 and len(row["posterior"]) == 9
+    assert row["likeliest_first_error"] in range(8)
+
+
+def test_a_right_solution_needs_no_rollouts_to_be_settled() -> None:
+    row = label(policy([0.3] * 5), solution(4, right=True), estimator="adaptive")
+    assert row.cost.rollouts == 0 and row.labels == [True] * 4
+    assert row.values == [None, None, None, 1.0]
+
+
+def test_a_rollout_counts_where_it_passes_through_and_once_for_the_posterior() -> None:
+    engine = policy([1, 1, 1, 1, 1], drawn=lambda steps: f"Step {steps + 1}.")
+    plain = label(engine, solution(4), estimator="flat_hard", rollouts=2).row()
+    assert plain["rollouts"] == [2, 2, 2, 1] and "borrowed" not in plain
+    row = label(engine, solution(4), estimator="flat_hard", rollouts=2, reuse="rollouts").row()
+    assert row["rollouts"] == [2, 4, 4, 1]  # from prefix 1 through 2, from 2 through 3
+    assert row["borrowed"] == [[], [True, True], [True, True], []]
+    assert row["cost"]["rollouts"] == 6
+
+
+def test_the_solution_counts_only_for_the_policy_that_wrote_it() -> None:
+    mine = solution(4, right=True, policy="policy")
+    row = label(policy([0] * 5), mine, estimator="flat_hard", rollouts=2, reuse="solution").row()
+    assert row["wins"] == [1, 1, 1, 1] and row["rollouts"] == [3, 3, 3, 1]
+    other = solution(4, right=True, policy="another")
+    row = label(policy([0] * 5), other, estimator="flat_hard", rollouts=2, reuse="solution").row()
+    assert row["wins"] == [0, 0, 0, 1]
+
+
+def test_relative_rules_by_hand() -> None:
+    keeps = lambda v0, v1: v1 / v0 >= 0.8  # noqa: E731
+    assert relative_labels(0.5, [0.5, 0.4, 0.2, 0.4], keeps) == ([True, True, False, None], 2)
+    assert relative_labels(0.5, [0.0, 0.4], keeps) == ([False, None], 0)
+    assert relative_labels(0.0, [0.5, 0.1], lambda v0, v1: v1 >= 0.8 * v0) == ([True, False], 1)
+    assert relative_labels(None, [0.5], keeps) == ([None], -1)
+    assert relative_labels(0.5, [0.5, None, 0.5], keeps) == ([None] * 3, -1)
+
+
+def test_relative_effective_asks_for_more_than_a_value_above_zero() -> None:
+    # from 0.9 to 0.1: Q falls from 1.0 to 0.34, which outweighs the 0.1 that is left
+    row = label(policy([1, 1, 0.1, 0.1, 0.1]), solution(4), estimator="relative_effective")
+    assert row.first_error == 1
+    assert label(policy([1, 1, 0.1, 0.1, 0]), solution(4), rollouts=30).first_error > 1
+
+
+def test_relative_progress_rolls_out_more_on_harder_problems() -> None:
+    easy = label(policy([1] * 5), solution(4), estimator="relative_progress")
+    hard = label(policy([0.0, 1, 1, 1, 1]), solution(4), estimator="relative_progress")
+    assert easy.rollouts[:3] == [8, 8, 8] and hard.rollouts[:3] == [32, 32, 32]
+
+
+def test_rollouts_go_on_in_the_form_of_the_splitter() -> None:
+    engine = policy([1] * 5)
+    label(engine, solution(3), splitter="blank_lines", rollouts=1)
+    assert engine.calls[0][0].prefill == "Step 1.\n\n"
