@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster import inputs
+from cluster.outputs import FailedRow
 from genprm.errors import ConfigError
 from genprm.formats import FORMATS
 from genprm.records import LabelledSolution
@@ -30,7 +31,8 @@ def convert(sources: Sequence[str], to: str, out: str) -> tuple[int, int]:
 
     def rows() -> Iterator[dict[str, Any]]:
         for source in inputs.labelled_solutions(sources, rule_writer=False):
-            row = write(LabelledSolution.model_validate(source))
+            failed = isinstance(source, FailedRow)  # of an earlier stage: it has no labels
+            row = None if failed else write(LabelledSolution.model_validate(source))
             counts[row is not None] += 1
             if row is not None:
                 yield row

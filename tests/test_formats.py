@@ -147,7 +147,13 @@ def test_the_command_converts_and_reads_by_prefix(
     assert main(command) == 0
     first = json.loads(back.open(encoding="utf-8").readline())
     assert "Step 2: The first equation" in first["input"]
+    mixed = tmp_path / "mixed.jsonl"
+    solution = read("trl", {"prompt": "q", "completions": ["a"], "labels": [True]})[0]
+    mixed.write_text(json.dumps(solution) + '\n{"id": "x", "problem": "q", "error": "why"}\n')
+    command = ["convert", "--labels", str(mixed), "--to", "trl", "--out", str(tmp_path / "m.jsonl")]
     capsys.readouterr()
+    assert main(command) == 0
+    assert "wrote 1 rows" in capsys.readouterr().out
     for wrong, message in [
         (["--labels", source, "--to", "prm800k", "--out", str(tmp_path / "x")], "written; there"),
         (["--labels", source, "--to", "trl", "--out", str(out)], "exists: choose another --out"),
