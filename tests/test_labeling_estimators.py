@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from genprm.config import LabelConfig
 from genprm.engines.base import Prompt, Sampling
 from genprm.engines.scripted import ScriptedEngine, ScriptedTokenizer
+from genprm.errors import InputError
 from genprm.labeling import ESTIMATORS, label_solution
 from genprm.labeling.adaptive import BetaPrior, Tries, information, posterior
 from genprm.labeling.relative import relative_labels
 from genprm.prompts import load_pack
 from genprm.records import LabelledSolution, Solution
+from genprm.verifiers.sandbox import sandbox_program
 
 PACK = load_pack("native")
 RIGHT, WRONG = "So the answer is 10", "So the answer is 11"
@@ -48,7 +50,7 @@ def policy(rates: list[float], seed: int = 0, drawn: Callable[[int], str] | None
 
 
 def label(engine: ScriptedEngine, given_solution: Solution, **config: object) -> LabelledSolution:
-    settings = LabelConfig(**{"rollouts": 8, **config})  # type: ignore[arg-type]
+    settings = LabelConfig.model_validate({"rollouts": 8, **config})
     return asyncio.run(label_solution(engine, PACK, given_solution, settings, 0))
 
 
@@ -198,10 +200,12 @@ def test_the_solution_counts_only_for_the_policy_that_wrote_it() -> None:
 
 
 def test_relative_rules_by_hand() -> None:
-    keeps = lambda v0, v1: v1 / v0 >= 0.8  # noqa: E731
+    def keeps(before: float, after: float) -> bool:
+        return after >= 0.8 * before
+
     assert relative_labels(0.5, [0.5, 0.4, 0.2, 0.4], keeps) == ([True, True, False, None], 2)
     assert relative_labels(0.5, [0.0, 0.4], keeps) == ([False, None], 0)
-    assert relative_labels(0.0, [0.5, 0.1], lambda v0, v1: v1 >= 0.8 * v0) == ([True, False], 1)
+    assert relative_labels(0.0, [0.5, 0.1], keeps) == ([True, False], 1)
     assert relative_labels(None, [0.5], keeps) == ([None], -1)
     assert relative_labels(0.5, [0.5, None, 0.5], keeps) == ([None] * 3, -1)
 
@@ -223,3 +227,19 @@ def test_rollouts_go_on_in_the_form_of_the_splitter() -> None:
     engine = policy([1] * 5)
     label(engine, solution(3), splitter="blank_lines", rollouts=1)
     assert engine.calls[0][0].prefill == "Step 1.\n\n"
+
+
+@pytest.mark.skipif(sandbox_program() is None, reason="no working bubblewrap")
+def test_code_is_rolled_out_and_verified_by_its_tests() -> None:
+    steps = ["def add(a, b):", "    return a - b"]
+    tests = ["assert add(1, 2) == 3"]
+    code = Solution(id="c", problem="Add two numbers.", tests=tests, steps=steps)
+
+    def script(prompt: Prompt, sampling: Sampling, i: int) -> str:
+        return "# that is all" if "return" in prompt.prefill else "    return a + b"
+
+    engine = ScriptedEngine(script, tokenizer=ScriptedTokenizer())
+    row = label(engine, code, rollouts=2, splitter="code")
+    assert row.labels == [True, False] and row.wins == [2, 0]
+    with pytest.raises(InputError, match=r"label\.splitter: code"):
+        label(engine, code, rollouts=2)

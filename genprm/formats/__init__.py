@@ -6,6 +6,6 @@ convention of `genprm.records` (null); what a source said there stays in the col
 `source_labels`, so that writing the row in its own format gives it back.
 """
 
-from genprm.formats.base import FORMATS, Format, labelled
+from genprm.formats.base import FORMATS, Format
 
-__all__ = ["FORMATS", "Format", "labelled"]
+__all__ = ["FORMATS", "Format"]

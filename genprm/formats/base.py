@@ -6,10 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from genprm.formats import math_aps, math_shepherd, prm800k, trl
-from genprm.formats.labelled import labelled
 from genprm.records import LabelledSolution
-
-__all__ = ["FORMATS", "Format", "labelled"]
 
 
 class Format(NamedTuple):

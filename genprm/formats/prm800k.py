@@ -47,15 +47,13 @@ def read(
         ]
         chosen = _chosen(step)
         if alternatives:
-            others = (pair for pair in rated if pair != chosen)
-            for pair in others:
-                yield _solution(problem, [*path, pair], neutral, columns)
+            for pair in rated:
+                if pair != chosen:
+                    yield _solution(problem, [*path, pair], neutral, columns)
         if chosen is None:
-            chosen = next((pair for pair in rated if pair[1] == -1), None)
-            if chosen is None or alternatives:  # then it is one of those above
-                chosen = None
-                break
-            path.append(chosen)
+            wrong = [pair for pair in rated if pair[1] == -1]
+            if not alternatives:  # else it is one of those above
+                path += wrong[:1]
             break
         path.append(chosen)
     if path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,10 +25,9 @@ class Estimate:
 Estimator = Callable[[PrefixSampler, LabelConfig], Awaitable[Estimate]]
 
 
-def from_values(values: Sequence[float | None], **details: Any) -> Estimate:
+def from_values(values: list[float | None]) -> Estimate:
     """The common rule: a step is good if its value is above 0."""
-    known = list(values)
-    return Estimate(known, labels_from_values(known), unlabelled_reason(known), details)
+    return Estimate(values, labels_from_values(values), unlabelled_reason(values))
 
 
 def values_of(sampler: PrefixSampler) -> list[float | None]:

@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 
 from genprm.records import Problem
-from genprm.verifiers.sandbox import Limits, run_python
+from genprm.verifiers.sandbox import DEFAULT_LIMITS, Limits, run_python
 
 _FENCE = re.compile(r"[ \t]*(```+|~~~+)[ \t]*([\w+-]*)")
 PYTHON = ("python", "python3", "py")
@@ -37,7 +37,7 @@ class CodeVerifier:
 
     name = "code"
 
-    def __init__(self, limits: Limits = Limits()):  # noqa: B008 - frozen
+    def __init__(self, limits: Limits = DEFAULT_LIMITS):
         self.limits = limits
 
     def extract(self, steps: Sequence[str]) -> str | None:

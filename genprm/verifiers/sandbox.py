@@ -64,6 +64,9 @@ class Limits:
     scratch_mib: int = 16
 
 
+DEFAULT_LIMITS = Limits()
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """How a program ended. `returncode` is None where it was stopped from outside."""
@@ -85,7 +88,7 @@ def sandbox_program() -> str | None:
         return None
 
 
-def run_python(program: str, limits: Limits = Limits()) -> Run:
+def run_python(program: str, limits: Limits = DEFAULT_LIMITS) -> Run:
     """Run a program with nothing but the standard library.
 
     Raises:
