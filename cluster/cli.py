@@ -153,7 +153,9 @@ def _quickstart(config: Config, args: argparse.Namespace) -> None:
 def _pretrain(config: Config, args: argparse.Namespace) -> None:
     from genprm.pretraining.train import PretrainConfig, pretrain
 
-    chosen = {"seed": config.seed} | ({"tokens": args.tokens} if args.tokens else {})
+    chosen = {"seed": config.seed, "tokens": args.tokens}
+    chosen["comparisons_first"] = args.comparisons_first
+    chosen = {name: value for name, value in chosen.items() if value is not None}
     init = args.init and resolve_model(args.init)
     recipe = PretrainConfig.going_on(init, **chosen) if init else PretrainConfig(**chosen)
     pretrain(args.out, recipe, config.pack)

@@ -97,6 +97,21 @@ def _own_options(name: str, sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--out", required=True, metavar="DIR", help="a folder; resumed")
         sub.add_argument("--tokens", type=int, metavar="N", help="how much text to train on")
         sub.add_argument("--init", metavar="BASE", help="a base to go on from, at a lower rate")
+        sub.add_argument(
+            "--comparisons-first",
+            type=share,
+            metavar="SHARE",
+            help="the part of training that begins with comparisons and hardly anything "
+            "else, 0 to 1 (0.5; with --init 0)",
+        )
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1, for argparse, which names what is no number."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
 
 
 def _submit_options(sub: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from genprm.errors import ConfigError
-from genprm.pretraining.text import Document, PackedRows
+from genprm.pretraining.text import Document, PackedRows, early_share
 from genprm.pretraining.tokenizer import build_tokenizer
 from genprm.prompts import load_pack
 from genprm.tasks.base import given
@@ -124,3 +124,10 @@ def test_what_is_given_is_read_and_not_learned(tokenizer: Any) -> None:
     assert tokenizer.decode(ids) == "12 + 30 = 42, 5 - 9 = -4."
     learned = [label for label in labels if label != -100]
     assert tokenizer.decode(learned) == " 42, -4."
+
+
+def test_comparisons_come_first_and_fade() -> None:
+    assert [early_share(at, 0.5) for at in (0.0, 0.5, 0.575, 0.65, 1.0)] == pytest.approx(
+        [1.0, 1.0, 0.5, 0.0, 0.0]
+    )
+    assert early_share(0.0, 0.0) == 0.0

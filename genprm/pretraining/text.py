@@ -1,6 +1,6 @@
 """What the base model reads: documents drawn from the built-in tasks, packed into rows.
 
-A row depends only on (seed, index, progress), so that a resumed run goes on with the same text.
+A row depends only on (seed, index, rows), so that a resumed run goes on with the same text.
 Knows nothing of models.
 """
 
@@ -16,21 +16,17 @@ from genprm.tasks.base import pieces
 # Slips make the policy fallible in varied ways; most of its errors are its own all the same.
 SLIP_RATES = {"arithmetic": 0.05, "tracking": 0.15}
 
-# Shares of documents at the beginning and the end of training. Whether two things are the same is
-# learned all at once or not at all: 700 steps of a mixture did not teach it, 400 steps of hardly
-# anything else did. So comparisons come first, and nearly alone.
+# Shares of documents, first and afterwards. Whether two things are the same is learned all at once
+# or not at all: 700 steps of a mixture did not teach it, 400 steps of hardly anything else did. So
+# comparisons come first, and nearly alone.
 MIX = {
-    ("comparisons", "arithmetic"): (0.50, 0.12),
-    ("comparisons", "tracking"): (0.42, 0.10),
-    ("facts", "arithmetic"): (0.02, 0.22),
+    ("comparisons", "arithmetic"): (0.50, 0.07),
+    ("comparisons", "tracking"): (0.42, 0.05),
+    ("facts", "arithmetic"): (0.02, 0.25),
     ("facts", "tracking"): (0.02, 0.16),
-    ("solution", "arithmetic"): (0.02, 0.21),
-    ("solution", "tracking"): (0.02, 0.19),
+    ("solution", "arithmetic"): (0.02, 0.25),
+    ("solution", "tracking"): (0.02, 0.22),
 }
-MOVE = (
-    0.5,
-    0.65,
-)  # the part of training in which the mix moves from the first column to the second
 
 
 class Document(NamedTuple):
@@ -55,11 +51,12 @@ class Document(NamedTuple):
         return [*self.prompt_ids, *ids], [-100] * len(self.prompt_ids) + labels
 
 
-def draw_document(rng: random.Random, progress: float, tokenizer: Any, pack: Any) -> Document:
-    """One document at `progress` (0 to 1) of training, solutions in the pack's solve layout."""
-    begin, end = MOVE
-    at = min(max((progress - begin) / (end - begin), 0.0), 1.0)
-    weights = [first + at * (last - first) for first, last in MIX.values()]
+def draw_document(rng: random.Random, early: float, tokenizer: Any, pack: Any) -> Document:
+    """One document; `early` (0 to 1) is the share of the mix that comes first in what is drawn.
+
+    Solutions are in the pack's solve layout.
+    """
+    weights = [early * first + (1 - early) * later for first, later in MIX.values()]
     kind, task = rng.choices(list(MIX), weights)[0]
     if kind != "solution":
         told = TASKS[task].facts(rng) if kind == "facts" else TASKS[task].comparisons(rng)
@@ -69,15 +66,33 @@ def draw_document(rng: random.Random, progress: float, tokenizer: Any, pack: Any
     return Document(prompt.token_ids, "\n".join(steps) + tokenizer.eos_token + "\n")
 
 
+def early_share(progress: float, comparisons_first: float) -> float:
+    """How much of the first mix there is at `progress` (0 to 1): all of it until
+    `comparisons_first`, then less over another 0.3 of that."""
+    if comparisons_first == 0:
+        return 0.0
+    past = progress / comparisons_first - 1
+    return 1 - min(max(past / 0.3, 0.0), 1.0)
+
+
 class PackedRows:
     """Map-style data set of `rows` packed rows of `length` tokens, for a torch DataLoader.
 
     Each row starts at a document's beginning; the last document is cut at the row's end.
     """
 
-    def __init__(self, tokenizer: Any, pack: Any, rows: int, length: int, seed: int):
+    def __init__(
+        self,
+        tokenizer: Any,
+        pack: Any,
+        rows: int,
+        length: int,
+        seed: int,
+        comparisons_first: float = 0.5,
+    ):
         self.tokenizer, self.pack = tokenizer, pack
         self.rows, self.length, self.seed = rows, length, seed
+        self.comparisons_first = comparisons_first
 
     def __len__(self) -> int:
         return self.rows
@@ -86,9 +101,9 @@ class PackedRows:
         rng = random.Random(f"pretrain/{self.seed}/{index}")
         ids: list[int] = []
         labels: list[int] = []
-        progress = index / self.rows
+        early = early_share(index / self.rows, self.comparisons_first)
         while len(ids) < self.length:
-            document = draw_document(rng, progress, self.tokenizer, self.pack)
+            document = draw_document(rng, early, self.tokenizer, self.pack)
             more_ids, more_labels = document.encode(self.tokenizer)
             ids += more_ids
             labels += more_labels

@@ -48,6 +48,7 @@ class PretrainConfig:
     heads: int = 4
     kv_heads: int = 2
     max_positions: int = 2048
+    comparisons_first: float = 0.5  # the part of training that begins with hardly anything else
     compile: bool = True
     init: str | None = None  # a base to go on from; the shape and vocabulary are then its own
 
@@ -57,8 +58,14 @@ class PretrainConfig:
 
     @classmethod
     def going_on(cls, init: str, **settings: Any) -> PretrainConfig:
-        """From a trained base: half the rate, which falls over most of the run."""
-        return cls(init=init, **{"learning_rate": 2e-3, "decay_share": 0.5, **settings})
+        """From a trained base, which compares: a lower rate, falling over half of the run."""
+        settings = {
+            "learning_rate": 3e-3,
+            "decay_share": 0.5,
+            "comparisons_first": 0.0,
+            **settings,
+        }
+        return cls(init=init, **settings)
 
 
 def _model(config: PretrainConfig, tokenizer: Any) -> Any:
@@ -156,6 +163,7 @@ def pretrain(out: str | Path, config: PretrainConfig, pack_name: str = "native")
 
     from genprm.pretraining.optimizer import MuonWithAdamW
     from genprm.pretraining.text import MIX, SLIP_RATES, PackedRows
+    from genprm.training.sft import supports_bf16
 
     pack = load_pack(pack_name)
     out = Path(out)
@@ -175,7 +183,7 @@ def pretrain(out: str | Path, config: PretrainConfig, pack_name: str = "native")
         lr_scheduler_kwargs={"num_decay_steps": int(config.steps * config.decay_share)},
         warmup_steps=min(100, config.steps // 10),
         max_grad_norm=1.0,
-        bf16=on_gpu,  # on CPUs without AMX, bf16 products are slower than fp32
+        bf16=supports_bf16(),
         use_cpu=not on_gpu,
         torch_compile=config.compile,
         logging_steps=10,
@@ -197,6 +205,7 @@ def pretrain(out: str | Path, config: PretrainConfig, pack_name: str = "native")
             config.steps * config.rows_per_batch,
             config.row_tokens,
             config.seed,
+            config.comparisons_first,
         ),
         data_collator=default_data_collator,
         optimizers=(optimizer, None),
@@ -223,6 +232,7 @@ def pretrain(out: str | Path, config: PretrainConfig, pack_name: str = "native")
             "processor": platform.machine(),
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
+            "bf16": arguments.bf16,
             "gpu": torch.cuda.get_device_name() if on_gpu else None,
         },
         "versions": {"torch": torch.__version__, "python": platform.python_version()},

@@ -36,7 +36,7 @@ def critique(problem: str, steps: list[str], rng: random.Random, error_rate: flo
         state_right = state_right and not missing
         parts.append(_on_state(told, line, err and state_right == right, rng))
     if line.answer is not None:
-        parts.append(_on_answer(told, line, err and state_right and bool(right or parts), rng))
+        parts.append(_on_answer(told, line, err and state_right, rng))
     if not parts:
         parts.append("The step writes no state that follows from the swaps.")
     return RuleCritique(" ".join(parts), right != err)
@@ -67,7 +67,7 @@ def _on_state(told: Told, line: Line, err: bool, rng: random.Random) -> str:
 
 
 def _on_answer(told: Told, line: Line, err: bool, rng: random.Random) -> str:
-    """`The step says red and (C). At the end Alice has lime, that is (B). lime and red are ...`"""
+    """`The step says red and (C). (C) is lime. At the end Alice has lime. lime and red are ...`"""
     last = told.states[-1]
     if told.asked is None:
         said = read_state(line.answer or "", told)
@@ -82,23 +82,24 @@ def _on_answer(told: Told, line: Line, err: bool, rng: random.Random) -> str:
                 thing = other
             parts.append(f"{person}: {thing}, {'same' if thing == other else f'not {other}'}")
         return f"The end: {'; '.join(parts)}."
-    letters = {thing: letter for letter, thing in told.options.items()}
+    # From a letter to its thing, and not back: a small model finds what follows something far
+    # more easily than what stands before it.
     thing = last[told.asked]
-    if err:
-        fits = answer_is_right(told, line)
-        claimed = (line.answer or "").strip("()")[:1]
-        others = [t for t in told.options.values() if t != thing]
-        thing = rng.choice(others) if fits else told.options.get(claimed, rng.choice(others))
-    letter = f"({letters.get(thing, '?')})"
-    claims, compared = [str(line.answer)], [_compared(letter, str(line.answer))]
-    if line.said:
-        claimed_thing = line.said[1]
-        claims.insert(0, claimed_thing)
-        shown = thing if names(claimed_thing, thing) else claimed_thing
-        compared.insert(0, _compared(thing, shown))
+    letter = (line.answer or "").strip("()")[:1]
+    chosen = told.options.get(letter, "nothing")
+    spoken = None if line.said is None else line.said[1]
+    if err and answer_is_right(told, line):
+        thing = rng.choice([t for t in told.options.values() if t != thing])
+    elif err:
+        thing = chosen
+        spoken = spoken and thing
+    claims, compared = [f"({letter})"], [_compared(thing, chosen)]
+    if spoken is not None:
+        claims.insert(0, spoken)
+        compared.insert(0, _compared(thing, thing if names(spoken, thing) else spoken))
     return (
-        f"The step says {' and '.join(claims)}. At the end {told.asked} has {thing}, that is "
-        f"{letter}. {', '.join(compared)}."
+        f"The step says {' and '.join(claims)}. ({letter}) is {chosen}. "
+        f"At the end {told.asked} has {thing}. {', '.join(compared)}."
     )
 
 

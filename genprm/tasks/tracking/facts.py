@@ -16,10 +16,14 @@ def facts(rng: random.Random) -> str:
 
 
 def _scene(rng: random.Random) -> str:
-    """How a problem tells the start, and the same in short, in another order."""
-    puzzle = draw(rng, form="assignment")
+    """How a problem tells the start, and the same in short, in another order.
+
+    Half the time the rest of the problem stands between: its swaps and options tell other things.
+    """
+    puzzle = draw(rng, form=rng.choice(("assignment", "person")))
     start = puzzle.states()[0]
-    lines = [given(text_of(puzzle).partition("\n")[0])]
+    told = text_of(puzzle)
+    lines = [given(told if rng.random() < 0.5 else told.partition("\n")[0])]
     for _ in range(rng.randint(1, 3)):
         people = rng.sample(list(start), len(start))
         lines.append(f"The start: {state_text({person: start[person] for person in people})}.")
