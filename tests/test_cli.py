@@ -260,7 +260,7 @@ def test_a_new_option_is_a_decision() -> None:
     own = {
         "quickstart": {"--out", "--full"},
         "serve": {"--host", "--port"},
-        "pretrain": {"--out", "--tokens", "--init"},
+        "pretrain": {"--out", "--tokens", "--init", "--comparisons-first"},
         "train": {"--data", "--out", "--kind"},
         "submit": {"--submission-id", "--env", "--no-wait"},
         "convert": {"--labels", "--to", "--out"},
