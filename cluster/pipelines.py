@@ -17,7 +17,7 @@ from cluster.critics import critic_source, make_scorer
 from cluster.outputs import Result
 from cluster.row_actor import Row, RowFailure, RowWork
 from cluster.stages import Report, Stage, all_rows, run_stage
-from genprm.config import Config, CriticSource, resolve_model
+from genprm.config import Config, CriticSource, LabelConfig, resolve_model
 from genprm.distill import CritiqueWriter, RuleWriter, TeacherWriter, balance, distill_solution
 from genprm.engines.base import Engine
 from genprm.errors import ConfigError
@@ -67,9 +67,18 @@ def label(config: Config, solutions: Sequence[str], out: str) -> Report:
         fingerprint=config.fingerprint("label"),
         model=_policy,
         make=_make_labeller,
-        sequences_per_row=config.label.rollouts * TYPICAL_STEPS,
+        sequences_per_row=rollouts_at_once(config.label),
     )
     return run_stage(stage, config, lambda: inputs.solutions(solutions), _named(solutions), out)
+
+
+def rollouts_at_once(config: LabelConfig) -> int:
+    """About how many rollouts one solution keeps busy: searches look at a prefix at a time."""
+    if config.estimator == "adaptive":
+        return config.round_rollouts
+    if config.estimator in ("first_zero", "binary_search"):
+        return config.rollouts
+    return config.rollouts * TYPICAL_STEPS
 
 
 def distill(config: Config, labels: Sequence[str], out: str) -> Report:

@@ -351,6 +351,16 @@ def test_enough_blocks_are_in_flight_and_not_many_more() -> None:
     assert blocks_in_flight(base.model_copy(), sequences_per_row=0) == 16
 
 
+@pytest.mark.parametrize(
+    ("estimator", "rollouts"), [("flat_hard", 24), ("first_zero", 4), ("adaptive", 2)]
+)
+def test_a_search_keeps_few_rollouts_busy_and_so_takes_more_rows(
+    estimator: str, rollouts: int
+) -> None:
+    config = Config(label={"estimator": estimator, "rollouts": 4})
+    assert pipelines.rollouts_at_once(config.label) == rollouts
+
+
 def test_busy_seconds_is_the_union_of_the_intervals() -> None:
     assert busy_seconds([]) == 0
     assert busy_seconds([(10, 11), (0, 2), (1, 3), (1.5, 2.5)]) == 4
