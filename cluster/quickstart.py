@@ -51,8 +51,8 @@ class Sizes:
     curve: int = 0
 
 
-QUICK = Sizes(train=200, evaluate=200, best_of_n=50)
-FULL = Sizes(train=200, evaluate=1000, best_of_n=100, curve=100)
+QUICK = Sizes(train=300, evaluate=200, best_of_n=50)
+FULL = Sizes(train=300, evaluate=1000, best_of_n=100, curve=100)
 
 
 class Clock:
@@ -174,7 +174,8 @@ def _data(
     with clock.part("distill"):
         distilled = pipelines.distill(config, [labelled.out], str(folder / "targets.jsonl"))
     _announce(4, "find the first errors of fresh solutions with the exact oracle")
-    _write(folder / "eval.jsonl", _evaluation_rows(ended, sizes.evaluate))
+    evaluated = (row for row in ended if row["use"] == "eval")
+    _write(folder / "eval.jsonl", first_error_rows(evaluated, sizes.evaluate))
     _write(folder / "candidates.jsonl", _best_of_n_rows(solutions))
     return solved, labelled, distilled
 
@@ -187,23 +188,29 @@ def _curve_labels(config: Config, folder: Path, sizes: Sizes, clock: Clock) -> R
     by_task = [[row for row in rows if row["task"] == task] for task in tasks.TASKS]
     chosen = (row for group in by_task for row in group[: sizes.curve])
     source = _write(folder / "curve_input.jsonl", chosen)
-    more = config.label.model_copy(update={"rollouts": CURVE_ROLLOUTS})
+    flat = {"estimator": "flat_hard", "rollouts": CURVE_ROLLOUTS}
+    more = config.label.model_copy(update=flat)
     with clock.part("label for the curve"):
         return pipelines.label(
             config.model_copy(update={"label": more}), [source], str(folder / "curve_labels.jsonl")
         )
 
 
-def _evaluation_rows(solutions: Iterable[Row], most: int) -> Iterator[Row]:
-    """The first solutions of each task, at most `most`, with the oracle's first error."""
+def first_error_rows(solutions: Iterable[Row], most: int) -> Iterator[Row]:
+    """The first solutions of each task, at most `most`, with the oracle's first error.
+
+    A wrong solution ends there: what follows its first error cannot change whether that is found.
+    """
+    solutions = list(solutions)
     for task in tasks.TASKS:
-        mine = (row for row in solutions if (row["use"], row["task"]) == ("eval", task))
+        mine = (row for row in solutions if row["task"] == task)
         for row in islice(mine, most):
+            error = tasks.get(task).first_error(row["problem"], row["steps"])
             yield EvaluationRow(
                 id=row["id"],
                 problem=row["problem"],
-                steps=row["steps"],
-                first_error=tasks.get(task).first_error(row["problem"], row["steps"]),
+                steps=row["steps"][: error + 1] if error >= 0 else row["steps"],
+                first_error=error,
                 source=task,
             ).row()
 

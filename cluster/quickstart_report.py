@@ -152,9 +152,11 @@ def _label_figures(findings: Findings) -> dict[str, Any]:
     rows = read_rows(f"{findings.distilled.out}.written.jsonl")
     written = {row["id"]: row for row in rows if row["error"] is None}
     kept = [key for key, row in written.items() if row["reason"] is None]
-    measured = list(labelled.values())
+    measured: list[LabelledSolution] = []
     if findings.curve is not None:
         measured = _labelled(findings.curve)
+    elif findings.config.label.estimator.startswith("flat"):  # as many rollouts of every prefix
+        measured = list(labelled.values())
     by_rollouts = {
         key: JudgedLabels(tuple(row.labels), row.first_error, oracle[key])
         for key, row in labelled.items()

@@ -17,13 +17,15 @@ from genprm.errors import ConfigError
 from genprm.paths import assets_dir
 
 ROOT = Path(__file__).resolve().parent.parent
-SIZES = quickstart.Sizes(train=24, evaluate=6, best_of_n=2, curve=2)
+SIZES = quickstart.Sizes(train=24, evaluate=6, best_of_n=1, curve=2)
+# flat, so that few solutions give labels of both kinds
+SETTINGS = ["label.estimator=flat_hard", "label.rollouts=4", "train.epochs=1", "score.votes=2"]
 RUN = f"""
 import sys
 from cluster import quickstart
 from genprm.config import load_config
 if __name__ == "__main__":
-    config = load_config("quickstart", ["label.rollouts=4", "train.epochs=1", "score.votes=2"])
+    config = load_config("quickstart", {SETTINGS!r})
     print(quickstart.run(config, sys.argv[1], sizes=quickstart.{SIZES!r}))
 """
 

@@ -43,12 +43,15 @@ def critique(problem: str, steps: list[str], rng: random.Random, error_rate: flo
 
 
 def _on_state(told: Told, line: Line, err: bool, rng: random.Random) -> str:
-    """`Swap 2: Bob and Eve. Alice: red, same. Bob: blue, not green.`"""
+    """`Swap 2: Bob and Eve. Bob had red, Eve had blue. Bob: blue, not green; ...`
+
+    The pair stands first, as the problem has it, so that it is copied and not put together.
+    """
     true = told.states[line.position]
     if line.position:
         a, b = told.swaps[line.position - 1]
         before = told.states[line.position - 1]
-        head = f"Swap {line.position}: {a} had {before[a]}, {b} had {before[b]}."
+        head = f"Swap {line.position}: {a} and {b}. {a} had {before[a]}, {b} had {before[b]}."
     else:
         head = "The start:"
     wrong = [p for p in true if not names(line.written.get(p, true[p]), true[p])]
