@@ -17,9 +17,14 @@ from genprm.errors import ConfigError
 from genprm.paths import assets_dir
 
 ROOT = Path(__file__).resolve().parent.parent
-SIZES = quickstart.Sizes(train=24, evaluate=6, best_of_n=1, curve=2)
-# flat, so that few solutions give labels of both kinds
-SETTINGS = ["label.estimator=flat_hard", "label.rollouts=4", "train.epochs=1", "score.votes=2"]
+SIZES = quickstart.Sizes(train=24, evaluate=6, best_of_n=1)
+SETTINGS = [
+    "label.estimator=flat_hard",  # so that few solutions give labels of both kinds
+    "label.rollouts=4",
+    "train.epochs=1",
+    "score.votes=2",
+    "runtime.engine_replicas=1",  # most of the time goes into engines' starts
+]
 RUN = f"""
 import sys
 from cluster import quickstart
@@ -92,7 +97,7 @@ def test_a_killed_quickstart_goes_on_and_reports(tmp_path: Path) -> None:
             assert figures["coverage"] == 1
             assert [point["votes"] for point in figures["votes_curve"]] == [1, 2]
     curve = report["labels"]["tracking"]["curve"]
-    assert [point["rollouts"] for point in curve] == [4, 8, 16]
+    assert [point["rollouts"] for point in curve] == [4]
     assert report["stages"]["label"]["rollouts"] > 0
     assert {answer["through"] for answer in report["served"]} == {"HTTP", "the handle"}
     assert "<svg" in (out / "report.html").read_text()
