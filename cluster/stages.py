@@ -226,10 +226,10 @@ def _absolute(name: str) -> str:
 
 
 def blocks_in_flight(config: Config, sequences_per_row: int) -> int:
-    """How many blocks an actor works on at once: twice what fills the engine, 3 to 64."""
+    """How many blocks an actor works on at once: twice what fills the engine, 3 to 32."""
     wanted = 2 * (config.engine.max_num_seqs or 256)
     per_block = config.runtime.rows_per_block * max(1, sequences_per_row)
-    return min(64, max(3, math.ceil(wanted / per_block)))
+    return min(32, max(3, math.ceil(wanted / per_block)))
 
 
 def _report(name: str, output: Output, digest: outputs.InputDigest) -> Report:
