@@ -174,8 +174,7 @@ def _data(
     with clock.part("distill"):
         distilled = pipelines.distill(config, [labelled.out], str(folder / "targets.jsonl"))
     _announce(4, "find the first errors of fresh solutions with the exact oracle")
-    evaluated = (row for row in ended if row["use"] == "eval")
-    _write(folder / "eval.jsonl", first_error_rows(evaluated, sizes.evaluate))
+    _write(folder / "eval.jsonl", _evaluation_rows(ended, sizes.evaluate))
     _write(folder / "candidates.jsonl", _best_of_n_rows(solutions))
     return solved, labelled, distilled
 
@@ -196,14 +195,13 @@ def _curve_labels(config: Config, folder: Path, sizes: Sizes, clock: Clock) -> R
         )
 
 
-def first_error_rows(solutions: Iterable[Row], most: int) -> Iterator[Row]:
+def _evaluation_rows(solutions: Iterable[Row], most: int) -> Iterator[Row]:
     """The first solutions of each task, at most `most`, with the oracle's first error.
 
     A wrong solution ends there: what follows its first error cannot change whether that is found.
     """
-    solutions = list(solutions)
     for task in tasks.TASKS:
-        mine = (row for row in solutions if row["task"] == task)
+        mine = (row for row in solutions if (row["use"], row["task"]) == ("eval", task))
         for row in islice(mine, most):
             error = tasks.get(task).first_error(row["problem"], row["steps"])
             yield EvaluationRow(
