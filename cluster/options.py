@@ -102,7 +102,7 @@ def _own_options(name: str, sub: argparse.ArgumentParser) -> None:
             type=share,
             metavar="SHARE",
             help="the part of training that begins with comparisons and hardly anything "
-            "else, 0 to 1 (0.5; with --init 0)",
+            "else, 0 to 1 (0.06; with --init 0)",
         )
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from genprm import tasks
 from genprm.errors import InputError
 from genprm.tasks.arithmetic import expressions, problems
-from genprm.tasks.arithmetic.solutions import flatten, lettered_parts, skeleton
+from genprm.tasks.arithmetic.solutions import cuts, draw_parts, flatten, skeleton
 from genprm.tasks.tracking.oracle import names, read_problem
 
 TRACES = Path(__file__).parent / "data" / "bigbench_mistake_sample.jsonl"
@@ -101,9 +101,19 @@ def test_expressions_survive_rendering_and_reading(seed: int) -> None:
 def test_a_plan_without_brackets_has_the_same_value(seed: int) -> None:
     rng = random.Random(seed)
     node = problems.draw(rng)
-    frame = skeleton(node, lettered_parts(node, 0), "ABCDEFGH")
+    parts = draw_parts(node, rng)
+    frame = skeleton(node, parts, "ABCDEFGH")
     values = {letter: rng.randint(-99, 99) for letter in "ABCDEFGH"}
     assert expressions.evaluate(frame, values) == expressions.evaluate(flatten(frame), values)
+    own = dict(zip("ABCDEFGH", map(expressions.evaluate, parts), strict=False))
+    assert expressions.evaluate(frame, own) == expressions.evaluate(node)
+
+
+def test_letters_can_stand_for_brackets_of_any_depth() -> None:
+    problem = expressions.parse("((1 + 2) - (3 * 4)) * ((5 + 6) - (7 - 8))")
+    frames = [skeleton(problem, way, "ABCDEFGH") for way in cuts(problem)]
+    shown = [expressions.render(frame, outer=False) for frame in frames]
+    assert shown == ["A * B", "A * (B - C)", "(A - B) * C", "(A - B) * (C - D)"]
 
 
 @given(left=st.integers(-9999, 9999), right=st.integers(-9999, 9999))

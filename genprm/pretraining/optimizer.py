@@ -21,16 +21,19 @@ MOMENTUM = 0.95
 ADAMW_RMS = 0.2
 
 
-def orthogonalized(matrix: torch.Tensor) -> torch.Tensor:
-    """About the nearest matrix of orthonormal rows (or columns), by Newton-Schulz iteration."""
+def orthogonalized(matrices: torch.Tensor) -> torch.Tensor:
+    """About the nearest matrices of orthonormal rows (or columns), by Newton-Schulz iteration.
+
+    `matrices` is one, or a batch of them (the last two dimensions are the matrix).
+    """
     a, b, c = QUINTIC
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.T if tall else matrix
-    x = x / x.norm().clamp(min=1e-7)
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x = matrices.mT if tall else matrices
+    x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp(min=1e-7)
     for _ in range(ITERATIONS):
-        gram = x @ x.T
+        gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.T if tall else x
+    return x.mT if tall else x
 
 
 class Muon(torch.optim.Optimizer):
@@ -42,17 +45,24 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:
         for group in self.param_groups:
+            alike: dict[torch.Size, list[torch.nn.Parameter]] = {}
             for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                state = self.state[parameter]
-                if not state:
-                    state["momentum"] = torch.zeros_like(parameter)
-                momentum = state["momentum"].lerp_(parameter.grad, 1 - MOMENTUM)
-                update = orthogonalized(parameter.grad.lerp(momentum, MOMENTUM))
-                scale = ADAMW_RMS * math.sqrt(max(parameter.shape))
-                parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                parameter.add_(update, alpha=-group["lr"] * scale)
+                if parameter.grad is not None:
+                    alike.setdefault(parameter.shape, []).append(parameter)
+            for shape, parameters in alike.items():
+                scale = ADAMW_RMS * math.sqrt(max(shape))
+                updates = orthogonalized(torch.stack([self._nesterov(p) for p in parameters]))
+                for parameter, update in zip(parameters, updates, strict=True):
+                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                    parameter.add_(update, alpha=-group["lr"] * scale)
+
+    def _nesterov(self, parameter: torch.nn.Parameter) -> torch.Tensor:
+        assert parameter.grad is not None
+        state = self.state[parameter]
+        if not state:
+            state["momentum"] = torch.zeros_like(parameter)
+        momentum = state["momentum"].lerp_(parameter.grad, 1 - MOMENTUM)
+        return parameter.grad.lerp(momentum, MOMENTUM)
 
 
 class MuonWithAdamW(torch.optim.Optimizer):

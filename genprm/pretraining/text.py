@@ -13,8 +13,10 @@ from genprm.prompts import solve_prompt
 from genprm.tasks import TASKS
 from genprm.tasks.base import pieces
 
-# Slips make the policy fallible in varied ways; most of its errors are its own all the same.
-SLIP_RATES = {"arithmetic": 0.05, "tracking": 0.15}
+# Slips make the policy fallible in varied ways, and the facts, which have none, what it can know
+# better. At these rates 62 % of the arithmetic and 70 % of the tracking solutions are right, and of
+# those to hard problems 19 and 14 %.
+SLIP_RATES = {"arithmetic": 0.033, "tracking": 0.09}
 
 # Shares of documents, first and afterwards. Whether two things are the same is learned all at once
 # or not at all: 700 steps of a mixture did not teach it, 400 steps of hardly anything else did. So
@@ -88,7 +90,7 @@ class PackedRows:
         rows: int,
         length: int,
         seed: int,
-        comparisons_first: float = 0.5,
+        comparisons_first: float = 0.06,
     ):
         self.tokenizer, self.pack = tokenizer, pack
         self.rows, self.length, self.seed = rows, length, seed

@@ -8,6 +8,7 @@ stands in for a fallible teacher. Its verdict is part of what it writes, never a
 from __future__ import annotations
 
 import random
+from operator import eq
 
 from genprm.tasks.arithmetic import oracle
 from genprm.tasks.arithmetic.expressions import (
@@ -20,7 +21,7 @@ from genprm.tasks.arithmetic.expressions import (
     render,
     substitute,
 )
-from genprm.tasks.arithmetic.solutions import flatten, lettered_parts, skeleton, wrong_number
+from genprm.tasks.arithmetic.solutions import cuts, flatten, skeleton, wrong_number
 from genprm.tasks.arithmetic.wording import work_out
 from genprm.tasks.base import RuleCritique
 
@@ -45,10 +46,9 @@ def critique(
 
 
 def _on_plan(problem: Group, plan: oracle.Plan, err: bool, rng: random.Random) -> RuleCritique:
-    parts = next(
-        (p for depth in (0, 1, 2) if len(p := lettered_parts(problem, depth)) == len(plan.letters)),
-        lettered_parts(problem, 0),
-    )
+    # the plan's own letters, as far as one can tell
+    alike = [way for way in cuts(problem) if len(way) == len(plan.letters)] or cuts(problem)[-1:]
+    parts = max(alike, key=lambda way: sum(map(eq, way, plan.letters.values())))
     names = "".join(plan.letters)[: len(parts)].ljust(len(parts), "Z")
     frame = skeleton(problem, parts, names)
     flat = flatten(frame)

@@ -16,7 +16,7 @@ from genprm.tasks.arithmetic.expressions import (
     substitute,
 )
 from genprm.tasks.arithmetic.problems import draw, draw_bracket
-from genprm.tasks.arithmetic.solutions import flatten, lettered_parts, skeleton, wrong_number
+from genprm.tasks.arithmetic.solutions import draw_parts, flatten, skeleton, wrong_number
 from genprm.tasks.arithmetic.wording import work_out
 from genprm.tasks.base import given
 
@@ -44,8 +44,9 @@ def _single(rng: random.Random) -> str:
 def _bracket(rng: random.Random) -> str:
     bracket = draw_bracket(rng, rng.choice((2, 3, 3, 4, 4)))
     node: Node = bracket
-    if rng.random() < 0.15:
-        node = Group((bracket, draw_bracket(rng, 2)), (rng.choice(OPERATORS),))
+    if rng.random() < 0.3:
+        other = draw_bracket(rng, rng.choice((2, 3, 4)))
+        node = Group((bracket, other), (rng.choice(OPERATORS),))
     letter = rng.choice("ABCDEFGH")
     working = work_out(operations(node))
     asked = given(f"{letter} = {render(node)}.")
@@ -61,8 +62,7 @@ def _product(rng: random.Random) -> str:
 def _letters(rng: random.Random) -> str:
     """A plan's shape with values in place of its letters, worked out."""
     problem = draw(rng)
-    depth = 1 if len(lettered_parts(problem, 0)) > 4 else 0
-    parts = lettered_parts(problem, depth)
+    parts = draw_parts(problem, rng)
     names = "ABCDEFGH"[: len(parts)]
     frame = skeleton(problem, parts, names)
     if rng.random() < 0.4:
@@ -79,8 +79,7 @@ def _letters(rng: random.Random) -> str:
 def _shape(rng: random.Random) -> str:
     """A problem in letters, and the same without brackets."""
     problem = draw(rng)
-    depth = 1 if len(lettered_parts(problem, 0)) > 4 else 0
-    frame = skeleton(problem, lettered_parts(problem, depth), "ABCDEFGH")
+    frame = skeleton(problem, draw_parts(problem, rng), "ABCDEFGH")
     forms = [render(frame, outer=False), render(flatten(frame), outer=False)]
     told = forms[0] if forms[0] == forms[1] else ", that is ".join(forms)
     return f"{given(render(problem))} =\nThe problem is {told}."
@@ -109,9 +108,8 @@ def _equal(rng: random.Random) -> str:
 def _parts(rng: random.Random) -> str:
     """The brackets of a problem, listed with a slip or not, each compared with the problem."""
     problem = draw(rng)
-    depth = 1 if len(lettered_parts(problem, 0)) > 4 else 0
     lines, marks = [], []
-    for name, part in zip("ABCDEFGH", lettered_parts(problem, depth), strict=False):
+    for name, part in zip("ABCDEFGH", draw_parts(problem, rng), strict=False):
         ok = rng.random() < 0.6
         lines.append(f"{name} = {render(part if ok else slipped_part(part, rng))}")
         marks.append(f"{name} {'same' if ok else 'differs'}")

@@ -12,7 +12,14 @@ from genprm.tasks.arithmetic.expressions import OPERATORS, Group, Node, evaluate
 
 # (brackets, operands per bracket) and how often. The standard mix is what the public task shows.
 SHAPES: dict[str, list[tuple[tuple[int, int], float]]] = {
-    "standard": [((2, 4), 0.45), ((2, 3), 0.1), ((4, 3), 0.15), ((4, 4), 0.25), ((8, 2), 0.05)],
+    "standard": [
+        ((2, 4), 0.4),
+        ((2, 3), 0.1),
+        ((4, 2), 0.08),
+        ((4, 3), 0.15),
+        ((4, 4), 0.22),
+        ((8, 2), 0.05),
+    ],
     "hard": [((4, 5), 0.35), ((4, 6), 0.35), ((8, 2), 0.3)],
 }
 

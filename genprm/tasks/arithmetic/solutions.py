@@ -1,8 +1,8 @@
 """Written solutions: a plan with letters, one line per letter, the final equation.
 
 The wording varies as traces of large models do: rewriting in brackets, several equalities in one
-step, negative signs in or out of brackets. A solution can carry one slip, after which it goes on
-consistently, as a person or a model would.
+step, negative signs in or out of brackets. After a slip a solution goes on consistently, as a
+person or a model would.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 
 from genprm.tasks.arithmetic.expressions import (
     OPERATORS,
@@ -20,12 +21,16 @@ from genprm.tasks.arithmetic.expressions import (
     long_multiplication,
     needs_long_multiplication,
     next_operation,
+    operations,
     reduce_at,
     render,
     substitute,
 )
 
-SLIPS = ("result", "precedence", "sign", "copy")
+# How often a slip of each kind is made where it can be, beside one in an operation's result.
+SLIPS = {"result": 1.0, "precedence": 1.0, "sign": 1.0, "copy": 0.2}
+MOST_LETTERS = 4
+TYPICAL_OPERATIONS = 10  # of a problem whose slip rate is the one named
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +74,15 @@ def wrong_number(n: int, rng: random.Random) -> int:
     return rng.choice([x for x in options if x != n])
 
 
-class Slip:
-    """At most one mistake, made at the first chance after `skip` others have passed."""
+class Slips:
+    """Mistakes at random; each chance of one is taken with a probability of its own."""
 
-    def __init__(self, kind: str, skip: int, rng: random.Random):
-        self.kind, self.skip, self.rng = kind, skip, rng
-        self.made = False
+    def __init__(self, rate: float, rng: random.Random):
+        self.rate, self.rng = rate, rng
 
     def now(self, kind: str) -> bool:
-        """Whether to slip here; a slip happens once."""
-        if self.made or self.kind != kind:
-            return False
-        self.skip -= 1
-        self.made = self.skip < 0
-        return self.made
+        """Whether to slip here."""
+        return self.rng.random() < self.rate * SLIPS[kind]
 
 
 def _first_of(node: Node, change: Callable[[Group], Node], every: bool) -> Node:
@@ -109,43 +109,43 @@ def _unwrap(node: Node) -> Node:
     return Group(tuple(_unwrap(item) for item in node.items), node.ops)
 
 
-def _signs(node: Node, slip: Slip) -> Node:
+def _signs(node: Node, slips: Slips) -> Node:
     """`- -3` becomes `+ 3` and `+ -3` becomes `- 3`."""
     if not isinstance(node, Group):
         return node
-    items, ops = [_signs(node.items[0], slip)], list(node.ops)
+    items, ops = [_signs(node.items[0], slips)], list(node.ops)
     for index, item in enumerate(node.items[1:]):
         if isinstance(item, int) and item < 0 and ops[index] != "*":
-            if not slip.now("sign"):
+            if not slips.now("sign"):
                 ops[index] = "+" if ops[index] == "-" else "-"
             items.append(-item)
         else:
-            items.append(_signs(item, slip))
+            items.append(_signs(item, slips))
     return Group(tuple(items), tuple(ops))
 
 
-def _copy_slip(node: Node, slip: Slip) -> Node:
-    """Copy an expression, perhaps with one number changed."""
+def _copied(node: Node, slips: Slips) -> Node:
+    """Copy an expression, perhaps with numbers changed."""
     if isinstance(node, int):
-        return wrong_number(node, slip.rng) if slip.now("copy") else node
+        return wrong_number(node, slips.rng) if slips.now("copy") else node
     if isinstance(node, str):
         return node
-    return Group(tuple(_copy_slip(item, slip) for item in node.items), node.ops)
+    return Group(tuple(_copied(item, slips) for item in node.items), node.ops)
 
 
 class Chain:
-    """Writes `expression = stage = ... = value` in a style, with at most one slip."""
+    """Writes `expression = stage = ... = value` in a style, with slips."""
 
-    def __init__(self, style: Style, slip: Slip):
-        self.style, self.slip = style, slip
+    def __init__(self, style: Style, slips: Slips):
+        self.style, self.slips = style, slips
         self.stages: list[str] = []
 
     def write(self, node: Node) -> int:
         """Reduce `node` to its (perhaps slipped) value, filling `stages`."""
         self._show(node)
-        node = _copy_slip(node, self.slip)
+        node = _copied(node, self.slips)
         if self.style.sign_first:
-            self._show(node := _signs(node, self.slip))
+            self._show(node := _signs(node, self.slips))
         while isinstance(node := _unwrap(node), Group):
             self._show(node)  # differs from the last stage only after an unwrapping
             if self.style.bracket_first and self.style.pace == "one":
@@ -192,14 +192,14 @@ class Chain:
         left, right = group.items
         assert isinstance(left, int) and isinstance(right, int)
         result = apply(left, group.ops[0], right)
-        return wrong_number(result, self.slip.rng) if self.slip.now("result") else result
+        return wrong_number(result, self.slips.rng) if self.slips.now("result") else result
 
     def _reduce(self, group: Group) -> Node:
         """One operation of a flat bracket, or all of them at the quick pace."""
         node: Node = group
         while isinstance(node, Group):
             at = next_operation(node)
-            if at > 0 and self.slip.now("precedence"):
+            if at > 0 and self.slips.now("precedence"):
                 at = 0
             pair = Group(node.items[at : at + 2], (node.ops[at],))
             left, right = pair.items
@@ -271,44 +271,40 @@ def flatten(node: Node) -> Node:
     return Group(tuple(items), tuple(ops[1:]))
 
 
-def lettered_parts(root: Node, depth: int) -> list[Group]:
-    """The brackets that get letters: flat ones (depth 0), or those that hold flat ones (1)."""
+def cuts(root: Node) -> list[list[Group]]:
+    """Every way to give letters to the brackets inside `root`, in reading order: each bracket
+    whole, or those inside it. The last way is the finest.
+    """
 
-    def height(node: Node) -> int:
-        if not isinstance(node, Group):
-            return -1
-        return 1 + max((height(item) for item in node.items), default=-1)
+    def ways(node: Group) -> list[list[Group]]:
+        inner = [item for item in node.items if isinstance(item, Group)]
+        return [[part for way in chosen for part in way] for chosen in product(*map(whole, inner))]
 
-    found: list[Group] = []
+    def whole(node: Group) -> list[list[Group]]:
+        return [[node], *(way for way in ways(node) if way)]
 
-    def walk(node: Node) -> None:
-        if isinstance(node, Group):
-            if height(node) == depth:
-                found.append(node)
-            else:
-                for item in node.items:
-                    walk(item)
+    return ways(root) if isinstance(root, Group) else [[]]
 
-    walk(root)
-    return found
+
+def draw_parts(root: Node, rng: random.Random) -> list[Group]:
+    """The brackets that a writer gives letters: mostly the innermost, if those are few."""
+    finest = cuts(root)[-1]
+    if len(finest) <= MOST_LETTERS and rng.random() < 0.8:
+        return finest
+    return rng.choice([way for way in cuts(root) if len(way) <= MOST_LETTERS])
 
 
 def write_solution(root: Group, rng: random.Random, slip_rate: float) -> list[str]:
-    """One solution as steps. With probability `slip_rate` it carries one slip."""
+    """One solution as steps. An operation slips with probability `slip_rate` if the problem has ten
+    of them, more often in longer problems: who writes much loses track.
+    """
     style = draw_style(rng)
-    depth = 1 if len(lettered_parts(root, 0)) > 4 else 0
-    parts = lettered_parts(root, depth)
+    parts = draw_parts(root, rng)
     letters = "ABCDEFGH"[: len(parts)]
     frame = skeleton(root, parts, letters)
     shown = flatten(frame) if style.flat_plan else frame
-    steps_total = len(parts) + 2
-    at = rng.randrange(steps_total) if rng.random() < slip_rate else -1
-
-    def slip_for(step: int) -> Slip:
-        kind = rng.choice(SLIPS) if step == at else "none"
-        return Slip(kind, rng.randrange(3) if kind in ("result", "copy") else 0, rng)
-
-    if at == 0:
+    slips = Slips(min(slip_rate * len(operations(root)) / TYPICAL_OPERATIONS, 1.0), rng)
+    if slips.now("result"):
         shown, parts = _plan_slip(shown, parts, rng)
     outer = style.outer_plan and isinstance(shown, Group) and len(shown.items) == 2
     definitions = [f"{name} = {render(part)}" for name, part in zip(letters, parts, strict=True)]
@@ -320,18 +316,13 @@ def write_solution(root: Group, rng: random.Random, slip_rate: float) -> list[st
     steps = [f'This equation can be written as "{plan}", where {listed}.']
 
     values: dict[str, Node] = {}
-    for index, (name, part) in enumerate(zip(letters, parts, strict=True)):
-        chain = Chain(style, slip_for(index + 1))
+    for name, part in zip(letters, parts, strict=True):
+        chain = Chain(style, slips)
         values[name] = chain.write(part)
         steps.append(f"Let's calculate {name} = {' = '.join(chain.stages)}.")
-    slip = slip_for(steps_total - 1)
-    if slip.now("copy"):
-        name = rng.choice(letters)
-        old = values[name]
-        assert isinstance(old, int)
-        values[name] = wrong_number(old, rng)
-    chain = Chain(style, slip)
-    total = chain.write(substitute(shown, values))
+    taken = {name: _copied(value, slips) for name, value in values.items()}
+    chain = Chain(style, slips)
+    total = chain.write(substitute(shown, taken))
     stages = [_without_outer(stage) for stage in chain.stages] if not outer else chain.stages
     steps.append(
         f"Then, the final equation is {render(shown, outer=outer)} = {' = '.join(stages)}. "
@@ -352,6 +343,15 @@ def _without_outer(stage: str) -> str:
     return stage[1:-1]
 
 
+def miscopied(group: Group, rng: random.Random) -> Group:
+    """A bracket with one of its numbers changed."""
+    at = rng.randrange(len(group.items))
+    item = group.items[at]
+    assert not isinstance(item, str)
+    changed = miscopied(item, rng) if isinstance(item, Group) else wrong_number(item, rng)
+    return Group((*group.items[:at], changed, *group.items[at + 1 :]), group.ops)
+
+
 def _plan_slip(shown: Node, parts: list[Group], rng: random.Random) -> tuple[Node, list[Group]]:
     """A wrong operator in the plan, or a number copied wrongly into a letter."""
     if isinstance(shown, Group) and rng.random() < 0.5:
@@ -359,6 +359,4 @@ def _plan_slip(shown: Node, parts: list[Group], rng: random.Random) -> tuple[Nod
         new = rng.choice([op for op in OPERATORS if op != shown.ops[at]])
         return Group(shown.items, (*shown.ops[:at], new, *shown.ops[at + 1 :])), parts
     at = rng.randrange(len(parts))
-    copied = _copy_slip(parts[at], Slip("copy", rng.randrange(2), rng))
-    assert isinstance(copied, Group)
-    return shown, [*parts[:at], copied, *parts[at + 1 :]]
+    return shown, [*parts[:at], miscopied(parts[at], rng), *parts[at + 1 :]]

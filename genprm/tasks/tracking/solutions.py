@@ -1,11 +1,14 @@
-"""Written solutions: the start, one line per swap, the answer; with one slip at a given rate."""
+"""Written solutions: the start, one line per swap, the answer; with slips at a given rate."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from genprm.tasks.tracking.problems import Puzzle
+
+TYPICAL_PEOPLE = 5  # of a puzzle whose slip rate is the one named
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,8 @@ class Style:
     short: bool  # "Gatsby" for "The Great Gatsby"
     order: tuple[str, ...]  # in which people are listed
     stop: str  # "." or "" after a state
+    tells: str  # after a swap: "all", "touched" by a swap so far, or the "pair" alone
+    pair_first: bool  # the two who swapped, then the others
 
 
 def draw_style(puzzle: Puzzle, rng: random.Random) -> Style:
@@ -40,6 +45,8 @@ def draw_style(puzzle: Puzzle, rng: random.Random) -> Style:
         short=rng.random() < 0.35,
         order=order,
         stop="" if verb is None and rng.random() < 0.7 else ".",
+        tells=rng.choices(("all", "touched", "pair"), (0.85, 0.1, 0.05))[0],
+        pair_first=rng.random() < (0.6 if initials else 0.1),
     )
 
 
@@ -49,12 +56,14 @@ def shortened(thing: str) -> str:
     return words[-1] if thing.startswith("The ") else words[0]
 
 
-def state_text(state: dict[str, str], style: Style | None = None) -> str:
-    """`Alice: red, Bob: blue`, in a style's names and order."""
+def state_text(
+    state: dict[str, str], style: Style | None = None, people: Sequence[str] | None = None
+) -> str:
+    """`Alice: red, Bob: blue`, in a style's names and order, or of these people."""
     if style is None:
         return ", ".join(f"{person}: {thing}" for person, thing in state.items())
     listed = []
-    for person in style.order:
+    for person in style.order if people is None else people:
         thing = state[person]
         if style.short and (thing.startswith("The ") or " of " in thing):
             thing = shortened(thing)
@@ -92,11 +101,14 @@ def slipped(before: dict[str, str], swap: tuple[str, str], rng: random.Random) -
 
 
 def write_solution(puzzle: Puzzle, rng: random.Random, slip_rate: float) -> list[str]:
-    """One solution as steps; each line slips with a probability that makes `slip_rate` overall."""
+    """One solution as steps. A line slips with probability `slip_rate` if it tells of five people,
+    with the square of their number: who tells of many mixes them up.
+    """
     style = draw_style(puzzle, rng)
-    lines = len(puzzle.swaps) + 1 + style.show_start
-    rate = 1 - (1 - slip_rate) ** (1 / lines)  # per line, so that long solutions are harder
+    rate = min(slip_rate * (len(puzzle.people) / TYPICAL_PEOPLE) ** 2, 1.0)
     state = puzzle.states()[0]
+    order = style.order
+    touched: set[str] = set()
     steps = []
     if style.show_start:
         if rng.random() < rate:
@@ -110,7 +122,12 @@ def write_solution(puzzle: Puzzle, rng: random.Random, slip_rate: float) -> list
             state[a], state[b] = state[b], state[a]
         names = (a[0], b[0]) if style.initials else (a, b)
         head = f"{names[0]} and {names[1]} {style.verb}: " if style.verb else ""
-        steps.append(f"{head}{state_text(state, style)}{style.stop}")
+        touched |= {a, b}
+        if style.pair_first:
+            order = (a, b, *(person for person in order if person not in (a, b)))
+        told = {"all": set(order), "touched": touched, "pair": {a, b}}[style.tells]
+        listed = [person for person in order if person in told]
+        steps.append(f"{head}{state_text(state, style, listed)}{style.stop}")
     end = _answer_line(puzzle, state, style, rng, rng.random() < rate)
     if style.join_last:
         steps[-1] = f"{steps[-1]} {end}"
