@@ -145,14 +145,24 @@ def _problems(sizes: Sizes) -> Iterator[Row]:
         "eval": sizes.evaluate + round(SPARE * sizes.evaluate),
         "bon": sizes.best_of_n,
     }
-    for name in tasks.TASKS:
-        for use, n in counts.items():
-            form = {"train": "&form=mixed", "eval": "&form=person", "bon": "&form=person"}[use]
-            form = form if name == "tracking" else ""
-            for problem in tasks.load(f"task:{name}?n={n}&seed={SEEDS[use]}{form}"):
+    for use, n in counts.items():
+        for source in _sources(use, n):
+            for problem in tasks.load(f"{source}&seed={SEEDS[use]}"):
                 for copy in range(CANDIDATES if use == "bon" else 1):
                     key = f"{problem.id}#{copy}" if use == "bon" else problem.id
                     yield {**problem.row(), "id": key, "use": use, "group": problem.id}
+
+
+def _sources(use: str, n: int) -> list[str]:
+    """`n` problems of each task. One person's thing with options, as BIG-Bench asks, shows wrong
+    last lines, and the whole assignment wrong swaps: the critic learns from both."""
+    if use != "train":
+        return [f"task:arithmetic?n={n}", f"task:tracking?n={n}&form=person"]
+    return [
+        f"task:arithmetic?n={n}",
+        f"task:tracking?n={n - n // 2}&form=assignment",
+        f"task:tracking?n={n // 2}&form=person",
+    ]
 
 
 def _data(

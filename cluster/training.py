@@ -109,7 +109,13 @@ def train(
         return _result(folder, done, already_done=True)
     plan(len(rows.targets), config.train)
     tokenizer = _tokenizer(model, pack)
-    dataset, dropped = prepare_dataset(rows.targets, tokenizer, config.train.max_length)
+    dataset, dropped = prepare_dataset(
+        rows.targets,
+        tokenizer,
+        config.train.max_length,
+        label_tokens=pack.check_tokenizer(tokenizer),
+        verdict_weight=config.train.verdict_weight,
+    )
     if dropped:
         print(
             f"train: {dropped} of {len(rows.targets)} rows are longer than train.max_length="

@@ -177,6 +177,8 @@ class TrainConfig(Section):
     """Share of the steps over which the learning rate rises."""
     weight_decay: float = Field(default=0.01, ge=0)
     """Weight decay of AdamW."""
+    verdict_weight: float = Field(default=1.0, gt=0)
+    """Loss of the token that decides a verdict, a critique's other tokens having 1."""
     save_steps: int = Field(default=200, ge=1)
     """Optimizer steps between two checkpoints."""
     seed: int = 0

@@ -179,6 +179,30 @@ def test_balance_ratio_keeps_more_of_the_majority() -> None:
     assert kept == {True: 20, False: 10}
 
 
+def test_balance_keeps_last_steps_apart_where_both_places_have_both_classes() -> None:
+    def rows(wrong_last: int) -> list[CritiqueTarget]:
+        labels = [*[True] * 40, *[False] * 4, *[True] * 6, *[False] * wrong_last]
+        return [
+            target(i, label=label).model_copy(update={"last": i >= 44})
+            for i, label in enumerate(labels)
+        ]
+
+    kept, counts = balance(rows(wrong_last=12))
+    assert Counter((t.last, t.label) for t in kept) == {  # type: ignore[attr-defined]
+        (False, True): 4,
+        (False, False): 4,
+        (True, True): 6,
+        (True, False): 6,
+    }
+    assert [(group, count.kept_correct) for group, count in counts.items()] == [
+        ("arithmetic", 4),
+        ("arithmetic, last step", 6),
+    ]
+    assert len(balance(kept).targets) == len(kept)
+    together = balance(rows(wrong_last=0)).counts
+    assert [(group, count.correct) for group, count in together.items()] == [("arithmetic", 46)]
+
+
 def test_balance_does_not_take_the_first_rows() -> None:
     rows = [target(i, label=i >= 10) for i in range(110)]
     kept = [int(t.id[1:]) for t in balance(rows).targets if t.label]

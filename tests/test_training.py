@@ -145,10 +145,24 @@ def test_rows_of_another_pack_are_refused() -> None:
 
 
 def test_weights_are_kept_where_they_differ_and_average_one() -> None:
-    assert "weight" not in prepare_dataset(toy_targets(3), bpe(), 1024).dataset.column_names
+    assert "weights" not in prepare_dataset(toy_targets(3), bpe(), 1024).dataset.column_names
     rows = [*toy_targets(2, weight=0.25), *toy_targets(2, weight=0.75)]
     dataset = prepare_dataset(rows, bpe(), 1024).dataset
-    assert dataset["weight"][:] == pytest.approx([0.5, 0.5, 1.5, 1.5])
+    assert [set(weights) for weights in dataset["weights"]] == [{0.5}, {0.5}, {1.5}, {1.5}]
+
+
+def test_verdicts_can_weigh_more_than_critiques() -> None:
+    tokenizer, pack = bpe(), load_pack("native")
+    label_tokens = pack.check_tokenizer(tokenizer)
+    rows = toy_targets(4)
+    dataset = prepare_dataset(
+        rows, tokenizer, 1024, label_tokens=label_tokens, verdict_weight=8
+    ).dataset
+    for row, target in zip(dataset, rows, strict=True):
+        (at,) = [i for i, weight in enumerate(row["weights"]) if weight != 1]
+        deciding = label_tokens.correct_id if target.label else label_tokens.incorrect_id
+        assert row["weights"][at] == 8 and row["input_ids"][at] == deciding
+        assert row["labels"][at] == deciding
 
 
 @pytest.mark.parametrize(
@@ -264,9 +278,10 @@ def test_a_weighted_loss_is_the_plain_one_for_equal_weights(tiny: Path, tmp_path
         str(tiny), weighted, config(learning_rate=1e-3), tmp_path / "run", tokenizer=tokenizer
     )
     batch = trainer.data_collator([weighted[row] for row in range(8)])
-    assert batch["weight"].tolist() == pytest.approx([0.8] * 7 + [2.4])
+    assert batch["weights"].shape == batch["labels"].shape
+    assert batch["weights"][:, 0].tolist() == pytest.approx([0.8] * 7 + [2.4])
     trained = (batch["labels"] != IGNORED).sum()
-    plain = {name: value for name, value in batch.items() if name != "weight"}
+    plain = {name: value for name, value in batch.items() if name != "weights"}
 
     def loss(**more: Any) -> float:
         with torch.no_grad():
@@ -274,15 +289,15 @@ def test_a_weighted_loss_is_the_plain_one_for_equal_weights(tiny: Path, tmp_path
             return trainer.compute_loss(trainer.model, inputs, num_items_in_batch=trained).item()
 
     def row_loss(row: int) -> float:
-        one_hot = torch.zeros(8)
+        one_hot = torch.zeros_like(batch["weights"])
         one_hot[row] = 1
-        return loss(weight=one_hot)
+        return loss(weights=one_hot)
 
-    assert loss(weight=torch.ones(8)) == pytest.approx(loss(), rel=1e-5)
+    assert loss(weights=torch.ones_like(batch["weights"])) == pytest.approx(loss(), rel=1e-5)
     parts = [row_loss(row) for row in range(8)]
     assert math.fsum(parts) == pytest.approx(loss(), rel=1e-5)
     expected = 0.8 * math.fsum(parts[:7]) + 2.4 * parts[7]
-    assert loss(weight=batch["weight"]) == pytest.approx(expected, rel=1e-5)
+    assert loss(weights=batch["weights"]) == pytest.approx(expected, rel=1e-5)
     trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     assert losses[-1] < losses[0] - 0.2

@@ -16,7 +16,7 @@ from genprm.records import CritiqueTarget, content_id
 
 @dataclass(frozen=True, slots=True)
 class ClassCounts:
-    """How many targets of one task there were, and how many were kept."""
+    """How many targets of one group there were, and how many were kept."""
 
     correct: int
     incorrect: int
@@ -25,7 +25,8 @@ class ClassCounts:
 
 
 class Balanced(NamedTuple):
-    """The targets kept, in their given order, and the counts per task ("" for none)."""
+    """The targets kept, in their given order, and the counts per group: a task ("" for none), or
+    its last steps."""
 
     targets: list[CritiqueTarget]
     counts: dict[str, ClassCounts]
@@ -34,27 +35,44 @@ class Balanced(NamedTuple):
 def balance(targets: Sequence[CritiqueTarget], ratio: float = 1.0) -> Balanced:
     """Keep, per task, all targets of the rarer class and `ratio` times as many of the other.
 
+    A task's last steps are balanced by themselves, where they and the others have both classes:
+    they state the answer, are judged by other means, and may be wrong far more often.
+
     Which ones of the more frequent class stay is decided by a hash of their content, so the
     result depends neither on order nor on where the rows come from, and balancing twice changes
     nothing. A task with one class only keeps nothing: it would teach one answer.
 
     Args:
-        targets: rows with an extra column `task`.
+        targets: rows with the extra columns `task` and `last`.
         ratio: how many of the more frequent class per one of the rarer, at least 1.
     """
-    groups: dict[str, dict[bool, list[CritiqueTarget]]] = defaultdict(lambda: {True: [], False: []})
-    for target in targets:
-        groups[task_of(target)][target.label].append(target)
     kept: set[str] = set()
     counts: dict[str, ClassCounts] = {}
-    for task, classes in sorted(groups.items()):
+    for group, classes in sorted(_groups(targets).items()):
         limit = round(ratio * min(len(rows) for rows in classes.values()))
         chosen = {label: sorted(rows, key=_lot)[:limit] for label, rows in classes.items()}
         kept.update(_lot(target) for rows in chosen.values() for target in rows)
-        counts[task] = ClassCounts(
+        counts[group] = ClassCounts(
             len(classes[True]), len(classes[False]), len(chosen[True]), len(chosen[False])
         )
     return Balanced([target for target in targets if _lot(target) in kept], counts)
+
+
+def _groups(targets: Sequence[CritiqueTarget]) -> dict[str, dict[bool, list[CritiqueTarget]]]:
+    """The targets of each group by label."""
+    groups: dict[str, dict[bool, list[CritiqueTarget]]] = defaultdict(lambda: {True: [], False: []})
+    classes: dict[str, set[tuple[bool, bool]]] = defaultdict(set)
+    for target in targets:
+        classes[task_of(target)].add((_is_last(target), target.label))
+    for target in targets:
+        task = task_of(target)
+        apart = _is_last(target) and len(classes[task]) == 4  # both classes in both places
+        groups[f"{task}, last step" if apart else task][target.label].append(target)
+    return groups
+
+
+def _is_last(target: CritiqueTarget) -> bool:
+    return bool((target.model_extra or {}).get("last"))
 
 
 def task_of(target: CritiqueTarget) -> str:

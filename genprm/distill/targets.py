@@ -78,7 +78,7 @@ def targets_for(
     """One target per different critique of a labelled step, up to and including the first error.
 
     A critique whose verdict is not the step's label is left out: no target says one thing and
-    concludes another. `task` is an extra column.
+    concludes another. `task` and `last` (the solution ends with the step) are extra columns.
     """
     targets = []
     seen: set[tuple[int, str]] = set()
@@ -107,6 +107,7 @@ def targets_for(
                     "source_id": labelled.id,
                     "writer": writer_name,
                     "task": labelled.task,
+                    "last": critique.step == len(labelled.steps) - 1,
                 }
             )
         )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from genprm.errors import ConfigError, InputError
-from genprm.prompts import PromptPack
+from genprm.prompts import LabelTokens, PromptPack
 from genprm.records import CritiqueTarget
 from genprm.sections import TrainConfig
 
@@ -32,8 +32,9 @@ LOG_POINTS = 200  # per run: enough for a loss curve, few enough to keep in ever
 class Prepared(NamedTuple):
     """Token rows, and how many targets were longer than the limit.
 
-    Columns: `input_ids` and `labels` (the prompt masked), `length` in tokens, and `weight`
-    (1 on average) if any target has a weight other than 1.
+    Columns: `input_ids` and `labels` (the prompt masked), `length` in tokens, and `weights`, one
+    per token, if any differs from 1: a row's own (1 on average), times that of its verdict on the
+    token that decides it.
     """
 
     dataset: Dataset
@@ -62,8 +63,17 @@ def check_targets(rows: Sequence[CritiqueTarget], pack: PromptPack) -> None:
             )
 
 
-def prepare_dataset(rows: Sequence[CritiqueTarget], tokenizer: Any, max_length: int) -> Prepared:
+def prepare_dataset(
+    rows: Sequence[CritiqueTarget],
+    tokenizer: Any,
+    max_length: int,
+    *,
+    label_tokens: LabelTokens | None = None,
+    verdict_weight: float = 1.0,
+) -> Prepared:
     """Render and tokenise targets; rows of more than `max_length` tokens are dropped.
+
+    A `verdict_weight` other than 1 needs the pack's `label_tokens` to find the verdicts by.
 
     Raises:
         InputError: no row is left, or a completion that melts into the prompt's last token.
@@ -86,10 +96,16 @@ def prepare_dataset(rows: Sequence[CritiqueTarget], tokenizer: Any, max_length: 
     columns: dict[str, Any] = {"input_ids": ids, "labels": labels, "length": list(map(len, ids))}
     features = {"input_ids": List(Value("int32")), "labels": List(Value("int32"))}
     features["length"] = Value("int32")
-    if any(weight != 1 for weight in weights):
+    if verdict_weight != 1 or any(weight != 1 for weight in weights):
         mean = math.fsum(weights) / len(weights)  # the learning rate keeps its meaning
-        columns["weight"] = [weight / mean for weight in weights]
-        features["weight"] = Value("float32")
+        columns["weights"] = [[w / mean] * len(row) for w, row in zip(weights, ids, strict=True)]
+        features["weights"] = List(Value("float32"))
+    if verdict_weight != 1:
+        assert label_tokens is not None
+        deciding = {label_tokens.correct_id, label_tokens.incorrect_id}
+        for tokens, token_weights in zip(ids, columns["weights"], strict=True):
+            at = max(i for i, token in enumerate(tokens) if token in deciding)
+            token_weights[at] *= verdict_weight
     dataset = Dataset.from_dict(columns, features=Features(features))
     return Prepared(dataset, len(rows) - len(ids))
 
@@ -157,7 +173,7 @@ def build_trainer(
         logging_steps=max(1, cut.steps // LOG_POINTS),
         logging_first_step=True,
         include_num_input_tokens_seen="non_padding",
-        remove_unused_columns=False,  # the collator reads `weight`, the sampler `length`
+        remove_unused_columns=False,  # the collator reads `weights`, the sampler `length`
         dataloader_pin_memory=gpu,
         report_to=[],
         disable_tqdm=True,

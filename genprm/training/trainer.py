@@ -1,4 +1,4 @@
-"""TRL's SFTTrainer with weighted rows, batches of similar length, and progress that survives.
+"""TRL's SFTTrainer with weighted tokens, batches of similar length, and progress that survives.
 
 Imports trl and torch: only `genprm.training.sft` and the workers load this module.
 """
@@ -33,11 +33,12 @@ class Progress:
 
 
 class WeightedCollator(DataCollatorForLanguageModeling):
-    """Pads rows like TRL and keeps their `weight`."""
+    """Pads rows like TRL and keeps the `weights` of their tokens."""
 
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         batch: dict[str, Any] = super().torch_call(examples)
-        batch["weight"] = torch.tensor([example["weight"] for example in examples])
+        weights = [torch.tensor(example["weights"]) for example in examples]
+        batch["weights"] = torch.nn.utils.rnn.pad_sequence(weights, batch_first=True)
         return batch
 
 
@@ -80,7 +81,7 @@ class CriticTrainer(SFTTrainer):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        if "weight" in self.train_dataset.column_names:
+        if "weights" in self.train_dataset.column_names:
             self.data_collator = WeightedCollator(pad_token_id=self.processing_class.pad_token_id)
 
     def create_model_card(self, *names: Any, **more: Any) -> None:
@@ -103,9 +104,9 @@ class CriticTrainer(SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        """TRL's loss; with weights, each row's token losses times its weight."""
-        weight = inputs.pop("weight", None)
-        if weight is None:
+        """TRL's loss; with weights, each token's loss times its weight."""
+        weights = inputs.pop("weights", None)
+        if weights is None:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         labels = inputs.pop("labels")[:, 1:]
         outputs = model(**inputs, use_cache=False)
@@ -113,7 +114,7 @@ class CriticTrainer(SFTTrainer):
             outputs.logits[:, :-1].float().transpose(1, 2), labels, reduction="none"
         )
         count = (labels != -100).sum() if num_items_in_batch is None else num_items_in_batch
-        loss = (token_losses * weight[:, None]).sum() / count
+        loss = (token_losses * weights[:, 1:]).sum() / count
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:
             loss = loss * self.accelerator.num_processes  # DDP averages, `count` is over all ranks
         return (loss, outputs) if return_outputs else loss
