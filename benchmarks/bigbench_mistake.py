@@ -6,7 +6,8 @@ DATA is a folder with `multistep_arithmetic.jsonl` and `tracking_shuffled_object
 WHGTyen/BIG-Bench-Mistake (rows of input, steps, mistake_index; Apache-2.0), and if present beside
 them or one folder up `first_error_dev.jsonl`, whose `suspect` marks rows with a doubtful label.
 Writes DIR/result.json and the report of `genprm eval`. Accuracy is the paper's mistake finding:
-the exact first error, or none. Nothing is tuned on these rows.
+the exact first error, or none. The traces are for development: the built-in tasks imitate how they
+are worded, and nothing is trained on them.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ def train(
         folder.drop_parts()  # a kill may have come between the critic and this
         return _result(folder, done, already_done=True)
     plan(len(rows.targets), config.train)
-    tokenizer = _tokenizer(model, pack)
+    tokenizer = _tokenizer(model)
     dataset, dropped = prepare_dataset(
         rows.targets,
         tokenizer,
@@ -208,15 +208,14 @@ def _fingerprint(config: Config, pack: PromptPack, source: DataSource) -> str:
     return hashlib.sha256(" ".join(blob).encode()).hexdigest()[:16]
 
 
-def _tokenizer(model: str, pack: PromptPack) -> Any:
-    """The tokenizer of the base; ConfigError if there is none or the pack cannot use it."""
+def _tokenizer(model: str) -> Any:
+    """The tokenizer of the base; ConfigError if there is none."""
     from transformers import AutoTokenizer
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(model)
     except (OSError, ValueError) as error:  # no such model on the hub, or a broken directory
         raise ConfigError(f"{model}: no tokenizer: {str(error).strip().splitlines()[0]}") from None
-    pack.check_tokenizer(tokenizer)
     return tokenizer
 
 

@@ -188,7 +188,7 @@ def test_balance_keeps_last_steps_apart_where_both_places_have_both_classes() ->
         ]
 
     kept, counts = balance(rows(wrong_last=12))
-    assert Counter((t.last, t.label) for t in kept) == {  # type: ignore[attr-defined]
+    assert Counter((t.row()["last"], t.label) for t in kept) == {
         (False, True): 4,
         (False, False): 4,
         (True, True): 6,

@@ -86,8 +86,9 @@ def test_a_killed_quickstart_goes_on_and_reports(tmp_path: Path) -> None:
         for task in ("arithmetic", "tracking"):
             figures = report["first_error"][critic][task]
             assert 0 < figures["n"] <= 6  # a solution without an answer is left out
-            if critic == "shipped":  # one trained on a few dozen critiques may reach no verdict
-                assert figures["coverage"] == 1
+            # one trained on a few dozen critiques may reach no verdict, which is never right
+            assert figures["coverage"] == 1 or critic == "quickstart"
+            assert figures["accuracy"] <= figures["coverage"]
             assert [point["votes"] for point in figures["votes_curve"]] == [1, 2]
     curve = report["labels"]["tracking"]["curve"]
     assert [point["rollouts"] for point in curve] == [4, 8, 16]

@@ -163,6 +163,15 @@ def test_verdicts_can_weigh_more_than_critiques() -> None:
         deciding = label_tokens.correct_id if target.label else label_tokens.incorrect_id
         assert row["weights"][at] == 8 and row["input_ids"][at] == deciding
         assert row["labels"][at] == deciding
+    from genprm.training.trainer import WeightedCollator
+
+    batch = WeightedCollator(pad_token_id=0)(list(dataset))
+    heavy = batch["weights"] == 8
+    assert set(batch["labels"][heavy].tolist()) <= {
+        label_tokens.correct_id,
+        label_tokens.incorrect_id,
+    }
+    assert heavy.sum(dim=1).tolist() == [1, 1, 1, 1]
 
 
 @pytest.mark.parametrize(
