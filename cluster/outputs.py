@@ -42,6 +42,8 @@ RESULT_SCHEMA = pa.schema(
 )
 STAGED_FILE_ROWS = 10_000
 PARQUET_FILE_ROWS = 50_000
+# in a folder of parts without state.json: a kill came before it was there, or when it was removed
+LEFT_BY_A_KILL = {"lock", "state.json.tmp"}
 T = TypeVar("T")
 
 
@@ -111,7 +113,7 @@ class Output:
                     f"{self.out} exists and is not a finished genprm output: nothing was "
                     "overwritten, choose another --out"
                 )
-        if state is None and storage.exists(self.work):
+        if state is None and storage.names(self.work) - LEFT_BY_A_KILL:
             raise ConfigError(f"{self.work} exists and is not genprm's: choose another --out")
         return None, state
 
@@ -133,7 +135,7 @@ class Output:
             if digest.sha256 != state["input"]["sha256"]:
                 raise self._other("input", self.work)
             return digest
-        storage.remove(self.input)
+        self._start_over()
         self._write_state(source, None)
         try:
             digest = self._copy(rows)
@@ -191,14 +193,20 @@ class Output:
         state = storage.read_json(self._state_path) or {}
         record = {**self._head(), "input": state["input"], **meta}
         storage.write_json(self.meta_path, record)
-        storage.remove(self.work)
+        self.discard()
 
     def _has_work(self, state: dict[str, Any]) -> bool:
         return state["finishing"] or self.done_rows() > 0
 
     def discard(self) -> None:
-        """Drop the unfinished parts."""
+        """Drop the parts. The state goes last: with it, what a kill leaves is known as ours."""
+        self._start_over()
+        storage.remove(f"{self.work}/result")
         storage.remove(self.work)
+
+    def _start_over(self) -> None:
+        for path in (self.checkpoint, self.rows, self.input):  # no row is done without its result
+            storage.remove(path)
 
     def _copy(self, rows: Iterable[dict[str, Any]]) -> InputDigest:
         storage.make_folder(self.input)

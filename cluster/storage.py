@@ -33,6 +33,14 @@ def exists(path: str) -> bool:
     return not fs.isdir(inner) or bool(fs.ls(inner, detail=False))
 
 
+def names(folder: str) -> set[str]:
+    """The names of what is directly in a folder; none if there is no folder."""
+    fs, inner = fsspec.core.url_to_fs(folder)
+    if not fs.exists(inner):
+        return set()
+    return {Path(path).name for path in fs.ls(inner, detail=False)}
+
+
 def read_json(path: str) -> dict[str, Any] | None:
     """The JSON object in a file, None if there is no file."""
     fs, inner = fsspec.core.url_to_fs(path)

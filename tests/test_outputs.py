@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,48 @@ def test_staging_that_was_cut_off_starts_over(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         output.stage(cut_off(), "x")
     assert output.stage(ROWS, "x").rows == 5
+
+
+def test_a_kill_before_the_state_is_written_leaves_an_output_that_runs(tmp_path: Path) -> None:
+    output = Output(str(tmp_path / "out.jsonl"), IDENTITY)
+    with output.locked():
+        pass
+    (Path(output.work) / "state.json.tmp").write_text("{")
+    assert output.existing() == (None, None)
+    assert output.stage(ROWS, "x").rows == 5
+
+
+def test_a_folder_of_parts_that_someone_else_made_is_left_alone(tmp_path: Path) -> None:
+    output = Output(str(tmp_path / "out.jsonl"), IDENTITY)
+    Path(output.work).mkdir()
+    (Path(output.work) / "mine.txt").write_text("keep")
+    with pytest.raises(ConfigError, match="is not genprm's"):
+        output.existing()
+
+
+@pytest.mark.parametrize("last", range(5))
+def test_parts_that_were_half_removed_are_known_as_ours(tmp_path: Path, last: int) -> None:
+    output = Output(str(tmp_path / "out.jsonl"), IDENTITY)
+    output.stage(ROWS, "x")
+    add_part(output, "a", [0, 1])
+    commit(output, "r0", "r1")
+    removed: list[str] = []
+    remove = storage.remove
+
+    def killed(path: str) -> None:
+        if len(removed) == last:
+            raise KeyboardInterrupt
+        removed.append(path)
+        remove(path)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(storage, "remove", killed)
+        with contextlib.suppress(KeyboardInterrupt):
+            output.discard()
+    again = Output(output.out, IDENTITY)
+    again.existing()
+    assert again.stage(ROWS, "x").rows == 5
+    assert len(list(again.results())) == (2 if last == 0 else 0)
 
 
 def test_a_bad_row_leaves_nothing_behind(tmp_path: Path) -> None:

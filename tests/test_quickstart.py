@@ -40,7 +40,7 @@ def start(script: Path, out: Path) -> subprocess.Popen[str]:
         cwd=ROOT,
         text=True,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
         start_new_session=True,
     )
 
@@ -68,6 +68,7 @@ def test_a_killed_quickstart_goes_on_and_reports(tmp_path: Path) -> None:
         if line.startswith("[3/9]"):  # solved and labelled
             break
     kill_everything(first)
+    first.stdout.close()
     solved = (out / "solutions.jsonl").stat().st_mtime_ns
     labelled = (out / "labels.jsonl").stat().st_mtime_ns
 
