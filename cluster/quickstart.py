@@ -154,13 +154,16 @@ def _problems(sizes: Sizes) -> Iterator[Row]:
 
 
 def _sources(use: str, n: int) -> list[str]:
-    """`n` problems of each task. One person's thing with options, as BIG-Bench asks, shows wrong
-    last lines, and the whole assignment wrong swaps: the critic learns from both."""
+    """`n` problems of each task; to train on, twice as many in tracking.
+
+    One person's thing with options, as BIG-Bench asks, shows wrong last lines, and the whole
+    assignment wrong swaps: the critic learns from both. Wrong swaps are rare, and cheap to label.
+    """
     if use != "train":
         return [f"task:arithmetic?n={n}", f"task:tracking?n={n}&form=person"]
     return [
         f"task:arithmetic?n={n}",
-        f"task:tracking?n={n - n // 2}&form=assignment",
+        f"task:tracking?n={2 * n - n // 2}&form=assignment",
         f"task:tracking?n={n // 2}&form=person",
     ]
 

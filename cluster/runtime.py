@@ -106,8 +106,8 @@ def engine_options(config: Config, replicas: int) -> dict[str, Any]:
     vLLM runs in processes of its own, outside Ray's accounting. Where there are GPUs the actor
     reserves one for each tensor-parallel rank; a cluster that adds GPU nodes on demand shows
     none at first: set `runtime.gpus_per_engine` there. Where logical CPUs are few the engine
-    reserves none, because the tasks that feed it need them. Several engines on CPUs are left to
-    the operating system: bound by vLLM they would share a core.
+    reserves none, because the tasks that feed it need them. Engines on CPUs divide as
+    many cores as this machine has.
     """
     import ray
 
@@ -119,9 +119,9 @@ def engine_options(config: Config, replicas: int) -> dict[str, Any]:
     elif not gpus and gpu_count():
         gpus = config.engine.tensor_parallel_size
     options: dict[str, Any] = {"num_cpus": reserved, "num_gpus": gpus}
-    if replicas > 1 and config.engine.kind == "vllm" and not gpus:
-        variables = {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1"}
-        options["runtime_env"] = {"env_vars": variables}
+    if config.engine.kind == "vllm" and not gpus:
+        threads = max(1, len(os.sched_getaffinity(0)) // replicas)  # Ray's own: what is reserved
+        options["runtime_env"] = {"env_vars": {"OMP_NUM_THREADS": str(threads)}}
     return options
 
 

@@ -330,11 +330,12 @@ def test_options_of_an_engine_actor(two_cpus: None) -> None:
         return runtime.engine_options(Config.model_validate(more), replicas)
 
     # with two logical CPUs the engine leaves both to the tasks that feed it
-    assert asked() == {"num_cpus": 0, "num_gpus": 0}
+    threads = {"env_vars": {"OMP_NUM_THREADS": str(len(os.sched_getaffinity(0)))}}
+    assert asked() == {"num_cpus": 0, "num_gpus": 0, "runtime_env": threads}
+    assert asked(replicas=999)["runtime_env"]["env_vars"] == {"OMP_NUM_THREADS": "1"}
     assert asked(runtime={"gpus_per_engine": 2})["num_gpus"] == 2
     server = {"kind": "openai", "base_url": "http://host"}
     assert asked(engine=server, runtime={"gpus_per_engine": 2})["num_gpus"] == 0
-    assert "nobind" in asked(replicas=2)["runtime_env"]["env_vars"].values()
     assert "runtime_env" not in asked(replicas=2, runtime={"gpus_per_engine": 1})
 
 

@@ -36,6 +36,9 @@ ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_DO_NOT_TRACK": "1",
 }
+# vLLM has the model in a process of its own on CPU, so that this can bind threads. That process
+# takes as long to start as the engine itself, and while it computes the engine spins on a core.
+BINDING = "VLLM_CPU_OMP_THREADS_BIND"
 # Python's teardown of a process with vLLM in it takes seconds; killing it earlier leaves shared
 # memory behind, which Python's resource tracker reports on the user's terminal.
 SHUTDOWN_SECONDS = 15.0
@@ -49,8 +52,9 @@ class VllmEngine:
     Seeds never reach the engine on CPU (`capabilities.seeds` is False there): under load prompts
     are prefilled in chunks, and a seeded request then kills vLLM's CPU engine for everyone.
     Adapters are named by their directory; write each version to a new one, because vLLM caches
-    weights and prefixes by path. On CPU vLLM pins its threads to cores, two engines on one machine
-    to the same ones; VLLM_CPU_OMP_THREADS_BIND in the environment says otherwise.
+    weights and prefixes by path. On CPU the model runs in the process of the engine's core, with
+    OMP_NUM_THREADS threads, unless VLLM_CPU_OMP_THREADS_BIND pins threads: that needs a process of
+    its own.
     """
 
     def __init__(self, llm: AsyncLLM, model: str, tokenizer: Any, capabilities: Capabilities):
@@ -90,7 +94,7 @@ class VllmEngine:
         from vllm.v1.engine.async_llm import AsyncLLM
         from vllm.v1.executor.abstract import Executor
 
-        from genprm.engines.vllm_owner import owned
+        from genprm.engines.vllm_owner import OwnedUniProcExecutor, owned
 
         on_cpu = current_platform.is_cpu()
         if on_cpu and config.dtype == "auto" and not cpu_computes_bf16():
@@ -105,6 +109,8 @@ class VllmEngine:
             label_probs=True, prefill=True, seeds=not on_cpu, lora=adapter_rank is not None
         )
         executor = owned(Executor.get_class(settings))
+        if on_cpu and settings.parallel_config.world_size == 1 and BINDING not in os.environ:
+            executor = OwnedUniProcExecutor
         try:  # no local name for the engine: tracebacks that vLLM keeps would keep it alive
             return cls(
                 AsyncLLM(settings, executor, log_stats=False), model, tokenizer, capabilities
