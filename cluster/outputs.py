@@ -196,10 +196,13 @@ class Output:
         self.discard()
 
     def _has_work(self, state: dict[str, Any]) -> bool:
-        return state["finishing"] or self.done_rows() > 0
+        return state["input"] is not None and (state["finishing"] or self.done_rows() > 0)
 
     def discard(self) -> None:
-        """Drop the parts. The state goes last: with it, what a kill leaves is known as ours."""
+        """Drop the parts. First the state claims no work, and goes last: with it, whatever a kill
+        leaves is known as ours and as nothing to go on with."""
+        if storage.exists(self._state_path):
+            self._write_state("", None)
         self._start_over()
         storage.remove(f"{self.work}/result")
         storage.remove(self.work)

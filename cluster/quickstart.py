@@ -39,7 +39,7 @@ SEEDS = {"train": 1, "eval": 2, "bon": 3}  # of the problems; no problem serves 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How many problems of each task; the critic is the same in both.
+    """How many problems of each task (to train on, see `_sources`); one critic serves both.
 
     `curve` of the training solutions are labelled once more, with CURVE_ROLLOUTS, for the figures.
     """

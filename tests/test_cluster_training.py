@@ -112,7 +112,7 @@ def check_resumed(steps: list[int], deaths: list[int]) -> None:
 DRIVER = """
 import os, sys
 from pathlib import Path
-from training_callbacks import KillOnce, Recorder, Unreported
+from training_callbacks import KillOnce, Recorder
 from cluster.training import train
 from genprm.config import Config
 
@@ -120,7 +120,6 @@ if __name__ == "__main__":
     config, data, folder = Config.model_validate_json(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
     worker, driver = int(sys.argv[4]), int(sys.argv[5])
     callbacks = [
-        Unreported(),
         Recorder(folder / "steps"),
         KillOnce(folder / "worker", worker),
         KillOnce(folder / "driver", driver, os.getpid()),

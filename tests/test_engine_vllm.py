@@ -285,16 +285,23 @@ if __name__ == "__main__":
 """
 
 
-def test_no_process_outlives_an_owner_that_is_killed(running: Running, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("binding", "processes"), [({}, 1), ({"VLLM_CPU_OMP_THREADS_BIND": "nobind"}, 2)]
+)
+def test_no_process_outlives_an_owner_that_is_killed(
+    binding: dict[str, str], processes: int, running: Running, tmp_path: Path
+) -> None:
     script = tmp_path / "owner.py"
     script.write_text(textwrap.dedent(OWNER))
     command = [sys.executable, str(script), CONFIG.model_dump_json(), str(running.model)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | binding
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as owner:
         assert owner.stdout is not None
         children = [psutil.Process(int(pid)) for pid in owner.stdout.readline().split()]
         try:
-            assert len(children) >= 2  # EngineCore and a worker
+            # the engine's core, and where threads are bound the model in another
+            names = [child.name() for child in children]
+            assert sum(name.startswith("VLLM::") for name in names) == processes
         finally:
             os.kill(owner.pid, signal.SIGKILL)
     _, alive = psutil.wait_procs(children, timeout=30)

@@ -258,6 +258,22 @@ def test_a_trained_critic_ends_its_critique_and_is_saved_in_bfloat16(
     assert saved.decode(generated) == said
 
 
+def test_no_training_is_reported_to_anyone(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import AutoTokenizer
+    from trl.trainer import base_trainer
+
+    def tell(**_: Any) -> None:
+        raise AssertionError("trl reports this training")
+
+    monkeypatch.delenv("CI", raising=False)  # where trl is silent by itself
+    monkeypatch.setattr(base_trainer, "send_telemetry", tell)
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
+    dataset = prepare_dataset(toy_targets(8), tokenizer, 1024).dataset
+    build_trainer(str(tiny), dataset, config(), tmp_path / "run", tokenizer=tokenizer)
+
+
 def test_the_same_seed_gives_the_same_weights(tiny: Path, tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 

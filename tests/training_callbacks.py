@@ -25,13 +25,6 @@ class Recorder(TrainerCallback):
         return [int(line) for line in file.read_text().split()]
 
 
-class Unreported(TrainerCallback):
-    """Fails where trl would report the training to its makers."""
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-        assert os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1"
-
-
 class KillOnce(TrainerCallback):
     """At a step, once: this worker dies, or a given process is killed."""
 

@@ -53,8 +53,8 @@ class VllmEngine:
     are prefilled in chunks, and a seeded request then kills vLLM's CPU engine for everyone.
     Adapters are named by their directory; write each version to a new one, because vLLM caches
     weights and prefixes by path. On CPU the model runs in the process of the engine's core, with
-    OMP_NUM_THREADS threads, unless VLLM_CPU_OMP_THREADS_BIND pins threads: that needs a process of
-    its own.
+    OMP_NUM_THREADS threads or one for each core; with VLLM_CPU_OMP_THREADS_BIND in the environment
+    it has a process of its own, where vLLM binds threads as that says.
     """
 
     def __init__(self, llm: AsyncLLM, model: str, tokenizer: Any, capabilities: Capabilities):
@@ -109,7 +109,8 @@ class VllmEngine:
             label_probs=True, prefill=True, seeds=not on_cpu, lora=adapter_rank is not None
         )
         executor = owned(Executor.get_class(settings))
-        if on_cpu and settings.parallel_config.world_size == 1 and BINDING not in os.environ:
+        chosen = BINDING in os.environ or "distributed_executor_backend" in config.extra
+        if on_cpu and settings.parallel_config.world_size == 1 and not chosen:
             executor = OwnedUniProcExecutor
         try:  # no local name for the engine: tracebacks that vLLM keeps would keep it alive
             return cls(

@@ -87,6 +87,9 @@ class CriticTrainer(SFTTrainer):
     def create_model_card(self, *names: Any, **more: Any) -> None:
         """None: the manifest says what a critic is."""
 
+    def _send_telemetry(self) -> None:
+        """None: who trains what is nobody else's business."""
+
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedRows:
         dataset = self.train_dataset if train_dataset is None else train_dataset
         args = self.args
