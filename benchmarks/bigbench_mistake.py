@@ -7,7 +7,7 @@ WHGTyen/BIG-Bench-Mistake (rows of input, steps, mistake_index; Apache-2.0), and
 them or one folder up `first_error_dev.jsonl`, whose `suspect` marks rows with a doubtful label.
 Writes DIR/result.json and the report of `genprm eval`. Accuracy is the paper's mistake finding:
 the exact first error, or none. The traces are for development: the built-in tasks imitate how they
-are worded, and nothing is trained on them.
+are worded, settings may be chosen by them, and nothing is trained on them.
 """
 
 from __future__ import annotations

@@ -106,8 +106,8 @@ def engine_options(config: Config, replicas: int) -> dict[str, Any]:
     vLLM runs in processes of its own, outside Ray's accounting. Where there are GPUs the actor
     reserves one for each tensor-parallel rank; a cluster that adds GPU nodes on demand shows
     none at first: set `runtime.gpus_per_engine` there. Where logical CPUs are few the engine
-    reserves none, because the tasks that feed it need them. Engines on CPUs divide as
-    many cores as this machine has.
+    reserves none, because the tasks that feed it need them. Engines on CPUs
+    divide as many cores as this machine has, also where they run on others.
     """
     import ray
 
