@@ -137,6 +137,14 @@ def _convert(config: Config, args: argparse.Namespace) -> None:
     print(f"wrote {written} rows to {args.out}; {left} solutions have no labels to write")
 
 
+def _merge(config: Config, args: argparse.Namespace) -> None:
+    from cluster.merge import merge_files
+
+    counts = merge_files(args.input, args.others, args.out, keep=args.keep)
+    print(", ".join(f"{name} {count}" for name, count in counts.items()))
+    print(f"wrote {args.out}")
+
+
 def _serve(config: Config, args: argparse.Namespace) -> None:
     from cluster import service
 
@@ -172,6 +180,7 @@ COMMANDS: dict[str, Callable[[Config, argparse.Namespace], None]] = {
     "eval": _eval,
     "serve": _serve,
     "convert": _convert,
+    "merge": _merge,
     "pretrain": _pretrain,
 }
 

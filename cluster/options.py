@@ -17,6 +17,7 @@ INPUTS = {
     "score": ("--input", "rows with `problem` and `steps`, or `solution` as one text"),
     "eval": ("--data", "rows with `first_error`, or with `candidates` for best-of-n"),
     "convert": ("--labels", "labelled solutions, or FORMAT:FILE in a format of others"),
+    "merge": ("--labels", "labelled solutions, or FORMAT:FILE in a format of others"),
 }
 HELP = {
     "quickstart": "the whole path on the embedded model, in minutes",
@@ -28,6 +29,7 @@ HELP = {
     "eval": "judge solutions whose first error is known, and report",
     "serve": "run the scoring service",
     "convert": "write labelled solutions in a format of others",
+    "merge": "make one set of labels out of two for the same solutions",
     "submit": "run a stage as a job of a Ray cluster",
     "pretrain": "build the embedded base model",
 }
@@ -62,7 +64,7 @@ def parser() -> Parser:
                 option, dest="input", nargs="+", required=True, metavar="IN", help=text
             )
             text = ROW_OUTPUT if name in ("solve", "label", "distill", "score") else "a folder"
-            text = "a new file, ending in .jsonl" if name == "convert" else text
+            text = "a new file, ending in .jsonl" if name in ("convert", "merge") else text
             sub.add_argument("--out", required=True, metavar="OUT", help=text)
         _own_options(name, sub)
     return top
@@ -87,6 +89,20 @@ def _own_options(name: str, sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--kind", metavar="KIND", help="what to train (train.kind): critic")
     elif name == "convert":
         sub.add_argument("--to", required=True, metavar="FORMAT", help="trl, trl_soft, ...")
+    elif name == "merge":
+        sub.add_argument(
+            "--with",
+            dest="others",
+            nargs="+",
+            required=True,
+            metavar="IN",
+            help="other labels of the same problems and steps; held in memory",
+        )
+        sub.add_argument(
+            "--keep",
+            action="store_true",
+            help="write also where the first errors differ, labels up to there",
+        )
     elif name == "serve":
         sub.add_argument("--host", metavar="HOST", help="address to listen on (serve.host)")
         sub.add_argument("--port", type=int, metavar="N", help="port to listen on (serve.port)")

@@ -101,6 +101,9 @@ class LabelConfig(Section):
     `flat_hard` whose training rows are also weighted by value."""
     rollouts: int = Field(default=8, ge=1)
     """Rollouts from each prefix; for `adaptive`, the most of them per step of a solution."""
+    partial: bool = False
+    """Where the first error stays open, keep the labels of the steps that are surely before it;
+    those from the first uncertain step on are null, and trained on by nobody."""
     reuse: Literal["none", "rollouts", "solution"] = "none"
     """Also count for a prefix the rollouts from earlier ones that pass through it, and with
     `solution` the solution itself, if this policy wrote it. Unbiased unless the solutions were

@@ -264,6 +264,7 @@ def test_a_new_option_is_a_decision() -> None:
         "train": {"--data", "--out", "--kind"},
         "submit": {"--submission-id", "--env", "--no-wait"},
         "convert": {"--labels", "--to", "--out"},
+        "merge": {"--labels", "--with", "--keep", "--out"},
     }
     own |= {name: {INPUTS[name][0], "--out"} for name in INPUTS if name not in own}
     commands = next(a for a in parser()._actions if a.dest == "command").choices

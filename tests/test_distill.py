@@ -126,6 +126,18 @@ def test_the_filter_never_keeps_a_disagreement(
     assert kept == (same_labels and unlabelled_reason(values) is None)
 
 
+def test_steps_before_an_uncertain_one_become_targets_and_no_others() -> None:
+    solution = labelled([1.0, 1.0, None], labels=[True, True, None], unlabelled_reason="open")
+    assert agrees(solution, critiques(True, True)) and not agrees(solution, critiques(True, False))
+    good = built_in("arithmetic", 3, slip_rate=0.0)
+    labels = [True] * (len(good.steps) - 1) + [None]
+    row = good.model_copy(update={"labels": labels, "first_error": -1})
+    writer = RuleWriter(EXACT, seed=0)
+    distilled = asyncio.run(distill_solution(row, writer, PACK, EXACT))
+    assert [t.step for t in distilled.targets] == list(range(len(good.steps) - 1))
+    assert {c.step for c in distilled.written} == {t.step for t in distilled.targets}
+
+
 def test_several_critiques_vote_and_a_tie_is_incorrect() -> None:
     def written(*verdicts: bool | None) -> list[WrittenCritique]:
         return [WrittenCritique(step=0, body="b", correct=v) for v in verdicts]

@@ -48,6 +48,12 @@ def test_no_labels_at_all_is_not_a_claim_of_no_error():
     assert quality["step_accuracy"] is None and quality["error_precision"] is None
 
 
+def test_labels_that_leave_the_first_error_open_are_not_exact():
+    quality = label_quality([JudgedLabels((YES, None), -1, oracle=-1)])
+    assert quality["n_unlabelled"] == 1 and quality["first_error_exact"] == 0.0
+    assert quality["step_accuracy"] == 1.0 and quality["n_steps"] == 1
+
+
 def test_the_oracle_must_lie_within_the_labels():
     with pytest.raises(InputError, match="oracle error at step 2, but 2 labels"):
         JudgedLabels((YES, YES), -1, oracle=2)

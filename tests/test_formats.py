@@ -55,7 +55,7 @@ def test_prm800k_follows_the_chosen_path_to_the_first_error() -> None:
     (solution,) = read("prm800k", error)
     assert solution["first_error"] == 6 and solution["ratings"] == [1, 0, 1, 1, 1, 1, -1]
     (solution,) = read("prm800k", error, neutral="null")  # a neutral step before the error
-    assert solution["labels"] == [None] * 7 and solution["first_error"] == -1
+    assert solution["labels"] == [True, *[None] * 6] and solution["first_error"] == -1
     (solution,) = read("prm800k", gave_up)
     assert solution["first_error"] == 7
 

@@ -17,7 +17,7 @@ from genprm.engines.scripted import ScriptedEngine, ScriptedTokenizer
 from genprm.errors import InputError
 from genprm.labeling import ESTIMATORS, label_solution
 from genprm.labeling.adaptive import BetaPrior, Tries, information, posterior
-from genprm.labeling.relative import relative_labels
+from genprm.labeling.relative import relative_flags
 from genprm.prompts import load_pack
 from genprm.records import LabelledSolution, Solution
 from genprm.verifiers.sandbox import sandbox_program
@@ -174,6 +174,37 @@ def test_adaptive_leaves_unlabelled_what_its_budget_does_not_settle() -> None:
     assert row["likeliest_first_error"] in range(8)
 
 
+def test_partial_labels_keep_what_surely_lies_before_the_first_error() -> None:
+    rates = [1, 1, 1, 0.3, 0.3, 0.3, 0.3, 0.3]  # good up to prefix 2 or more
+    settings = {"estimator": "adaptive", "rollouts": 1, "round_rollouts": 1}
+    for seed in range(8):
+        whole = label(policy(rates, seed), solution(7), **settings).row()
+        part = label(policy(rates, seed), solution(7), **settings, partial=True).row()
+        if whole["unlabelled_reason"] is None:
+            assert part["labels"] == whole["labels"]
+            continue
+        assert whole["labels"] == [None] * 7
+        assert part["first_error"] == -1 and part["unlabelled_reason"]
+        wrong_by = 0.0
+        for flag, belief in zip(part["labels"], part["posterior"], strict=False):
+            wrong_by += belief
+            assert flag is (True if wrong_by <= 1 - 0.9 else None)
+        assert True in part["labels"]
+        return
+    pytest.fail("every seed settled: nothing was tested")
+
+
+@pytest.mark.parametrize("name", [n for n in ESTIMATORS if n not in ("adaptive", "binary_search")])
+def test_a_value_that_is_not_known_makes_its_step_uncertain(name: str) -> None:
+    def script(prompt: Prompt, sampling: Sampling, i: int) -> str:
+        return "no answer" if prompt.prefill.count("\n") == 3 else RIGHT
+
+    engine = ScriptedEngine(script, tokenizer=ScriptedTokenizer())
+    row = label(engine, solution(5), estimator=name, partial=True).row()
+    assert row["labels"] == [True, True, None, None, None] and row["first_error"] == -1
+    assert row["unlabelled_reason"]
+
+
 def test_a_right_solution_needs_no_rollouts_to_be_settled() -> None:
     row = label(policy([0.3] * 5), solution(4, right=True), estimator="adaptive")
     assert row.cost.rollouts == 0 and row.labels == [True] * 4
@@ -203,11 +234,11 @@ def test_relative_rules_by_hand() -> None:
     def keeps(before: float, after: float) -> bool:
         return after >= 0.8 * before
 
-    assert relative_labels(0.5, [0.5, 0.4, 0.2, 0.4], keeps) == ([True, True, False, None], 2)
-    assert relative_labels(0.5, [0.0, 0.4], keeps) == ([False, None], 0)
-    assert relative_labels(0.0, [0.5, 0.1], keeps) == ([True, False], 1)
-    assert relative_labels(None, [0.5], keeps) == ([None], -1)
-    assert relative_labels(0.5, [0.5, None, 0.5], keeps) == ([None] * 3, -1)
+    assert relative_flags(0.5, [0.5, 0.4, 0.2, 0.4], keeps) == [True, True, False, None]
+    assert relative_flags(0.5, [0.0, 0.4], keeps) == [False, None]
+    assert relative_flags(0.0, [0.5, 0.1], keeps) == [True, False]
+    assert relative_flags(None, [0.5], keeps) == [None]
+    assert relative_flags(0.5, [0.5, None, 0.5], keeps) == [True, None, None]
 
 
 def test_relative_effective_asks_for_more_than_a_value_above_zero() -> None:

@@ -25,8 +25,9 @@ class WrittenCritique(Record):
 
 
 def last_step_to_write(labelled: LabelledSolution) -> int:
-    """The last step whose critique can matter: the first error, or the end of the solution."""
-    return labelled.first_error if labelled.first_error >= 0 else len(labelled.steps) - 1
+    """The last step with a label: the first error, the end, or the one before an uncertain step;
+    -1 without any."""
+    return max((i for i, label in enumerate(labelled.labels) if label is not None), default=-1)
 
 
 def writer_verdict(critiques: Iterable[WrittenCritique]) -> bool | None:
@@ -51,7 +52,8 @@ def writer_first_error(written: Sequence[WrittenCritique], upto: int) -> int | N
 
 
 def agrees(labelled: LabelledSolution, written: Sequence[WrittenCritique]) -> bool:
-    """Whether writer and rollouts name the same first error. Never for an unlabelled solution."""
+    """Whether writer and rollouts name the same first error, as far as the labels go. Never for an
+    unlabelled solution."""
     if all(label is None for label in labelled.labels):
         return False
     return writer_first_error(written, last_step_to_write(labelled)) == labelled.first_error

@@ -22,8 +22,8 @@ class JudgedLabels:
     """The labels of one solution and the truth about it.
 
     `labels`: one per step, True for correct, None for no label. `first_error` is what the labels
-    name and `oracle` what is true, both 0-based, -1 for none. Where all labels are None,
-    `first_error` means nothing.
+    name and `oracle` what is true, both 0-based, -1 for none. Where the labels end in None
+    without a False, the first error is open and `first_error` means nothing.
     """
 
     labels: tuple[bool | None, ...]
@@ -33,6 +33,11 @@ class JudgedLabels:
     def __post_init__(self) -> None:
         if self.oracle >= len(self.labels):
             raise InputError(f"oracle error at step {self.oracle}, but {len(self.labels)} labels")
+
+    @property
+    def decided(self) -> bool:
+        """Whether the labels say where the first error is, or that there is none."""
+        return False in self.labels or None not in self.labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +54,15 @@ class RolloutOutcomes:
 def label_quality(solutions: Sequence[JudgedLabels]) -> dict[str, Any]:
     """Agreement with the oracle, each figure with its 95 % bounds in `<name>_ci`.
 
-    Over `n` solutions (`n_error` of them with an error, `n_unlabelled` without any label, which
-    are never exact): `first_error_exact`, and the same on solutions with an error
+    Over `n` solutions (`n_error` of them with an error, `n_unlabelled` whose labels leave the first
+    error open, which are never exact): `first_error_exact`, and the same on solutions with an error
     (`exact_error`) and without (`exact_correct`). Over steps up to and including the oracle's
     first error, where the truth is known: `n_steps` with a label, `step_accuracy` over them;
     `error_precision`, the share of steps labelled as errors that are; `error_recall`, the share
     of oracle errors labelled as such, a missing label counting as missed. `confusion` counts the
     steps, truth first. Figures are null where there is nothing to count.
     """
-    labelled = [any(label is not None for label in s.labels) for s in solutions]
+    labelled = [s.decided for s in solutions]
     exact = [
         known and s.first_error == s.oracle for known, s in zip(labelled, solutions, strict=True)
     ]

@@ -24,7 +24,8 @@ def labelled(
     values: Sequence[float | None] | None = None,
     columns: Row | None = None,
 ) -> LabelledSolution:
-    """A record whose labels are null after the first error; the given ones stay beside them.
+    """A record whose labels are null after the first error, and from the first null on; the given
+    ones stay beside them.
 
     `columns` are further ones, which never replace what is made here.
 
@@ -39,7 +40,7 @@ def labelled(
             raise InputError(f"step {number} is empty")
     if not steps:
         raise InputError("no steps")
-    ours = labels_from_flags(labels)
+    ours = labels_from_flags(labels, partial=True)
     made = {
         "problem": problem,
         "steps": list(steps),
@@ -80,7 +81,8 @@ def all_labels(solution: LabelledSolution, after_error: bool | None) -> list[boo
     """A label for every step: the source's own where these are its labels, else `after_error` for
     the steps behind the first error."""
     given: list[bool | None] | None = (solution.model_extra or {}).get("source_labels")
-    if given is not None and labels_from_flags(given) == (solution.labels, solution.first_error):
+    ours = (solution.labels, solution.first_error)
+    if given is not None and labels_from_flags(given, partial=True) == ours:
         return list(given)
     end = len(solution.steps) if solution.first_error < 0 else solution.first_error + 1
     return [*solution.labels[:end], *[after_error] * (len(solution.steps) - end)]

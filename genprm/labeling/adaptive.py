@@ -19,13 +19,13 @@ Pure but for `adaptive`, which samples.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from genprm.config import LabelConfig
 from genprm.labeling.estimate import Estimate, values_of
-from genprm.labeling.labels import labels_from_flags
 from genprm.labeling.sampler import PrefixSampler
 
 SURENESS = 10.0  # c: rollouts that the recovery rate is worth as prior knowledge
@@ -118,7 +118,8 @@ def _entropy(distribution: Sequence[float]) -> float:
 
 
 async def adaptive(sampler: PrefixSampler, config: LabelConfig) -> Estimate:
-    """Rounds of rollouts until the first error is settled; unlabelled if it never is.
+    """Rounds of rollouts until the first error is settled. Where it never is, the steps that lie
+    before it at the stated confidence are good, and the others uncertain.
 
     Columns: `posterior` (per step, then no error), `settled` (its largest entry), and
     `likeliest_first_error`, also where that is too unsure to be a label.
@@ -180,10 +181,11 @@ def _conclude(sampler: PrefixSampler, belief: list[float], config: LabelConfig) 
         "settled": round(settled, 6),
         "likeliest_first_error": likeliest if likeliest < sampler.steps else -1,
     }
-    reason = None
-    flags: list[bool | None] = [None] * sampler.steps
+    flags: list[bool | None]
     if settled >= config.confidence:
         flags = [step < likeliest if step <= likeliest else None for step in range(sampler.steps)]
-    else:
-        reason = f"first error not settled: {settled:.2f} after {sampler.rollouts} rollouts"
-    return Estimate(values_of(sampler), labels_from_flags(flags), reason, details)
+        return Estimate(values_of(sampler), flags, details=details)
+    wrong_by = itertools.accumulate(belief[: sampler.steps])
+    flags = [True if wrong <= 1 - config.confidence else None for wrong in wrong_by]
+    reason = f"first error not settled: {settled:.2f} after {sampler.rollouts} rollouts"
+    return Estimate(values_of(sampler), flags, reason, details)

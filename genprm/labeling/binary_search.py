@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from genprm.config import LabelConfig
 from genprm.labeling.estimate import Estimate, values_of
-from genprm.labeling.labels import labels_from_flags
 from genprm.labeling.sampler import PrefixSampler
 
 
@@ -30,7 +29,7 @@ async def binary_search(sampler: PrefixSampler, config: LabelConfig) -> Estimate
             if not sampler.pools[middle].own:  # borrowed ones alone are too few to turn on
                 await sampler.sample({middle: config.rollouts})
             if sampler.counts(middle).value is None:
-                return _unknown(sampler, middle)
+                return _unknown(sampler, middle, good)
             good, bad = (middle, bad) if sampler.counts(middle).wins else (good, middle)
         beside = {p for p in (bad, bad + 1) if p in sampler.open and p not in verified}
         if not beside:
@@ -43,14 +42,14 @@ async def binary_search(sampler: PrefixSampler, config: LabelConfig) -> Estimate
             behind = range(good + 1, last + 1)
             bad = next((prefix for prefix in behind if _failed(sampler, prefix)), last + 1)
     flags = [step < bad - 1 if step < bad else None for step in range(last)]
-    return Estimate(values_of(sampler), labels_from_flags(flags))
+    return Estimate(values_of(sampler), flags)
 
 
 def _failed(sampler: PrefixSampler, prefix: int) -> bool:
     return bool(sampler.pools[prefix].own) and not sampler.counts(prefix).wins
 
 
-def _unknown(sampler: PrefixSampler, prefix: int) -> Estimate:
-    values = values_of(sampler)
+def _unknown(sampler: PrefixSampler, prefix: int, good: int) -> Estimate:
+    flags = [True if step < good else None for step in range(sampler.steps)]
     reason = f"step {prefix - 1}: {sampler.counts(prefix).why_no_value()}"
-    return Estimate(values, labels_from_flags([None] * len(values)), reason)
+    return Estimate(values_of(sampler), flags, reason)

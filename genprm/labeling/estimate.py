@@ -7,17 +7,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from genprm.config import LabelConfig
-from genprm.labeling.labels import StepLabels, labels_from_values, unlabelled_reason
+from genprm.labeling.labels import unlabelled_reason
 from genprm.labeling.sampler import PrefixSampler
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Values and labels, one per step; `reason` says why there are no labels, `details` are
+    """Values and flags, one per step: good, bad, or None for uncertain (and wherever nobody looked
+    behind the first bad one). `reason` says why the first error is not known, `details` are
     columns of this estimator's own."""
 
     values: list[float | None]
-    labels: StepLabels
+    flags: list[bool | None]
     reason: str | None = None
     details: dict[str, Any] = field(default_factory=dict)
 
@@ -27,7 +28,8 @@ Estimator = Callable[[PrefixSampler, LabelConfig], Awaitable[Estimate]]
 
 def from_values(values: list[float | None]) -> Estimate:
     """The common rule: a step is good if its value is above 0."""
-    return Estimate(values, labels_from_values(values), unlabelled_reason(values))
+    flags = [None if value is None else value > 0 for value in values]
+    return Estimate(values, flags, unlabelled_reason(values))
 
 
 def values_of(sampler: PrefixSampler) -> list[float | None]:

@@ -7,26 +7,32 @@ from typing import NamedTuple
 
 
 class StepLabels(NamedTuple):
-    """Labels of one solution. Where all of them are null, `first_error` is -1 and means nothing."""
+    """Labels of one solution. Where they are not decided, `first_error` is -1 and means
+    nothing."""
 
     labels: list[bool | None]
     first_error: int
 
 
-def labels_from_flags(flags: Sequence[bool | None]) -> StepLabels:
+def labels_from_flags(flags: Sequence[bool | None], partial: bool = False) -> StepLabels:
     """Labels up to the first False, which is the first error; null after it.
 
-    A null before the first error leaves it unknown where that is, so the whole solution is
-    unlabelled.
+    A null before the first error leaves it unknown where that is: with `partial` the good steps
+    before the null keep their labels, otherwise the whole solution is unlabelled.
     """
     labels: list[bool | None] = [None] * len(flags)
     for step, good in enumerate(flags):
         if good is None:
-            return StepLabels([None] * len(flags), -1)
+            return StepLabels(labels if partial else [None] * len(flags), -1)
         labels[step] = good
         if not good:
             return StepLabels(labels, step)
     return StepLabels(labels, -1)
+
+
+def is_decided(labels: Sequence[bool | None]) -> bool:
+    """Whether labels say where the first error is, or that there is none."""
+    return False in labels or None not in labels
 
 
 def labels_from_values(values: Sequence[float | None]) -> StepLabels:

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 
 from genprm.config import LabelConfig
 from genprm.labeling.estimate import Estimate, values_of
-from genprm.labeling.labels import StepLabels, labels_from_flags
 from genprm.labeling.sampler import PrefixSampler
 
 BEST_OF = 4
@@ -47,22 +46,21 @@ def _best(value: float) -> float:
 
 def _estimate(sampler: PrefixSampler, rule: Rule) -> Estimate:
     root, values = sampler.counts(0).value, values_of(sampler)
-    labels = relative_labels(root, values, rule)
+    flags = relative_flags(root, values, rule)
     reason = None
-    if all(label is None for label in labels.labels):
+    if False not in flags and None in flags:
         reason = "a value before the first error, or that of the problem itself, is unknown"
-    return Estimate(values, labels, reason, {"problem_value": root})
+    return Estimate(values, flags, reason, {"problem_value": root})
 
 
-def relative_labels(root: float | None, values: Sequence[float | None], rule: Rule) -> StepLabels:
-    """Apply a rule to each value and the one before it, up to the first error.
-
-    Nothing is labelled where the problem's own value is unknown.
-    """
+def relative_flags(
+    root: float | None, values: Sequence[float | None], rule: Rule
+) -> list[bool | None]:
+    """Apply a rule to each value and the one before it; None behind the first that is not good."""
     flags: list[bool | None] = []
     before = root
     for value in values:
         good = None if value is None or before is None else value > 0 and rule(before, value)
         flags.append(good)
         before = value if good else None
-    return labels_from_flags(flags)
+    return flags

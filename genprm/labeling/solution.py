@@ -14,6 +14,7 @@ from genprm.labeling.binary_search import binary_search
 from genprm.labeling.estimate import Estimator
 from genprm.labeling.first_zero import first_zero
 from genprm.labeling.flat import flat
+from genprm.labeling.labels import labels_from_flags
 from genprm.labeling.relative import relative_effective, relative_progress
 from genprm.labeling.rollouts import RolloutCounts
 from genprm.labeling.sampler import PrefixSampler
@@ -38,7 +39,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "adaptive": ("confidence", "round_rollouts", "recovery_rate"),
 }
 OF_OTHER_LABELS = {"source_labels", "ratings"}  # columns that new labels make untrue
-COMMON_SETTINGS = ("rollouts", "reuse", "temperature", "top_p", "max_tokens")
+COMMON_SETTINGS = ("rollouts", "partial", "reuse", "temperature", "top_p", "max_tokens")
 
 
 async def label_solution(
@@ -50,9 +51,9 @@ async def label_solution(
     Extra columns: `intervals` (per step, 95 % Wilson bounds of the value, null without rollouts),
     `estimator_settings`, `outcomes` (per step, per rollout: right, wrong or null for invalid),
     `borrowed` (with `reuse`: the outcomes of rollouts that passed through), `invalid` (per step),
-    `value_reasons` (per step, null where there is a value), `unlabelled_reason` (null for a
-    labelled solution; otherwise every label is null and `first_error` is -1), and those of the
-    estimator.
+    `value_reasons` (per step, null where there is a value), `unlabelled_reason` (null where the
+    first error is known; otherwise `first_error` is -1 and every label null or, with
+    `config.partial`, those from the first uncertain step on), and those of the estimator.
 
     Raises:
         InputError: no answer to verify against, or an empty step.
@@ -63,6 +64,7 @@ async def label_solution(
     started = time.monotonic()
     sampler = PrefixSampler(engine, pack, solution, config, seed, await _final_outcome(solution))
     estimate = await ESTIMATORS[config.estimator](sampler, config)
+    labels, first_error = labels_from_flags(estimate.flags, config.partial)
     counts = [sampler.counts(prefix) for prefix in range(1, sampler.steps + 1)]
     pools = sampler.pools[1:]
     used = (*COMMON_SETTINGS, *SETTINGS.get(config.estimator, ()))
@@ -73,8 +75,8 @@ async def label_solution(
             "values": estimate.values,
             "wins": [c.wins for c in counts],
             "rollouts": [c.rollouts for c in counts],
-            "labels": estimate.labels.labels,
-            "first_error": estimate.labels.first_error,
+            "labels": labels,
+            "first_error": first_error,
             "estimator": config.estimator,
             "cost": LabelCost(
                 rollouts=sampler.rollouts,

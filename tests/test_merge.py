@@ -1,0 +1,116 @@
+"""Two sets of labels become one: where they agree, where they differ, and what is said of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cluster.cli import main
+from genprm.errors import InputError
+from genprm.labeling.labels import is_decided, labels_from_flags
+from genprm.labeling.merge import merge
+from genprm.records import LabelledSolution
+
+STEPS = 4
+flag_lists = st.lists(st.sampled_from([True, True, False, None]), min_size=STEPS, max_size=STEPS)
+
+
+def labelled(flags: list[bool | None], estimator: str = "human", **columns: Any) -> Any:
+    labels, first_error = labels_from_flags(flags, partial=True)
+    row = {
+        "id": f"of-{estimator}",
+        "problem": "2 + 2 * 3 =",
+        "answer": "8",
+        "steps": [f"step {n}" for n in range(len(flags))],
+        "values": [None] * len(flags),
+        "wins": [0] * len(flags),
+        "rollouts": [0] * len(flags),
+        "labels": labels,
+        "first_error": first_error,
+        "estimator": estimator,
+    }
+    return LabelledSolution.model_validate(row | columns)
+
+
+def rolled_out(flags: list[bool | None]) -> Any:
+    counts = {
+        "wins": [3] * len(flags),
+        "rollouts": [8] * len(flags),
+        "values": [0.375] * len(flags),
+    }
+    return labelled(flags, "adaptive", intervals=[[0.1, 0.7]] * len(flags), **counts)
+
+
+@given(flag_lists, flag_lists)
+def test_a_label_is_kept_where_both_give_it(
+    one: list[bool | None], other: list[bool | None]
+) -> None:
+    a, b = labelled(one), rolled_out(other)
+    solution, verdict = merge(a, b)
+    for step, label in enumerate(solution.labels):
+        assert label is None or label is a.labels[step] is b.labels[step]
+    same = a.first_error == b.first_error and is_decided(a.labels) and is_decided(b.labels)
+    assert (verdict == "agreement") == same == is_decided(solution.labels)
+    if same:
+        assert (solution.labels, solution.first_error) == (a.labels, a.first_error)
+    else:
+        assert solution.first_error == -1
+    assert [m["first_error"] for m in solution.row()["merged"]] == [a.first_error, b.first_error]
+    assert merge(b, a).verdict == verdict and merge(b, a).solution.labels == solution.labels
+
+
+def test_values_come_from_the_rollouts_and_the_id_from_the_first() -> None:
+    human = labelled([True, False], answer=None, ratings=[1, -1])
+    for first, second in ((human, rolled_out([True, False])), (rolled_out([True, False]), human)):
+        row = merge(first, second).solution.row()
+        assert row["id"] == first.id and row["answer"] == "8" and row["ratings"] == [1, -1]
+        assert row["values"] == [0.375] * 2 and row["intervals"] == [[0.1, 0.7]] * 2
+        assert row["estimator"] == "human+adaptive" and row["unlabelled_reason"] is None
+
+
+def test_a_disagreement_says_who_said_what() -> None:
+    solution, verdict = merge(labelled([True, True, False]), rolled_out([True, False, None]))
+    assert verdict == "disagreement" and solution.labels == [True, None, None]
+    told = "disagreement: human says first error 2, adaptive says first error 1"
+    assert solution.row()["unlabelled_reason"] == told
+    undecided = merge(labelled([True, None]), rolled_out([True, True]))
+    assert undecided.verdict == "undecided" and undecided.solution.labels == [True, None]
+
+
+def test_different_solutions_are_not_merged() -> None:
+    with pytest.raises(InputError, match="are different solutions"):
+        merge(labelled([True]), labelled([True, True]))
+
+
+def test_the_command_drops_or_keeps_and_counts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def write(name: str, rows: list[LabelledSolution]) -> str:
+        path = tmp_path / name
+        path.write_text("".join(json.dumps(row.row()) + "\n" for row in rows))
+        return str(path)
+
+    def row(problem: str, flags: list[bool | None], make: Any = labelled) -> LabelledSolution:
+        return make(flags).model_copy(
+            update={"problem": problem, "id": f"{make.__name__}-{problem}"}
+        )
+
+    human = write("human.jsonl", [row("a", [True]), row("b", [False]), row("c", [True])])
+    rolled = [row("b", [True], rolled_out), row("a", [True], rolled_out)]
+    rolled += [row("d", [True], rolled_out)]
+    command = ["merge", "--labels", human, "--with", write("rolled.jsonl", rolled), "--out"]
+    out = tmp_path / "both.jsonl"
+    assert main([*command, str(out)]) == 0
+    assert "agreement 1, disagreement 1, undecided 0, alone 2" in capsys.readouterr().out
+    (kept,) = map(json.loads, out.read_text().splitlines())
+    assert kept["problem"] == "a" and kept["rollouts"] == [8]
+    assert main([*command, str(out)]) == 2
+    assert "exists: choose another --out" in capsys.readouterr().err
+    assert main([*command, str(tmp_path / "all.jsonl"), "--keep"]) == 0
+    rows = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
+    assert [(r["problem"], r["labels"]) for r in rows] == [("a", [True]), ("b", [None])]
