@@ -64,6 +64,7 @@ def resolve_config(args: argparse.Namespace) -> Config:
     """The config of a parsed command line: the file, then --set, then the options of their own."""
     named = {
         "runtime.address": args.address,
+        "label.audit": getattr(args, "audit", None),
         "train.kind": getattr(args, "kind", None),
         "serve.host": getattr(args, "host", None),
         "serve.port": getattr(args, "port", None),

@@ -87,6 +87,13 @@ def _own_options(name: str, sub: argparse.ArgumentParser) -> None:
     """What only one command has."""
     if name == "train":
         sub.add_argument("--kind", metavar="KIND", help="what to train (train.kind): critic")
+    elif name == "label":
+        sub.add_argument(
+            "--audit",
+            type=int,
+            metavar="N",
+            help="set N rollouts aside for a person to read, in OUT.audit.html (label.audit)",
+        )
     elif name == "convert":
         sub.add_argument("--to", required=True, metavar="FORMAT", help="trl, trl_soft, ...")
     elif name == "merge":

@@ -16,11 +16,12 @@ from cluster import inputs
 from cluster.critics import critic_source, make_scorer
 from cluster.outputs import Result
 from cluster.row_actor import Row, RowFailure, RowWork
-from cluster.stages import Report, Stage, all_rows, run_stage
+from cluster.stages import Aside, Report, Stage, all_rows, run_stage
 from genprm.config import Config, CriticSource, LabelConfig, resolve_model
 from genprm.distill import CritiqueWriter, RuleWriter, TeacherWriter, balance, distill_solution
 from genprm.engines.base import Engine
 from genprm.errors import ConfigError
+from genprm.evaluation.audit import audit_page, draw
 from genprm.labeling import label_solution
 from genprm.prompts import load_pack
 from genprm.records import (
@@ -60,7 +61,11 @@ def solve(config: Config, problems: Sequence[str], out: str) -> Report:
 
 
 def label(config: Config, solutions: Sequence[str], out: str) -> Report:
-    """Value and label every step of solutions by rollouts of the policy: one row each."""
+    """Value and label every step of solutions by rollouts of the policy: one row each.
+
+    With a second verifier, OUT.disagreements.jsonl has the answers that the two see differently;
+    with an audit, OUT.audit.html has rollouts for a person to read.
+    """
     inputs.check_splitter(config.label.splitter, "label.splitter")
     stage = Stage(
         name="label",
@@ -68,6 +73,8 @@ def label(config: Config, solutions: Sequence[str], out: str) -> Report:
         model=_policy,
         make=_make_labeller,
         sequences_per_row=rollouts_at_once(config.label),
+        collect=_labelled,
+        asides=tuple(_asides_of_labels(config.label)),
     )
     return run_stage(stage, config, lambda: inputs.solutions(solutions), _named(solutions), out)
 
@@ -95,7 +102,7 @@ def distill(config: Config, labels: Sequence[str], out: str) -> Report:
         make=_make_distiller,
         sequences_per_row=config.distill.critiques_per_step * TYPICAL_STEPS,
         collect=_targets_balanced if config.distill.balance else _targets,
-        aside=("written", _written),
+        asides=(Aside("written.jsonl", _written),),
     )
     return run_stage(
         stage,
@@ -242,6 +249,38 @@ def failed_judgement(row: Row, reason: str, config: Config, critic: CriticInfo) 
         usage={},
         critic=critic,
     )
+
+
+def _labelled(results: Iterable[Result], config: Config, details: dict[str, Any]) -> Iterator[Row]:
+    counts: Counter[str] = Counter()
+    for row in all_rows(results, config, details):
+        if config.label.second_verifier:
+            counts["answers"] += row.get("verifier_checked") or 0
+            counts["disagreements"] += len(row.get("verifier_disagreements") or ())
+        yield {name: value for name, value in row.items() if name != "audit"}
+    if config.label.second_verifier:
+        details["verifiers"] = {key: counts[key] for key in ("answers", "disagreements")}
+
+
+def _asides_of_labels(config: LabelConfig) -> Iterator[Aside]:
+    if config.second_verifier:
+        yield Aside("disagreements.jsonl", _disagreements)
+    if config.audit:
+        yield Aside("audit.html", _to_read, audit_page)
+
+
+def _disagreements(
+    results: Iterable[Result], config: Config, details: dict[str, Any]
+) -> Iterator[Row]:
+    """Each answer of which the second verifier says the opposite."""
+    for row in all_rows(results, config, details):
+        for found in row.get("verifier_disagreements") or ():
+            named = {name: row[name] for name in ("id", "problem", "task")}
+            yield {**named, "reference": row["answer"], **found, "second": not found["correct"]}
+
+
+def _to_read(results: Iterable[Result], config: Config, details: dict[str, Any]) -> Iterator[Row]:
+    return iter(draw(all_rows(results, config, details), config.label.audit))
 
 
 def _targets(results: Iterable[Result], config: Config, details: dict[str, Any]) -> Iterator[Row]:

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cluster import outputs, runtime
+from cluster import outputs, runtime, storage
 from cluster.outputs import Identity, Output, Result
 from cluster.progress import Board, ProgressLine, format_line
 from cluster.provenance import provenance
@@ -39,6 +39,15 @@ class StageError(GenprmError, RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
+class Aside:
+    """A file beside the output, OUT.name: rows as JSONL, or the page that they make."""
+
+    name: str
+    collect: Collect
+    page: Callable[[list[Row]], str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """What makes a stage.
 
@@ -54,7 +63,7 @@ class Stage:
     check: Callable[[Config], None] | None = None  # runs before Ray starts, may load a tokenizer
     sequences_per_row: int = 1
     collect: Collect | None = None  # None: `all_rows`
-    aside: tuple[str, Collect] | None = None  # name and rows of OUT.name.jsonl beside OUT
+    asides: tuple[Aside, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +139,13 @@ def run_stage(
 
 
 def _finish(stage: Stage, config: Config, output: Output, report: Report) -> Report:
-    if stage.aside is not None:
-        name, collect_aside = stage.aside
-        write_jsonl(f"{output.out}.{name}.jsonl", collect_aside(output.results(), config, {}))
+    for aside in stage.asides:
+        beside = aside.collect(output.results(), config, {})
+        path = f"{output.out}.{aside.name}"
+        if aside.page is None:
+            write_jsonl(path, beside)
+        else:
+            storage.write_text(path, aside.page(list(beside)))
     details: dict[str, Any] = {}
     collect = stage.collect or all_rows
     rows_out = output.write(collect(output.results(), config, details))

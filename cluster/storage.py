@@ -52,8 +52,13 @@ def read_json(path: str) -> dict[str, Any] | None:
 
 def write_json(path: str, value: dict[str, Any]) -> None:
     """Write a JSON object so that a reader sees the old file or the new one, never half."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: str, text: str) -> None:
+    """Write a file whole or not at all."""
     fs, inner = fsspec.core.url_to_fs(path)
-    fs.pipe_file(f"{inner}.tmp", (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+    fs.pipe_file(f"{inner}.tmp", text.encode())
     fs.mv(f"{inner}.tmp", inner)
 
 

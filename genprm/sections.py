@@ -120,6 +120,11 @@ class LabelConfig(Section):
     """`adaptive`: rollouts between two looks at the posterior."""
     recovery_rate: float = Field(default=0.02, gt=0, lt=0.5)
     """`adaptive`: how often a wrong step still ends in the right answer, by repair or by luck."""
+    second_verifier: Literal["exact", "math", "choice"] | None = None
+    """Also asked about every stated answer, but of code. The first one decides; where they differ
+    is counted, and written to OUT.disagreements.jsonl."""
+    audit: int = Field(default=0, ge=0)
+    """This many rollouts are set aside for a person to read, in OUT.audit.html."""
     temperature: float = Field(default=1.0, gt=0)
     """Sampling temperature of a rollout."""
     top_p: float = Field(default=1.0, gt=0, le=1)

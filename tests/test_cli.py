@@ -263,6 +263,7 @@ def test_a_new_option_is_a_decision() -> None:
         "pretrain": {"--out", "--tokens", "--init", "--comparisons-first"},
         "train": {"--data", "--out", "--kind"},
         "submit": {"--submission-id", "--env", "--no-wait"},
+        "label": {"--solutions", "--out", "--audit"},
         "convert": {"--labels", "--to", "--out"},
         "merge": {"--labels", "--with", "--keep", "--out"},
     }

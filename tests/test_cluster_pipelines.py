@@ -110,6 +110,32 @@ def test_the_meta_record_tells_what_made_the_output(two_cpus: None, tmp_path: Pa
     ]
 
 
+def test_doubts_about_the_verifier_are_counted_and_set_aside(
+    two_cpus: None, tmp_path: Path
+) -> None:
+    given, out = tmp_path / "in.jsonl", tmp_path / "labels.jsonl"
+    rows = [
+        {"id": f"s{i}", "problem": f"Count {i}", "answer": answer, "steps": ["I see.", "I count."]}
+        for i, answer in enumerate(["7", "7.0", "8"])  # rollouts say 7
+    ]
+    write_jsonl(given, rows)
+    settings = {"rollouts": 3, "second_verifier": "exact", "audit": 2}
+    labelled = pipelines.label(config(label=settings), [str(given)], str(out))
+    assert labelled.details["verifiers"] == {"answers": 18, "disagreements": 6}
+    doubts = rows_of(tmp_path / "labels.jsonl.disagreements.jsonl")
+    assert len(doubts) == 6 and {row["prefix"] for row in doubts} == {1, 2}
+    assert all(
+        (d["id"], d["reference"], d["answer"], d["correct"], d["second"])
+        == ("s1", "7.0", "7", True, False)
+        for d in doubts
+    )
+    assert [row["labels"] for row in rows_of(out)] == [[True, True], [True, True], [False, None]]
+    assert not any("audit" in row for row in rows_of(out))
+    page = (tmp_path / "labels.jsonl.audit.html").read_text()
+    assert "2 rollouts to read" in page and "So the answer is 7." in page
+    assert page.count("<article") == 2 and ">right<" in page and ">wrong<" in page
+
+
 # ---- rows that fail
 
 

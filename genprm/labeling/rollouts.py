@@ -15,7 +15,7 @@ from genprm.engines.base import Completion, Engine, Sampling, Usage
 from genprm.prompts import PromptPack, solve_prompt
 from genprm.records import Problem
 from genprm.steps import SPLITTERS, split
-from genprm.verifiers import Verifier, grade, verifier_for
+from genprm.verifiers import Grade, Verifier, get_verifier, grade, verifier_for
 
 Outcome = bool | None  # of a rollout: right, wrong, or invalid
 
@@ -26,8 +26,9 @@ class RolloutCounts:
 
     `outcomes` has one entry per rollout in sampling order: right, wrong, or None for an invalid
     one (no answer to read, no verdict on it, or not ended by itself; `truncated` of those ran out
-    of tokens). `reason` says why there are no rollouts at all. `continuations` has the steps that
-    each rollout added, where they were kept.
+    of tokens). `reason` says why there are no rollouts at all. Where they were kept,
+    `continuations` has the steps that each rollout added, `answers` what each stated and `second`
+    what a second verifier says of that.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -35,6 +36,8 @@ class RolloutCounts:
     usage: Usage = field(default_factory=Usage)
     reason: str | None = None
     continuations: tuple[tuple[str, ...], ...] = ()
+    answers: tuple[str | None, ...] = ()
+    second: tuple[Outcome, ...] = ()
 
     @property
     def rollouts(self) -> int:
@@ -94,11 +97,12 @@ async def rollout_prefix(
     prompt = solve_prompt(pack, engine.tokenizer, problem.problem, steps_prefix, separator)
     generation = await engine.generate(prompt, sampling)
     added = tuple(tuple(split(c.text, config.splitter)) for c in generation.completions)
-    outcomes = await asyncio.to_thread(
-        _outcomes, verifier, problem, steps_prefix, generation.completions, added
+    grades = await asyncio.to_thread(
+        _grades, verifier, problem, steps_prefix, generation.completions, added
     )
+    second = await asyncio.to_thread(_second, config.second_verifier, problem, grades)
     return RolloutCounts(
-        outcomes=outcomes,
+        outcomes=tuple(grade.correct for grade in grades),
         truncated=sum(c.finish_reason == "length" for c in generation.completions),
         usage=Usage(
             prompt_tokens=generation.prompt_tokens,
@@ -107,20 +111,30 @@ async def rollout_prefix(
             requests=1,
         ),
         continuations=added,
+        answers=tuple(grade.answer for grade in grades),
+        second=second,
     )
 
 
-def _outcomes(
+def _grades(
     verifier: Verifier,
     problem: Problem,
     steps_prefix: Sequence[str],
     completions: Sequence[Completion],
     added: Sequence[Sequence[str]],
-) -> tuple[Outcome, ...]:
+) -> tuple[Grade, ...]:
     """Grade prefix and continuation together: the last answer stated in either counts."""
     return tuple(
-        grade(verifier, problem, [*steps_prefix, *steps]).correct
+        grade(verifier, problem, [*steps_prefix, *steps])
         if c.finish_reason == "stop"
-        else None
+        else Grade(None, None)
         for c, steps in zip(completions, added, strict=True)
     )
+
+
+def _second(name: str | None, problem: Problem, grades: Sequence[Grade]) -> tuple[Outcome, ...]:
+    """The second verifier's opinions; a program has its tests and no other."""
+    if name is None or problem.tests:
+        return ()
+    check = get_verifier(name).check
+    return tuple(None if g.answer is None else check(g.answer, problem) for g in grades)

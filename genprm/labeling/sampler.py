@@ -15,6 +15,7 @@ from genprm.config import LabelConfig
 from genprm.engines.base import Engine, Usage
 from genprm.errors import PromptTooLongError
 from genprm.labeling.rollouts import Outcome, RolloutCounts, rollout_prefix
+from genprm.labeling.watch import Watch
 from genprm.prompts import PromptPack
 from genprm.records import Solution
 from genprm.seeds import derive_seed
@@ -60,6 +61,7 @@ class PrefixSampler:
         self.solution, self.outcome = solution, outcome
         self.steps = len(solution.steps)
         self.pools = [Pool() for _ in range(self.steps + 1)]
+        self.watch = Watch(config, seed, solution.id)
         self.usage = Usage()
         self.rollouts = 0
         self._rounds = [0] * (self.steps + 1)
@@ -98,6 +100,7 @@ class PrefixSampler:
             pool.reason = counts.reason
             self.usage += counts.usage
             self.rollouts += counts.rollouts
+            self.watch.note(prefix, counts)
             reuse = self._config.reuse != "none"
             for outcome, said in zip(counts.outcomes, counts.continuations, strict=True):
                 reached = self._reached(prefix, said) if reuse else prefix

@@ -53,7 +53,8 @@ async def label_solution(
     `borrowed` (with `reuse`: the outcomes of rollouts that passed through), `invalid` (per step),
     `value_reasons` (per step, null where there is a value), `unlabelled_reason` (null where the
     first error is known; otherwise `first_error` is -1 and every label null or, with
-    `config.partial`, those from the first uncertain step on), and those of the estimator.
+    `config.partial`, those from the first uncertain step on), and those of the estimator and of
+    `Watch`.
 
     Raises:
         InputError: no answer to verify against, or an empty step.
@@ -93,6 +94,7 @@ async def label_solution(
             "unlabelled_reason": estimate.reason,
         }
         | borrowed
+        | sampler.watch.columns()
         | estimate.details
     )
 

@@ -1,4 +1,5 @@
-"""Answer checks, chosen by a row's `task`: a built-in task, `math`, `choice`, `code`, or none."""
+"""Answer checks, chosen by a row's `task`: a built-in task, `math`, `choice`, `exact`, `code`, or
+none."""
 
 from __future__ import annotations
 
@@ -7,11 +8,13 @@ from genprm.records import Problem
 from genprm.verifiers.base import Grade, Verifier, extract_final_answer, grade
 from genprm.verifiers.choice import ChoiceVerifier
 from genprm.verifiers.code import CodeVerifier
+from genprm.verifiers.exact import ExactVerifier
 from genprm.verifiers.math import MathVerifier
 
 VERIFIERS: dict[str, Verifier] = {
     "math": MathVerifier(),
     "choice": ChoiceVerifier(),
+    "exact": ExactVerifier(),
     "code": CodeVerifier(),
 }
 
@@ -27,7 +30,9 @@ __all__ = [
 
 
 def get_verifier(task_name_or_kind: str | None) -> Verifier:
-    """The verifier of a kind (`math`, `choice`, `code`) or of a built-in task; None means `math`.
+    """The verifier of a kind (`math`, `choice`, `exact`, `code`) or of a built-in task.
+
+    None means `math`.
 
     Raises:
         InputError: neither a kind nor a built-in task.

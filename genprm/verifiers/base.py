@@ -61,6 +61,11 @@ def extract_final_answer(solution: str | Sequence[str]) -> str | None:
     return max(stated)[1] if stated else None
 
 
+def normalise(text: str) -> str:
+    """Text whose case, runs of white space and final period do not matter."""
+    return " ".join(text.split()).rstrip(". ").casefold()
+
+
 def _strip(answer: str) -> str:
     """Without surrounding space, Markdown emphasis and the sentence's period."""
     return answer.strip().rstrip(".").strip("*` \t").rstrip(". \t")

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 
 from genprm.records import Problem
-from genprm.verifiers.base import extract_final_answer
+from genprm.verifiers.base import extract_final_answer, normalise
 
 _LETTER = re.compile(r"\(([A-Za-z])\)(?:\s.*)?|([A-Z])(?:[.):]\s*.*)?|([a-z])", re.DOTALL)
 _OPTION = re.compile(r"^[ \t]*\(([A-Z])\)[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
@@ -33,11 +33,6 @@ class ChoiceVerifier:
         if (gold_letter := _letter(gold)) is not None:
             return _named_option(answer, problem.problem) == gold_letter
         return normalise(answer) == normalise(gold)
-
-
-def normalise(text: str) -> str:
-    """Case, runs of white space and a final period do not matter."""
-    return " ".join(text.split()).rstrip(". ").casefold()
 
 
 def _letter(answer: str) -> str | None:
