@@ -89,8 +89,16 @@ def _solve(config: Config, args: argparse.Namespace) -> None:
 
 def _label(config: Config, args: argparse.Namespace) -> None:
     from cluster import pipelines
+    from genprm.evaluation.tables import format_table
 
-    _show(pipelines.label(config, args.input, args.out))
+    if args.estimate is None:
+        _show(pipelines.label(config, args.input, args.out))
+        return
+    from cluster.price import price_of_labels
+
+    price = price_of_labels(config, args.input, args.estimate)
+    print(format_table(price.table()))
+    print(price.told())
 
 
 def _distill(config: Config, args: argparse.Namespace) -> None:

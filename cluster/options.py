@@ -94,6 +94,14 @@ def _own_options(name: str, sub: argparse.ArgumentParser) -> None:
             metavar="N",
             help="set N rollouts aside for a person to read, in OUT.audit.html (label.audit)",
         )
+        sub.add_argument(
+            "--estimate",
+            type=int,
+            nargs="?",
+            const=48,
+            metavar="N",
+            help="only label N solutions (48) drawn at random and say what all would cost",
+        )
     elif name == "convert":
         sub.add_argument("--to", required=True, metavar="FORMAT", help="trl, trl_soft, ...")
     elif name == "merge":

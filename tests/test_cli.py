@@ -263,7 +263,7 @@ def test_a_new_option_is_a_decision() -> None:
         "pretrain": {"--out", "--tokens", "--init", "--comparisons-first"},
         "train": {"--data", "--out", "--kind"},
         "submit": {"--submission-id", "--env", "--no-wait"},
-        "label": {"--solutions", "--out", "--audit"},
+        "label": {"--solutions", "--out", "--audit", "--estimate"},
         "convert": {"--labels", "--to", "--out"},
         "merge": {"--labels", "--with", "--keep", "--out"},
     }

@@ -20,6 +20,7 @@ import ray
 
 from cluster import pipelines, runtime
 from cluster.evaluate import evaluate
+from cluster.price import price_of_labels
 from cluster.stages import StageError, blocks_in_flight, busy_seconds
 from genprm.config import Config
 from genprm.errors import ConfigError
@@ -134,6 +135,25 @@ def test_doubts_about_the_verifier_are_counted_and_set_aside(
     page = (tmp_path / "labels.jsonl.audit.html").read_text()
     assert "2 rollouts to read" in page and "So the answer is 7." in page
     assert page.count("<article") == 2 and ">right<" in page and ">wrong<" in page
+
+
+def test_a_sample_prices_the_job_and_leaves_nothing(two_cpus: None, tmp_path: Path) -> None:
+    given = tmp_path / "in.jsonl"
+    steps = [[f"Step {n}." for n in range(1 + i % 4)] for i in range(60)]
+    rows = [
+        {"id": f"s{i}", "problem": "Count", "answer": "7", "steps": s} for i, s in enumerate(steps)
+    ]
+    write_jsonl(given, [*rows, {"id": "broken", "error": "of an earlier stage"}])
+    price = price_of_labels(config(label={"rollouts": 2}), [str(given)], 20)
+    truth = 2 * sum(map(len, steps))
+    assert (price.rows, price.sample, price.unlabelled) == (60, 20, 0)
+    assert price.rollouts.low is not None and price.rollouts.high is not None
+    assert price.rollouts.low <= truth <= price.rollouts.high
+    assert price.rollouts.high - price.rollouts.low < truth / 2
+    assert price.seconds > 0 and "60 solutions" in price.told()
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+    with pytest.raises(ConfigError, match="--estimate 0: at least 1"):
+        price_of_labels(config(), [str(given)], 0)
 
 
 # ---- rows that fail

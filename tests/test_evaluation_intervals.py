@@ -13,6 +13,7 @@ from genprm.evaluation.intervals import (
     mean_of_independent,
     paired_difference,
     proportion,
+    total,
     wilson,
 )
 
@@ -141,3 +142,13 @@ def test_estimate_reads_and_writes_metrics():
     assert figure.text() == "92.4 [90.0, 94.1]"
     assert Estimate(0.5).text() == "50.0"
     assert Estimate(None).text() == "n/a"
+
+
+def test_a_total_from_a_sample_has_bounds_unless_it_is_all() -> None:
+    assert total([1, 2, 3], 3) == Estimate(6, 6, 6, 3)
+    assert total([5], 10) == Estimate(50, n=1)
+    assert total([], 10) == Estimate(None, n=0)
+    found = total([float(i % 5) for i in range(50)], 1000)
+    assert found.value == pytest.approx(2000)
+    assert found.low is not None and found.high is not None
+    assert 1500 < found.low < 2000 < found.high < 2500

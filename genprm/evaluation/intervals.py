@@ -1,8 +1,8 @@
 """Figures with their uncertainty: 95 % intervals that stay honest at 0 %, at 100 % and at small n.
 
 Knows numbers only, no records. A figure over nothing is None, never 0. Every interval is a closed
-form but the bootstrap of `mean_interval`, whose seed is fixed, so that a report can be made again
-to the last digit.
+form but the bootstraps, whose seeds are fixed, so that a report can be made again to the last
+digit.
 """
 
 from __future__ import annotations
@@ -128,10 +128,31 @@ def mean_interval(values: Sequence[float], *, resamples: int = 2_000, seed: int 
     n, distinct = len(values), set(values)
     if len(distinct) < 2 or distinct == {0.0, 1.0}:
         return proportion(values)
-    rng = random.Random(seed)
+    low, high = _bootstrap(values, resamples, seed)
+    return Estimate(sum(values) / n, low, high, n)
+
+
+def total(sample: Sequence[float], population: int) -> Estimate:
+    """The sum over a population, from a sample of it drawn at random: a percentile bootstrap.
+
+    Bounds are None for a sample of one; of the whole population the sum is known.
+    """
+    n = len(sample)
+    if n == population:
+        whole = float(sum(sample))
+        return Estimate(whole, whole, whole, n)
+    if n < 2:
+        return Estimate(sum(sample) * population if n else None, n=n)
+    low, high = _bootstrap(sample, 2_000, 0)
+    return Estimate(sum(sample) / n * population, low * population, high * population, n)
+
+
+def _bootstrap(values: Sequence[float], resamples: int, seed: int) -> Interval:
+    """Percentile bounds of the mean."""
+    rng, n = random.Random(seed), len(values)
     means = sorted(sum(rng.choices(values, k=n)) / n for _ in range(resamples))
     tail = round(0.025 * resamples)
-    return Estimate(sum(values) / n, means[tail], means[-1 - tail], n)
+    return means[tail], means[-1 - tail]
 
 
 def paired_difference(first: Sequence[bool], second: Sequence[bool]) -> Estimate:
