@@ -213,10 +213,23 @@ def _show(report: Report) -> None:
     }
     print(format_table([row]))
     for detail, value in report.details.items():
-        print(f"{detail}: {value}")
+        print(f"{detail}: {_told(value)}")
     for reason, count in report.errors.items():
         print(f"failed {count}: {reason}")
     print(f"wrote {report.out}")
+
+
+def _told(value: Any) -> str:
+    """A count, or counts by name, as people read them."""
+    from genprm.evaluation.tables import cell_text
+
+    if not isinstance(value, dict):
+        return cell_text(value)
+    parts = []
+    for name, inner in value.items():
+        told = f"({_told(inner)})" if isinstance(inner, dict) else _told(inner)
+        parts.append(f"{name.replace('_', ' ')} {told}")
+    return ", ".join(parts)
 
 
 def _fail(error: Exception, status: int, debug: bool) -> int:

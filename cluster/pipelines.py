@@ -28,6 +28,7 @@ from genprm.records import (
     CriticInfo,
     CritiqueTarget,
     Judgement,
+    LabelCost,
     LabelledSolution,
     Problem,
     Solution,
@@ -252,14 +253,23 @@ def failed_judgement(row: Row, reason: str, config: Config, critic: CriticInfo) 
 
 
 def _labelled(results: Iterable[Result], config: Config, details: dict[str, Any]) -> Iterator[Row]:
+    """Labelled solutions. Counted: labels (of steps), what they cost, what verifiers doubt."""
     counts: Counter[str] = Counter()
+    doubts: Counter[str] = Counter(answers=0, disagreements=0)
     for row in all_rows(results, config, details):
-        if config.label.second_verifier:
-            counts["answers"] += row.get("verifier_checked") or 0
-            counts["disagreements"] += len(row.get("verifier_disagreements") or ())
+        cost = LabelCost.model_validate(row.get("cost") or {})
+        counts["rollouts"] += cost.rollouts
+        counts["generated_tokens"] += cost.completion_tokens
+        counts["cached_tokens"] += cost.cached_tokens
+        counts["labels"] += sum(label is not None for label in row.get("labels") or ())
+        doubts["answers"] += row.get("verifier_checked") or 0
+        doubts["disagreements"] += len(row.get("verifier_disagreements") or ())
         yield {name: value for name, value in row.items() if name != "audit"}
+    labels = counts.pop("labels")
+    per_label = {name: count / labels for name, count in counts.items()} if labels else None
+    details["labels"] = {"labels": labels, **counts, "per_label": per_label}
     if config.label.second_verifier:
-        details["verifiers"] = {key: counts[key] for key in ("answers", "disagreements")}
+        details["verifiers"] = dict(doubts)
 
 
 def _asides_of_labels(config: LabelConfig) -> Iterator[Aside]:

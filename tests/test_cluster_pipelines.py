@@ -82,6 +82,12 @@ def test_solve_label_distill_score(two_cpus: None, tmp_path: Path) -> None:
 
     labelled = pipelines.label(chosen, [str(solutions)], str(labels))  # a Parquet folder
     assert labelled.completions == 18 * chosen.label.rollouts  # one open prefix each
+    cost = labelled.details["labels"]
+    assert (cost["rollouts"], cost["generated_tokens"]) == (
+        labelled.completions,
+        labelled.completion_tokens,
+    )
+    assert cost["per_label"]["rollouts"] == cost["rollouts"] / cost["labels"] > 0
     assert [s.id for s in read_records(labels, LabelledSolution)] == [s.id for s in sampled]
 
     targets = pipelines.distill(chosen, [str(labels)], str(tmp_path / "targets.jsonl"))
