@@ -70,7 +70,7 @@ def _on_state(told: Told, line: Line, err: bool, rng: random.Random) -> str:
 
 
 def _on_answer(told: Told, line: Line, err: bool, rng: random.Random) -> str:
-    """`The step says red and (C). (C) is lime. At the end Alice has lime. lime and red are ...`"""
+    """`The step says red and (C). (C) lime. At the end Alice has lime. lime and red are ...`"""
     last = told.states[-1]
     if told.asked is None:
         said = read_state(line.answer or "", told)
@@ -85,8 +85,8 @@ def _on_answer(told: Told, line: Line, err: bool, rng: random.Random) -> str:
                 thing = other
             parts.append(f"{person}: {thing}, {'same' if thing == other else f'not {other}'}")
         return f"The end: {'; '.join(parts)}."
-    # From a letter to its thing, and not back: a small model finds what follows something far
-    # more easily than what stands before it.
+    # From a letter to its thing, and in the problem's own words: a small model finds what follows
+    # something far more easily than what stands before it, or behind another word.
     thing = last[told.asked]
     letter = (line.answer or "").strip("()")[:1]
     chosen = told.options.get(letter, "nothing")
@@ -101,7 +101,7 @@ def _on_answer(told: Told, line: Line, err: bool, rng: random.Random) -> str:
         claims.insert(0, spoken)
         compared.insert(0, _compared(thing, thing if names(spoken, thing) else spoken))
     return (
-        f"The step says {' and '.join(claims)}. ({letter}) is {chosen}. "
+        f"The step says {' and '.join(claims)}. ({letter}) {chosen}. "
         f"At the end {told.asked} has {thing}. {', '.join(compared)}."
     )
 
