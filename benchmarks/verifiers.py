@@ -3,8 +3,9 @@
     python benchmarks/verifiers.py DATA [--out FILE]
 
 DATA holds gsm8k/example_model_solutions.jsonl (1,044 solutions with an outcome) and
-code/mbpp_sanitized.jsonl (146 programs with tests). `math` is to reproduce every outcome; `code` to
-pass every program and to fail it without its last step, and with None for all that it returns.
+code/mbpp_sanitized.jsonl (146 programs with tests). `math` is to reproduce every outcome (all of
+these answers are plain numbers); `code` to pass every program and to fail it with None for all that
+it returns, and without its last step where that leaves a program.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ from genprm.evaluation.tables import TableRow, format_table
 from genprm.records import Problem
 from genprm.rows import read_rows
 from genprm.steps import SPLITTERS, split
-from genprm.verifiers import VERIFIERS
+from genprm.verifiers import VERIFIERS, grade
 
 MODELS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
 
 
 class Case(NamedTuple):
-    """An answer, the problem that it belongs to, and whether it is right."""
+    """A solution, the problem that it belongs to, and whether it is right."""
 
     name: str
-    answer: str
+    steps: list[str]
     problem: Problem
     right: bool
 
@@ -70,7 +71,7 @@ def main() -> None:
         result[name] = {"n": len(cases), **told.fields("as_known"), "seconds": seconds}
         result[name]["others"] = [case.name for case in others]
         for case in others:
-            print(f"{name}: {case.name}: {case.answer[-80:]!r} is {case.right}")
+            print(f"{name}: {case.name}: {case.steps[-1][-80:]!r} is {case.right}")
     print(format_table(table))
     if args.out:
         args.out.write_text(json.dumps(result, indent=2) + "\n")
@@ -82,18 +83,25 @@ async def _check(kind: str, cases: list[Case]) -> list[bool | None]:
 
     async def one(case: Case) -> bool | None:
         async with free:
-            return await asyncio.to_thread(VERIFIERS[kind].check, case.answer, case.problem)
+            graded = await asyncio.to_thread(grade, VERIFIERS[kind], case.problem, case.steps)
+            return graded.correct
 
     return await asyncio.gather(*map(one, cases))
 
 
 def _gsm8k(data: Path) -> Iterator[Case]:
     for i, row in enumerate(read_rows(data / "gsm8k" / "example_model_solutions.jsonl")):
-        reference = row["ground_truth"].rsplit("A: ", 1)[1]
+        reference = _hashes(row["ground_truth"])
         problem = Problem(id=f"gsm8k-{i}", problem=row["question"], answer=reference)
         for model in MODELS:
-            answer = row[model]["solution"].rsplit("A: ", 1)[-1]
-            yield Case(f"gsm8k-{i}-{model}", answer, problem, row[model]["is_correct"])
+            solution = _hashes(row[model]["solution"]).splitlines()
+            yield Case(f"gsm8k-{i}-{model}", solution, problem, row[model]["is_correct"])
+
+
+def _hashes(solution: str) -> str:
+    """The answer as GSM8K itself states it; these files have "A: 18" for "#### 18"."""
+    start, _, answer = solution.rpartition("A: ")
+    return f"{start}#### {answer}"
 
 
 def _mbpp(data: Path, variant: str) -> Iterator[Case]:
@@ -103,9 +111,19 @@ def _mbpp(data: Path, variant: str) -> Iterator[Case]:
         code = row["code"]
         if variant == "without the last step":
             code = SPLITTERS["code"].separator.join(split(code, "code")[:-1])
+            if not _parses(code):  # a header without its body fails whatever the verifier does
+                continue
         elif variant == "returning None":
             code = ast.unparse(_Nothing().visit(ast.parse(code)))
-        yield Case(f"{problem.id} {variant}", code, problem, variant == "as they are")
+        yield Case(f"{problem.id} {variant}", [code], problem, variant == "as they are")
+
+
+def _parses(code: str) -> bool:
+    try:
+        ast.parse(code)
+    except SyntaxError:
+        return False
+    return True
 
 
 class _Nothing(ast.NodeTransformer):

@@ -96,7 +96,7 @@ def _label(config: Config, args: argparse.Namespace) -> None:
         return
     from cluster.price import price_of_labels
 
-    price = price_of_labels(config, args.input, args.estimate)
+    price = price_of_labels(config, args.input, args.out, args.estimate)
     print(format_table(price.table()))
     print(price.told())
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from cluster import inputs
 from cluster.outputs import FailedRow
-from genprm.errors import ConfigError
+from genprm.errors import ConfigError, InputError
 from genprm.labeling.merge import merge
 from genprm.records import LabelledSolution, content_id
 from genprm.rows import write_jsonl
@@ -24,40 +24,46 @@ def merge_files(
 
     Solutions are the same if their problem and steps are. One whose first errors differ, or are
     not known on both sides, is left out, or with `keep` written with the labels on which both
-    agree. `others` is held in memory. Counted: agreement, disagreement, undecided (of one source
-    or both), alone (in one source only).
+    agree. `others` is held in memory; copies of a solution are taken one by one, in order.
+    Counted: agreement, disagreement, undecided (by one source or both), alone (in one source
+    only), failed (rows that an earlier stage could not label).
 
     Raises:
         ConfigError: `out` exists.
-        InputError: a row that is no labelled solution.
+        InputError: a row that is no labelled solution, or no solution stands in both.
     """
     if Path(out).exists():
         raise ConfigError(f"{out} exists: choose another --out")
-    counts: Counter[str] = Counter(agreement=0, disagreement=0, undecided=0, alone=0)
-    beside = {_key(row): row for row in _labelled(others)}
-    met: set[str] = set()
+    counts: Counter[str] = Counter(agreement=0, disagreement=0, undecided=0, alone=0, failed=0)
+    beside: dict[str, deque[Row]] = defaultdict(deque)
+    for row in _labelled(others, counts):
+        beside[_key(row)].append(row)
 
     def rows() -> Iterator[Row]:
-        for row in _labelled(sources):
-            key = _key(row)
-            if key not in beside:
+        for row in _labelled(sources, counts):
+            same = beside.get(_key(row))
+            if not same:
                 counts["alone"] += 1
                 continue
-            met.add(key)
-            one, other = (LabelledSolution.model_validate(r) for r in (row, beside[key]))
+            one, other = (LabelledSolution.model_validate(r) for r in (row, same.popleft()))
             merged = merge(one, other)
             counts[merged.verdict] += 1
             if keep or merged.verdict == "agreement":
                 yield merged.solution.row()
+        if not counts["agreement"] + counts["disagreement"] + counts["undecided"]:
+            raise InputError(f"{' '.join(sources)} and {' '.join(others)}: no solution in both")
 
     write_jsonl(out, rows())
-    counts["alone"] += len(beside) - len(met)
+    counts["alone"] += sum(map(len, beside.values()))
     return counts
 
 
-def _labelled(sources: Sequence[str]) -> Iterator[Row]:
-    rows = inputs.labelled_solutions(sources, rule_writer=False)
-    return (row for row in rows if not isinstance(row, FailedRow))
+def _labelled(sources: Sequence[str], counts: Counter[str]) -> Iterator[Row]:
+    for row in inputs.labelled_solutions(sources, rule_writer=False):
+        if isinstance(row, FailedRow):
+            counts["failed"] += 1
+        else:
+            yield row
 
 
 def _key(row: Row) -> str:

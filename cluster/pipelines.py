@@ -21,14 +21,13 @@ from genprm.config import Config, CriticSource, LabelConfig, resolve_model
 from genprm.distill import CritiqueWriter, RuleWriter, TeacherWriter, balance, distill_solution
 from genprm.engines.base import Engine
 from genprm.errors import ConfigError
-from genprm.evaluation.audit import audit_page, draw
+from genprm.evaluation import audit
 from genprm.labeling import label_solution
 from genprm.prompts import load_pack
 from genprm.records import (
     CriticInfo,
     CritiqueTarget,
     Judgement,
-    LabelCost,
     LabelledSolution,
     Problem,
     Solution,
@@ -257,14 +256,15 @@ def _labelled(results: Iterable[Result], config: Config, details: dict[str, Any]
     counts: Counter[str] = Counter()
     doubts: Counter[str] = Counter(answers=0, disagreements=0)
     for row in all_rows(results, config, details):
-        cost = LabelCost.model_validate(row.get("cost") or {})
-        counts["rollouts"] += cost.rollouts
-        counts["generated_tokens"] += cost.completion_tokens
-        counts["cached_tokens"] += cost.cached_tokens
-        counts["labels"] += sum(label is not None for label in row.get("labels") or ())
-        doubts["answers"] += row.get("verifier_checked") or 0
-        doubts["disagreements"] += len(row.get("verifier_disagreements") or ())
-        yield {name: value for name, value in row.items() if name != "audit"}
+        if row["error"] is None:  # else it is the row that came in, with columns of anybody
+            del row[audit.COLUMN]
+            counts["rollouts"] += row["cost"]["rollouts"]
+            counts["generated_tokens"] += row["cost"]["completion_tokens"]
+            counts["cached_tokens"] += row["cost"]["cached_tokens"]
+            counts["labels"] += sum(label is not None for label in row["labels"])
+            doubts["answers"] += row.get("verifier_checked", 0)
+            doubts["disagreements"] += len(row.get("verifier_disagreements", ()))
+        yield row
     labels = counts.pop("labels")
     per_label = {name: count / labels for name, count in counts.items()} if labels else None
     details["labels"] = {"labels": labels, **counts, "per_label": per_label}
@@ -276,21 +276,27 @@ def _asides_of_labels(config: LabelConfig) -> Iterator[Aside]:
     if config.second_verifier:
         yield Aside("disagreements.jsonl", _disagreements)
     if config.audit:
-        yield Aside("audit.html", _to_read, audit_page)
+        yield Aside("audit.html", _to_read, audit.audit_page)
 
 
 def _disagreements(
     results: Iterable[Result], config: Config, details: dict[str, Any]
 ) -> Iterator[Row]:
     """Each answer of which the second verifier says the opposite."""
-    for row in all_rows(results, config, details):
-        for found in row.get("verifier_disagreements") or ():
+    for row in _without_error(results, config, details):
+        for found in row["verifier_disagreements"]:
             named = {name: row[name] for name in ("id", "problem", "task")}
             yield {**named, "reference": row["answer"], **found, "second": not found["correct"]}
 
 
 def _to_read(results: Iterable[Result], config: Config, details: dict[str, Any]) -> Iterator[Row]:
-    return iter(draw(all_rows(results, config, details), config.label.audit))
+    return iter(audit.draw(_without_error(results, config, details), config.label.audit))
+
+
+def _without_error(
+    results: Iterable[Result], config: Config, details: dict[str, Any]
+) -> Iterator[Row]:
+    return (row for row in all_rows(results, config, details) if row["error"] is None)
 
 
 def _targets(results: Iterable[Result], config: Config, details: dict[str, Any]) -> Iterator[Row]:

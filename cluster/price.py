@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import heapq
-import tempfile
+import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from cluster import inputs, pipelines
+from cluster import inputs, pipelines, storage
 from cluster.outputs import FailedRow
 from genprm.config import Config
 from genprm.errors import ConfigError, InputError
@@ -24,7 +24,8 @@ class Price:
 
     rows: int
     sample: int
-    unlabelled: int  # of the sample
+    failed: int  # of the sample
+    settled: int  # of the sample: the first error, or that there is none, is known
     rollouts: Estimate
     completion_tokens: Estimate
     prompt_tokens: Estimate
@@ -54,12 +55,14 @@ class Price:
         return (
             f"{self.rows:,} solutions: about {self.seconds / 3600:.2f} hours on {self.engines} "
             f"engine(s) at the speed of the sample of {self.sample}, which is too short to fill "
-            f"them; {self.sample - self.unlabelled} of the sample got labels"
+            f"them; of the sample, {self.settled} were settled and {self.failed} failed"
         )
 
 
-def price_of_labels(config: Config, solutions: Sequence[str], sample: int) -> Price:
-    """Label `sample` solutions, drawn by a hash of their ids, and extrapolate; nothing is kept.
+def price_of_labels(config: Config, solutions: Sequence[str], out: str, sample: int) -> Price:
+    """Label `sample` solutions, drawn by a hash of their ids, and extrapolate.
+
+    Works in a folder beside `out`, where all nodes can reach it, and leaves nothing there.
 
     Raises:
         ConfigError: `sample` is below 1.
@@ -70,15 +73,19 @@ def price_of_labels(config: Config, solutions: Sequence[str], sample: int) -> Pr
     count, chosen = _drawn(inputs.solutions(solutions), sample)
     if not chosen:
         raise InputError(f"{' '.join(solutions)}: no rows to label")
-    with tempfile.TemporaryDirectory(prefix="genprm-estimate-") as folder:
+    folder = f"{storage.absolute(out.rstrip('/'))}.estimate-{uuid.uuid4().hex[:8]}"
+    try:
         write_jsonl(f"{folder}/sample.jsonl", chosen)
         report = pipelines.label(config, [f"{folder}/sample.jsonl"], f"{folder}/labels.jsonl")
         rows = [row for row in read_rows(report.out) if row["error"] is None]
+    finally:
+        storage.remove(folder)
     costs = [LabelCost.model_validate(row["cost"]) for row in rows]
     return Price(
         rows=count,
-        sample=len(rows),
-        unlabelled=sum(row["unlabelled_reason"] is not None for row in rows),
+        sample=len(chosen),
+        failed=len(chosen) - len(rows),
+        settled=sum(row["unlabelled_reason"] is None for row in rows),
         rollouts=total([cost.rollouts for cost in costs], count),
         completion_tokens=total([cost.completion_tokens for cost in costs], count),
         prompt_tokens=total([cost.prompt_tokens for cost in costs], count),

@@ -60,6 +60,7 @@ Stage = Literal["solve", "label", "distill", "train", "score", "eval"]
 # The engine settings that change what is generated; the others change how fast.
 ENGINE_DECIDES = {"kind", "dtype", "max_model_len", "base_url", "extra"}
 SPEED_ONLY: dict[str, set[str]] = {
+    "label": {"audit"},  # what is shown beside the rows
     "score": {"max_concurrency"},
     "train": {"micro_batch_size", "save_steps", "num_workers"},
 }

@@ -106,6 +106,15 @@ class LabelledSolution(Solution):
     estimator: str
     cost: LabelCost = LabelCost()
 
+    @model_validator(mode="after")
+    def _one_entry_per_step(self) -> LabelledSolution:
+        for name in ("values", "wins", "rollouts", "labels"):
+            if len(getattr(self, name)) != len(self.steps):
+                raise ValueError(
+                    f"{len(self.steps)} steps but {len(getattr(self, name))} entries in {name!r}"
+                )
+        return self
+
 
 class CritiqueTarget(Record):
     """One training row in TRL's prompt-completion form."""

@@ -121,10 +121,11 @@ class LabelConfig(Section):
     recovery_rate: float = Field(default=0.02, gt=0, lt=0.5)
     """`adaptive`: how often a wrong step still ends in the right answer, by repair or by luck."""
     second_verifier: Literal["exact", "math", "choice"] | None = None
-    """Also asked about every stated answer, but of code. The first one decides; where they differ
-    is counted, and written to OUT.disagreements.jsonl."""
+    """Also asked about every stated answer, but of code and where it is itself the first. That one
+    decides; where they differ is counted, and written to OUT.disagreements.jsonl."""
     audit: int = Field(default=0, ge=0)
-    """This many rollouts are set aside for a person to read, in OUT.audit.html."""
+    """This many rollouts, at most one of a solution, are set aside for a person to read, in
+    OUT.audit.html, which is written when the output is finished."""
     temperature: float = Field(default=1.0, gt=0)
     """Sampling temperature of a rollout."""
     top_p: float = Field(default=1.0, gt=0, le=1)

@@ -17,8 +17,10 @@ import pipeline_scripts
 import psutil
 import pytest
 import ray
+import yaml
 
 from cluster import pipelines, runtime
+from cluster.cli import main
 from cluster.evaluate import evaluate
 from cluster.price import price_of_labels
 from cluster.stages import StageError, blocks_in_flight, busy_seconds
@@ -127,6 +129,9 @@ def test_doubts_about_the_verifier_are_counted_and_set_aside(
     ]
     write_jsonl(given, rows)
     settings = {"rollouts": 3, "second_verifier": "exact", "audit": 2}
+    foreign = {"cost": 0.02, "audit": "mine", "labels": 3, "verifier_disagreements": "?"}
+    with given.open("a") as file:
+        file.write(json.dumps({"id": "broken", "error": "of an earlier stage"} | foreign) + "\n")
     labelled = pipelines.label(config(label=settings), [str(given)], str(out))
     assert labelled.details["verifiers"] == {"answers": 18, "disagreements": 6}
     doubts = rows_of(tmp_path / "labels.jsonl.disagreements.jsonl")
@@ -136,8 +141,10 @@ def test_doubts_about_the_verifier_are_counted_and_set_aside(
         == ("s1", "7.0", "7", True, False)
         for d in doubts
     )
-    assert [row["labels"] for row in rows_of(out)] == [[True, True], [True, True], [False, None]]
-    assert not any("audit" in row for row in rows_of(out))
+    labels = [[True, True], [True, True], [False, None]]
+    assert [row["labels"] for row in rows_of(out)] == [*labels, 3]
+    assert foreign.items() <= rows_of(out)[-1].items()  # what was not labelled is as it came
+    assert not any("rollout_to_read" in row for row in rows_of(out))
     page = (tmp_path / "labels.jsonl.audit.html").read_text()
     assert "2 rollouts to read" in page and "So the answer is 7." in page
     assert page.count("<article") == 2 and ">right<" in page and ">wrong<" in page
@@ -150,16 +157,33 @@ def test_a_sample_prices_the_job_and_leaves_nothing(two_cpus: None, tmp_path: Pa
         {"id": f"s{i}", "problem": "Count", "answer": "7", "steps": s} for i, s in enumerate(steps)
     ]
     write_jsonl(given, [*rows, {"id": "broken", "error": "of an earlier stage"}])
-    price = price_of_labels(config(label={"rollouts": 2}), [str(given)], 20)
+    out = str(tmp_path / "labels.jsonl")
+    price = price_of_labels(config(label={"rollouts": 2}), [str(given)], out, 20)
     truth = 2 * sum(map(len, steps))
-    assert (price.rows, price.sample, price.unlabelled) == (60, 20, 0)
+    assert (price.rows, price.sample, price.failed, price.settled) == (60, 20, 0, 20)
     assert price.rollouts.low is not None and price.rollouts.high is not None
     assert price.rollouts.low <= truth <= price.rollouts.high
     assert price.rollouts.high - price.rollouts.low < truth / 2
     assert price.seconds > 0 and "60 solutions" in price.told()
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
     with pytest.raises(ConfigError, match="--estimate 0: at least 1"):
-        price_of_labels(config(), [str(given)], 0)
+        price_of_labels(config(), [str(given)], out, 0)
+
+
+def test_label_says_at_the_command_line_what_it_cost_and_would_cost(
+    two_cpus: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = tmp_path / "in.jsonl"
+    row = {"problem": "Count", "answer": "7", "steps": ["I see.", "I count."]}
+    write_jsonl(given, ({"id": f"s{i}", **row} for i in range(12)))
+    file, out = tmp_path / "config.yaml", tmp_path / "labels.jsonl"
+    file.write_text(yaml.safe_dump(config().model_dump(mode="json")))
+    command = ["label", "--config", str(file), "--solutions", str(given), "--out", str(out)]
+    assert main([*command, "--estimate", "4"]) == 0
+    assert "12 solutions: about" in capsys.readouterr().out and not out.exists()
+    assert main([*command, "--audit", "3"]) == 0
+    assert "labels: labels 24, rollouts 192, generated tokens" in capsys.readouterr().out
+    assert "3 rollouts to read" in (tmp_path / "labels.jsonl.audit.html").read_text()
 
 
 # ---- rows that fail

@@ -129,6 +129,8 @@ def test_the_filter_never_keeps_a_disagreement(
 def test_steps_before_an_uncertain_one_become_targets_and_no_others() -> None:
     solution = labelled([1.0, 1.0, None], labels=[True, True, None], unlabelled_reason="open")
     assert agrees(solution, critiques(True, True)) and not agrees(solution, critiques(True, False))
+    to_the_end = labelled([1.0, 0.0, 0.0], labels=[True, False, False])  # as others label
+    assert last_step_to_write(to_the_end) == 1
     good = built_in("arithmetic", 3, slip_rate=0.0)
     labels = [True] * (len(good.steps) - 1) + [None]
     row = good.model_copy(update={"labels": labels, "first_error": -1})
@@ -379,7 +381,7 @@ def test_a_teacher_without_one_clear_verdict_is_a_disagreement(text: str) -> Non
     config = DistillConfig(teacher_max_tokens=50)
     row, _ = distil_with_teacher(config, [1.0], text)
     assert row.targets == [] and [c.correct for c in row.written] == [None]
-    assert row.reason == "disagreement: rollouts say first error -1, writer no verdict"
+    assert row.reason == "disagreement: rollouts say no error up to step 0, writer no verdict"
 
 
 def test_the_filter_is_per_solution_and_without_it_per_critique() -> None:

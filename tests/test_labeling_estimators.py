@@ -175,8 +175,9 @@ def test_adaptive_leaves_unlabelled_what_its_budget_does_not_settle() -> None:
 
 
 def test_partial_labels_keep_what_surely_lies_before_the_first_error() -> None:
-    rates = [1, 1, 1, 0.3, 0.3, 0.3, 0.3, 0.3]  # good up to prefix 2 or more
+    rates = [1, 1, 1, 0, 0, 0, 0, 0]  # the third step is wrong
     settings = {"estimator": "adaptive", "rollouts": 1, "round_rollouts": 1}
+    kept = 0
     for seed in range(8):
         whole = label(policy(rates, seed), solution(7), **settings).row()
         part = label(policy(rates, seed), solution(7), **settings, partial=True).row()
@@ -185,13 +186,20 @@ def test_partial_labels_keep_what_surely_lies_before_the_first_error() -> None:
             continue
         assert whole["labels"] == [None] * 7
         assert part["first_error"] == -1 and part["unlabelled_reason"]
-        wrong_by = 0.0
-        for flag, belief in zip(part["labels"], part["posterior"], strict=False):
-            wrong_by += belief
-            assert flag is (True if wrong_by <= 1 - 0.9 else None)
-        assert True in part["labels"]
-        return
-    pytest.fail("every seed settled: nothing was tested")
+        kept += part["labels"].count(True)
+        assert part["labels"][:2].count(True) == part["labels"].count(True)  # none behind the error
+    assert kept > 0
+
+
+def test_binary_search_keeps_what_it_found_good_before_a_value_that_is_not_known() -> None:
+    def script(prompt: Prompt, sampling: Sampling, i: int) -> str:
+        return "no answer" if prompt.prefill.count("\n") == 6 else RIGHT
+
+    engine = ScriptedEngine(script, tokenizer=ScriptedTokenizer())
+    row = label(engine, solution(8), estimator="binary_search", partial=True).row()
+    assert row["labels"] == [True] * 4 + [None] * 4  # it looked at 4, then at 6
+    whole = label(engine, solution(8), estimator="binary_search").row()
+    assert whole["labels"] == [None] * 8 and whole["unlabelled_reason"].startswith("step 5: ")
 
 
 @pytest.mark.parametrize("name", [n for n in ESTIMATORS if n not in ("adaptive", "binary_search")])
@@ -258,6 +266,23 @@ def test_rollouts_go_on_in_the_form_of_the_splitter() -> None:
     engine = policy([1] * 5)
     label(engine, solution(3), splitter="blank_lines", rollouts=1)
     assert engine.calls[0][0].prefill == "Step 1.\n\n"
+
+
+def test_the_second_verifier_judges_the_solutions_own_answer_too() -> None:
+    engine, own = policy([1] * 5), solution(2, right=True)
+    exact = label(engine, own, rollouts=3, second_verifier="exact").row()
+    assert exact["verifier_checked"] == 3 + 1 and exact["verifier_disagreements"] == []
+    other = own.model_copy(update={"answer": "10.0"})
+    found = label(engine, other, rollouts=3, second_verifier="exact").row()
+    assert [d["prefix"] for d in found["verifier_disagreements"]] == [1, 1, 1, 2]
+    same = label(engine, own, rollouts=3, second_verifier="math").row()  # no opinion on itself
+    assert same["verifier_checked"] == 0
+
+
+def test_new_labels_drop_what_belonged_to_others() -> None:
+    old = solution(2, right=True, merged=[1], settled=0.9, verifier_checked=3, source="kept")
+    row = label(policy([1] * 3), old).row()
+    assert row["source"] == "kept" and not {"merged", "settled", "verifier_checked"} & row.keys()
 
 
 @pytest.mark.skipif(sandbox_program() is None, reason="no working bubblewrap")

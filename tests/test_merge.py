@@ -73,6 +73,17 @@ def test_values_come_from_the_rollouts_and_the_id_from_the_first() -> None:
         assert row["estimator"] == "human+adaptive" and row["unlabelled_reason"] is None
 
 
+def test_values_without_rollouts_are_values_and_label_columns_do_not_mix() -> None:
+    imported = labelled([True, False], "trl").model_copy(update={"values": [0.5, 0.0]})
+    for pair in ((imported, labelled([True, False])), (labelled([True, False]), imported)):
+        assert merge(*pair).solution.values == [0.5, 0.0]
+    adaptive = rolled_out([True, False]).model_copy(update={"posterior": [0.1, 0.9, 0.0]})
+    flat = labelled([True, False], "flat_hard", values=[0.25, 0.0], rollouts=[4, 4], wins=[1, 0])
+    row = merge(flat, adaptive).solution.row()
+    assert row["values"] == [0.25, 0.0] and not {"posterior", "intervals"} & row.keys()
+    assert row["estimator"] == "adaptive+flat_hard"
+
+
 def test_a_disagreement_says_who_said_what() -> None:
     solution, verdict = merge(labelled([True, True, False]), rolled_out([True, False, None]))
     assert verdict == "disagreement" and solution.labels == [True, None, None]
@@ -106,11 +117,25 @@ def test_the_command_drops_or_keeps_and_counts(
     command = ["merge", "--labels", human, "--with", write("rolled.jsonl", rolled), "--out"]
     out = tmp_path / "both.jsonl"
     assert main([*command, str(out)]) == 0
-    assert "agreement 1, disagreement 1, undecided 0, alone 2" in capsys.readouterr().out
+    assert "agreement 1, disagreement 1, undecided 0, alone 2, failed 0" in capsys.readouterr().out
     (kept,) = map(json.loads, out.read_text().splitlines())
     assert kept["problem"] == "a" and kept["rollouts"] == [8]
     assert main([*command, str(out)]) == 2
     assert "exists: choose another --out" in capsys.readouterr().err
+    twice = write("twice.jsonl", [row("a", [False]).model_copy(update={"id": "a2"}), rolled[1]])
+    args = ["merge", "--labels", human, "--with", twice, "--out", str(tmp_path / "first.jsonl")]
+    assert main(args) == 0  # copies are taken one by one, and none vanishes
+    told = "agreement 0, disagreement 1, undecided 0, alone 3, failed 0"
+    assert told in capsys.readouterr().out
+    none = write("none.jsonl", [row("z", [True])])
+    args = ["merge", "--labels", human, "--with", none, "--out", str(tmp_path / "none2.jsonl")]
+    assert main(args) == 2 and "no solution in both" in capsys.readouterr().err
+    assert not (tmp_path / "none2.jsonl").exists()
+    short = json.loads(Path(human).read_text().splitlines()[0]) | {"labels": []}
+    (tmp_path / "short.jsonl").write_text(json.dumps(short))
+    args = ["merge", "--labels", str(tmp_path / "short.jsonl"), "--with", none, "--out", "x.jsonl"]
+    assert main(args) == 2
+    assert "short.jsonl:1: 1 steps but 0 entries in 'labels'" in capsys.readouterr().err
     assert main([*command, str(tmp_path / "all.jsonl"), "--keep"]) == 0
     rows = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
     assert [(r["problem"], r["labels"]) for r in rows] == [("a", [True]), ("b", [None])]

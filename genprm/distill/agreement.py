@@ -27,6 +27,8 @@ class WrittenCritique(Record):
 def last_step_to_write(labelled: LabelledSolution) -> int:
     """The last step with a label: the first error, the end, or the one before an uncertain step;
     -1 without any."""
+    if labelled.first_error >= 0:  # whatever labels others give behind it
+        return labelled.first_error
     return max((i for i, label in enumerate(labelled.labels) if label is not None), default=-1)
 
 

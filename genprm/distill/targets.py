@@ -60,7 +60,10 @@ async def distill_solution(
     if config.filter and not agrees(labelled, written):
         found = writer_first_error(written, upto)
         said = "no verdict" if found is None else f"first error {found}"
-        reason = f"disagreement: rollouts say first error {labelled.first_error}, writer {said}"
+        labels = f"first error {labelled.first_error}"
+        if labelled.first_error < 0:
+            labels = f"no error up to step {upto}"
+        reason = f"disagreement: rollouts say {labels}, writer {said}"
     else:
         targets = targets_for(labelled, written, pack, writer.name)
         reason = None if targets else "disagreement: no critique has its step's label"

@@ -10,6 +10,7 @@ from genprm.evaluation.page import document
 from genprm.evaluation.plots import escape
 from genprm.records import content_id
 
+COLUMN = "rollout_to_read"
 Row = dict[str, Any]
 INTRO = (
     "Read each one and compare: is the stated answer what the solution says, and does it equal the "
@@ -18,15 +19,15 @@ INTRO = (
 
 
 def draw(rows: Iterable[Row], count: int) -> list[Row]:
-    """`count` labelled rows that have a rollout to read (column `audit`), the same every time.
+    """`count` labelled rows that have a rollout to read, the same every time.
 
     Half of those are right rollouts and half are not, as far as there are enough of both: mistakes
     of a verifier are sought on either side.
     """
     kept: dict[bool, list[tuple[str, Row]]] = {True: [], False: []}
     for row in rows:
-        if row.get("audit"):
-            kind = kept[row["audit"]["correct"] is True]
+        if row[COLUMN]:
+            kind = kept[row[COLUMN]["correct"] is True]
             kind.append((content_id("audit", row["id"]), row))
             if len(kind) > 2 * count:  # of any number of rows only so many are held
                 kind[:] = heapq.nsmallest(count, kind, key=lambda entry: entry[0])
@@ -45,7 +46,7 @@ def audit_page(rows: Sequence[Row]) -> str:
 
 
 def _card(number: int, row: Row) -> str:
-    seen = row["audit"]
+    seen = row[COLUMN]
     given = row["steps"][: seen["prefix"]]
     steps = [_step(step, "given") for step in given]
     steps += [_step(step, "rolled out") for step in seen["continuation"]]
@@ -66,7 +67,11 @@ def _card(number: int, row: Row) -> str:
 
 
 def _why_not(seen: Row) -> str:
-    return "wrong" if seen["correct"] is False else "invalid: no answer that could be judged"
+    if seen["correct"] is False:
+        return "wrong"
+    if seen["end"] != "stop":
+        return f"invalid: cut off ({seen['end']}), so not read"
+    return "invalid: no answer that could be judged"
 
 
 def _step(text: str, origin: str) -> str:

@@ -5,6 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+# Columns beside a record's own that belong to one set of labels: another makes them untrue.
+LABEL_COLUMNS = frozenset(
+    {
+        *("source_labels", "ratings", "merged", "unlabelled_reason", "estimator_settings"),
+        *("intervals", "outcomes", "borrowed", "invalid", "value_reasons", "problem_value"),
+        *("posterior", "settled", "likeliest_first_error"),
+        *("verifier_checked", "verifier_disagreements"),
+    }
+)
+
 
 class StepLabels(NamedTuple):
     """Labels of one solution. Where they are not decided, `first_error` is -1 and means
@@ -32,7 +42,10 @@ def labels_from_flags(flags: Sequence[bool | None], partial: bool = False) -> St
 
 def is_decided(labels: Sequence[bool | None]) -> bool:
     """Whether labels say where the first error is, or that there is none."""
-    return False in labels or None not in labels
+    for label in labels:
+        if label is not True:
+            return label is False
+    return True
 
 
 def labels_from_values(values: Sequence[float | None]) -> StepLabels:

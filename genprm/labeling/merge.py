@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from genprm.errors import InputError
-from genprm.labeling.labels import is_decided, labels_from_flags
+from genprm.labeling.labels import LABEL_COLUMNS, is_decided, labels_from_flags
 from genprm.records import LabelledSolution
 
 Verdict = Literal["agreement", "disagreement", "undecided"]
@@ -25,9 +25,10 @@ class Merged(NamedTuple):
 def merge(one: LabelledSolution, other: LabelledSolution) -> Merged:
     """Label the steps on which both agree; null from the first on which they do not.
 
-    Values, counts and whatever hangs together with them are those of the source that has rollouts,
-    `id` is that of `one`. The column `merged` keeps what each source said; `unlabelled_reason` is
-    null where the first error is known.
+    Values, counts and whatever hangs together with them are those of one source: of `one` if it has
+    values, else of `other`; the second one adds what the first lacks and no label column but its
+    own labels as they came. `id` is that of `one`. The column `merged` keeps what each said;
+    `unlabelled_reason` is null where the first error is known.
 
     Raises:
         InputError: the two are not of the same problem and steps.
@@ -42,14 +43,16 @@ def merge(one: LabelledSolution, other: LabelledSolution) -> Merged:
         verdict = "undecided"
     told = [_told(source) for source in (one, other)]
     reason = None if verdict == "agreement" else f"{verdict}: {told[0]}, {told[1]}"
-    rolled_out, beside = (one, other) if sum(one.rollouts) else (other, one)
+    valued = any(value is not None for value in one.values)
+    main, beside = (one, other) if valued else (other, one)
+    added = LABEL_COLUMNS - {"source_labels", "ratings"}
     row = {
-        **beside.row(),
-        **{k: v for k, v in rolled_out.row().items() if v is not None},
+        **{k: v for k, v in beside.row().items() if k not in added},
+        **{k: v for k, v in main.row().items() if v is not None},
         "id": one.id,
         "labels": labels,
         "first_error": first_error,
-        "estimator": f"{beside.estimator}+{rolled_out.estimator}",
+        "estimator": f"{beside.estimator}+{main.estimator}",
         "unlabelled_reason": reason,
         "merged": [
             {"estimator": s.estimator, "labels": s.labels, "first_error": s.first_error}

@@ -27,8 +27,8 @@ class RolloutCounts:
     `outcomes` has one entry per rollout in sampling order: right, wrong, or None for an invalid
     one (no answer to read, no verdict on it, or not ended by itself; `truncated` of those ran out
     of tokens). `reason` says why there are no rollouts at all. Where they were kept,
-    `continuations` has the steps that each rollout added, `answers` what each stated and `second`
-    what a second verifier says of that.
+    `continuations` has the steps that each rollout added, `ends` why it ended, `answers` what it
+    stated and `second` what a second verifier says of that.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -36,6 +36,7 @@ class RolloutCounts:
     usage: Usage = field(default_factory=Usage)
     reason: str | None = None
     continuations: tuple[tuple[str, ...], ...] = ()
+    ends: tuple[str, ...] = ()
     answers: tuple[str | None, ...] = ()
     second: tuple[Outcome, ...] = ()
 
@@ -100,7 +101,7 @@ async def rollout_prefix(
     grades = await asyncio.to_thread(
         _grades, verifier, problem, steps_prefix, generation.completions, added
     )
-    second = await asyncio.to_thread(_second, config.second_verifier, problem, grades)
+    second = await asyncio.to_thread(second_opinions, config.second_verifier, problem, grades)
     return RolloutCounts(
         outcomes=tuple(grade.correct for grade in grades),
         truncated=sum(c.finish_reason == "length" for c in generation.completions),
@@ -111,6 +112,7 @@ async def rollout_prefix(
             requests=1,
         ),
         continuations=added,
+        ends=tuple(c.finish_reason for c in generation.completions),
         answers=tuple(grade.answer for grade in grades),
         second=second,
     )
@@ -132,9 +134,12 @@ def _grades(
     )
 
 
-def _second(name: str | None, problem: Problem, grades: Sequence[Grade]) -> tuple[Outcome, ...]:
-    """The second verifier's opinions; a program has its tests and no other."""
-    if name is None or problem.tests:
+def second_opinions(
+    name: str | None, problem: Problem, grades: Sequence[Grade]
+) -> tuple[Outcome, ...]:
+    """What the second verifier says of stated answers: nothing of a program, which has its tests,
+    and nothing where it is the first one too."""
+    if name is None or problem.tests or verifier_for(problem).name == name:
         return ()
     check = get_verifier(name).check
     return tuple(None if g.answer is None else check(g.answer, problem) for g in grades)

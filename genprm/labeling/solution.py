@@ -14,14 +14,14 @@ from genprm.labeling.binary_search import binary_search
 from genprm.labeling.estimate import Estimator
 from genprm.labeling.first_zero import first_zero
 from genprm.labeling.flat import flat
-from genprm.labeling.labels import labels_from_flags
+from genprm.labeling.labels import LABEL_COLUMNS, labels_from_flags
 from genprm.labeling.relative import relative_effective, relative_progress
-from genprm.labeling.rollouts import RolloutCounts
+from genprm.labeling.rollouts import RolloutCounts, second_opinions
 from genprm.labeling.sampler import PrefixSampler
 from genprm.prompts import PromptPack
 from genprm.records import LabelCost, LabelledSolution, Solution
 from genprm.steps import SPLITTERS
-from genprm.verifiers import grade, verifier_for
+from genprm.verifiers import Grade, grade, verifier_for
 
 ESTIMATORS: dict[str, Estimator] = {
     "flat_hard": flat,
@@ -38,7 +38,6 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "relative_effective": ("advantage_weight",),
     "adaptive": ("confidence", "round_rollouts", "recovery_rate"),
 }
-OF_OTHER_LABELS = {"source_labels", "ratings"}  # columns that new labels make untrue
 COMMON_SETTINGS = ("rollouts", "partial", "reuse", "temperature", "top_p", "max_tokens")
 
 
@@ -66,12 +65,13 @@ async def label_solution(
     sampler = PrefixSampler(engine, pack, solution, config, seed, await _final_outcome(solution))
     estimate = await ESTIMATORS[config.estimator](sampler, config)
     labels, first_error = labels_from_flags(estimate.flags, config.partial)
+    await _compare_own_answer(sampler, config)
     counts = [sampler.counts(prefix) for prefix in range(1, sampler.steps + 1)]
     pools = sampler.pools[1:]
     used = (*COMMON_SETTINGS, *SETTINGS.get(config.estimator, ()))
     borrowed = {} if config.reuse == "none" else {"borrowed": [pool.borrowed for pool in pools]}
     return LabelledSolution(
-        **{k: v for k, v in solution.row().items() if k not in OF_OTHER_LABELS}
+        **{k: v for k, v in solution.row().items() if k not in LABEL_COLUMNS}
         | {
             "values": estimate.values,
             "wins": [c.wins for c in counts],
@@ -97,6 +97,16 @@ async def label_solution(
         | sampler.watch.columns()
         | estimate.details
     )
+
+
+async def _compare_own_answer(sampler: PrefixSampler, config: LabelConfig) -> None:
+    """Have the second verifier judge the solution's own answer too: it decides the last step."""
+    solution, own = sampler.solution, Grade(sampler.solution.final_answer, sampler.outcome)
+    if own.answer is None and not solution.tests:
+        stated = verifier_for(solution).extract(solution.steps[-1:])
+        own = Grade(stated, sampler.outcome)
+    for second in await asyncio.to_thread(second_opinions, config.second_verifier, solution, [own]):
+        sampler.watch.compare(sampler.steps, own.answer, own.correct, second)
 
 
 def _interval(sampler: PrefixSampler, prefix: int) -> list[float] | None:

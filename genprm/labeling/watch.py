@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from genprm.config import LabelConfig
-from genprm.labeling.rollouts import RolloutCounts
+from genprm.labeling.rollouts import Outcome, RolloutCounts
 from genprm.seeds import derive_seed
 
 
@@ -25,29 +25,31 @@ class Watch:
     def note(self, prefix: int, counts: RolloutCounts) -> None:
         """Rollouts that came in, from this prefix."""
         if counts.second:
-            told = zip(counts.outcomes, counts.second, counts.answers, strict=True)
-            for correct, second, answer in told:
-                if correct is None or second is None:
-                    continue
-                self._checked += 1
-                if correct is not second:
-                    self._doubts.append({"prefix": prefix, "answer": answer, "correct": correct})
-        for i in range(counts.rollouts if self._config.audit else 0):
+            told = zip(counts.answers, counts.outcomes, counts.second, strict=True)
+            for answer, correct, second in told:
+                self.compare(prefix, answer, correct, second)
+        for i in range(counts.rollouts):
             self._seen += 1
             drawn = derive_seed(self._seed, "audit", self._id, self._seen)
             if drawn > self._drawn:  # the largest of all: every rollout is as likely
                 self._drawn, self._example = drawn, _example(prefix, counts, i)
 
+    def compare(self, prefix: int, answer: str | None, correct: Outcome, second: Outcome) -> None:
+        """Two verifiers' opinions of one answer."""
+        if correct is None or second is None:
+            return
+        self._checked += 1
+        if correct is not second:
+            self._doubts.append({"prefix": prefix, "answer": answer, "correct": correct})
+
     def columns(self) -> dict[str, Any]:
-        """`verifier_checked` (answers that both verifiers judged) and `verifier_disagreements`
-        (`prefix`, `answer` and what the deciding one said of it) with a second verifier; `audit`
-        (a rollout, null without any) for an audit."""
-        columns: dict[str, Any] = {}
+        """`rollout_to_read` (null without any) and, with a second verifier, `verifier_checked`
+        (answers that both verifiers judged) and `verifier_disagreements` (`prefix`, `answer`, and
+        whether the deciding one calls it `correct`)."""
+        columns: dict[str, Any] = {"rollout_to_read": self._example}
         if self._config.second_verifier:
             columns["verifier_checked"] = self._checked
             columns["verifier_disagreements"] = self._doubts
-        if self._config.audit:
-            columns["audit"] = self._example
         return columns
 
 
@@ -55,6 +57,7 @@ def _example(prefix: int, counts: RolloutCounts, i: int) -> dict[str, Any]:
     return {
         "prefix": prefix,
         "continuation": list(counts.continuations[i]),
+        "end": counts.ends[i],
         "answer": counts.answers[i],
         "correct": counts.outcomes[i],
         "second": counts.second[i] if counts.second else None,

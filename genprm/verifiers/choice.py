@@ -27,7 +27,7 @@ class ChoiceVerifier:
         return extract_final_answer(steps)
 
     def check(self, answer: str, problem: Problem) -> bool | None:
-        gold = problem.answer or ""
+        gold = extract_final_answer(problem.answer or "") or problem.answer or ""
         if (gold_pairs := _assignment(gold)) is not None:
             return _assignment(answer) == gold_pairs
         if (gold_letter := _letter(gold)) is not None:
