@@ -37,6 +37,7 @@ class ScoreOptions(TypedDict, total=False):
     aggregate: Aggregate | None
     return_critiques: bool | None
     stop_at_first_error: bool | None
+    early_stop: bool | None
     seed: int | None
 
 

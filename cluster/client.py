@@ -39,6 +39,7 @@ class ScoreOptions(TypedDict, total=False):
     aggregate: Aggregate | None
     return_critiques: bool | None
     stop_at_first_error: bool | None
+    early_stop: bool | None
     id: str | None
     seed: int | None
 

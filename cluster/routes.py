@@ -39,7 +39,9 @@ SCORE_BODY = {
 
 
 # What a request gets when it leaves the field out.
-REQUEST_DEFAULTS = {"votes", "aggregate", "return_critiques", "stop_at_first_error", "splitter"}
+REQUEST_DEFAULTS = {
+    *("votes", "aggregate", "return_critiques", "stop_at_first_error", "early_stop", "splitter")
+}
 
 
 def build_routes(host: CriticHost) -> FastAPI:
@@ -75,6 +77,7 @@ def build_routes(host: CriticHost) -> FastAPI:
             aggregate=asked.aggregate,
             return_critiques=asked.return_critiques,
             stop_at_first_error=asked.stop_at_first_error,
+            early_stop=asked.early_stop,
             seed=asked.seed,
         )
         refuse_unscorable(judgement, asked.problem, steps)

@@ -1,7 +1,7 @@
 """Solutions to judgements: prefixes, critiques, verdicts, votes, scores, over any engine.
 
-For each step one request samples all critiques of its prefix, and a short request per critique
-reads the probabilities of the two verdicts behind the opener; the same request asks a critique
+For each step one request (with early stopping: one per round, until the vote is settled) samples
+critiques of its prefix, and a short request per critique reads the probabilities of the two verdicts behind the opener; the same request asks a critique
 that ran out of budget for its verdict. A step that cannot be judged has a status and a reason,
 and every given step has exactly one result. Knows no files, no HTTP and no Ray.
 """
@@ -30,7 +30,7 @@ from genprm.records import (
 from genprm.seeds import derive_seed
 from genprm.step_scorer import ScoreItem, StepScorer
 from genprm.verdict import LabelReading, parse_verdict, read_labels
-from genprm.voting import covered, first_error, solution_score, vote
+from genprm.voting import covered, first_error, settled, solution_score, vote
 
 __all__ = ["ScoreItem", "Scorer", "StepScorer"]
 
@@ -89,11 +89,20 @@ class Scorer:
         aggregate: Aggregate | None = None,
         return_critiques: bool | None = None,
         stop_at_first_error: bool | None = None,
+        early_stop: bool | None = None,
         seed: int | None = None,
     ) -> Judgement:
         """Judge one solution; see `StepScorer.score`."""
         item = ScoreItem(
-            problem, steps, id, votes, aggregate, return_critiques, stop_at_first_error, seed
+            problem,
+            steps,
+            id,
+            votes,
+            aggregate,
+            return_critiques,
+            stop_at_first_error,
+            early_stop,
+            seed,
         )
         return await self._judge(self._checked(item))
 
@@ -120,7 +129,7 @@ class Scorer:
         how = item.aggregate or config.aggregate
         if how not in get_args(Aggregate):
             raise InputError(f"field 'aggregate': no such aggregation: {how!r}")
-        keep, stop = item.return_critiques, item.stop_at_first_error
+        keep, stop, early = item.return_critiques, item.stop_at_first_error, item.early_stop
         return _Request(
             id=item.id or content_id(item.problem, list(steps)),
             problem=item.problem,
@@ -129,6 +138,7 @@ class Scorer:
             aggregate=how,
             keep=config.return_critiques if keep is None else keep,
             stop=config.stop_at_first_error if stop is None else stop,
+            early=config.early_stop if early is None else early,
             seed=item.seed,
         )
 
@@ -183,18 +193,40 @@ class Scorer:
         )
 
     async def _critiques(self, request: _Request, place: int, ledger: _Ledger) -> list[Critique]:
-        """Sample the critiques of one prefix in one request, and settle each one's verdict."""
+        """All critiques of one prefix: in one round, or until the vote is settled."""
         prefix = request.steps[: place + 1]
         prompt = critique_prompt(self._pack, self._engine.tokenizer, request.problem, prefix)
+        size = self._config.round_votes if request.early else request.votes
+        critiques: list[Critique] = []
+        for done in range(0, request.votes, size):
+            n = min(size, request.votes - done)
+            named = ("score", place, *([done // size] if done else []))
+            seed = None if request.seed is None else derive_seed(request.seed, *named)
+            critiques += await self._round(request.problem, prefix, prompt, n, seed, ledger)
+            remaining = request.votes - len(critiques)
+            if settled(vote(critiques)[2], remaining, self._config.stop_risk):
+                break
+        return critiques
+
+    async def _round(
+        self,
+        problem: str,
+        prefix: Sequence[str],
+        prompt: Prompt,
+        n: int,
+        seed: int | None,
+        ledger: _Ledger,
+    ) -> list[Critique]:
+        """Sample `n` critiques of one prefix in one request, and settle each one's verdict."""
         generation = await self._generate(
             prompt,
             Sampling(
-                n=request.votes,
+                n=n,
                 temperature=self._config.temperature,
                 top_p=self._config.top_p,
                 max_tokens=self._budget(prompt),
                 stop=self._stops(),
-                seed=None if request.seed is None else derive_seed(request.seed, "score", place),
+                seed=seed,
             ),
             ledger,
         )
@@ -208,7 +240,7 @@ class Scorer:
                 completion, asked[completion.text], forced=completion.finish_reason == "length"
             )
             if self._is_open(completion)
-            else _critique(completion, self._parsed(completion, request.problem, prefix))
+            else _critique(completion, self._parsed(completion, problem, prefix))
             for completion in generation.completions
         ]
 
@@ -302,6 +334,7 @@ class _Request(NamedTuple):
     aggregate: Aggregate
     keep: bool
     stop: bool
+    early: bool
     seed: int | None
 
 

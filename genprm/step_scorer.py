@@ -24,6 +24,7 @@ class ScoreItem:
     aggregate: Aggregate | None = None
     return_critiques: bool | None = None
     stop_at_first_error: bool | None = None
+    early_stop: bool | None = None
     seed: int | None = None
 
 
@@ -40,6 +41,7 @@ class StepScorer(Protocol):
         aggregate: Aggregate | None = None,
         return_critiques: bool | None = None,
         stop_at_first_error: bool | None = None,
+        early_stop: bool | None = None,
         seed: int | None = None,
     ) -> Judgement:
         """Judge one solution: one result per step, in order.

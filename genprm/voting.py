@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 from genprm.records import Aggregate, Critique, StepJudgement, Verdict, Votes
 
+PRIOR_VOTES = 0.5  # for each verdict
+
 
 def vote(critiques: Sequence[Critique]) -> tuple[float | None, Verdict | None, Votes]:
     """`(score, verdict, votes)` of one step.
@@ -31,6 +33,34 @@ def vote(critiques: Sequence[Critique]) -> tuple[float | None, Verdict | None, V
     lead = votes.correct - votes.incorrect
     correct = lead > 0 if lead else score > 0.5
     return score, "correct" if correct else "incorrect", votes
+
+
+def settled(votes: Votes, remaining: int, risk: float = 0.0) -> bool:
+    """Whether `remaining` more votes leave the majority as it is.
+
+    Surely, where the lead is larger than they are. Otherwise with a probability of at least
+    1 - `risk`, the share of votes for the leader being Beta(1/2 + for, 1/2 + against) after those
+    that came in (Jeffreys' prior; critiques of one step mostly agree, which it allows for) and the
+    votes to come Beta-binomial. A tie counts as a change, since the score decides it; invalid
+    votes are none, and to come are none.
+    """
+    ahead, behind = sorted((votes.correct, votes.incorrect), reverse=True)
+    lead = ahead - behind
+    if lead > remaining:
+        return True
+    if not lead:
+        return False
+    kept = PRIOR_VOTES + ahead, PRIOR_VOTES + behind
+    changes = (
+        math.comb(remaining, more)
+        * math.exp(_log_beta(kept[0] + more, kept[1] + remaining - more) - _log_beta(*kept))
+        for more in range((remaining - lead) // 2 + 1)
+    )
+    return math.fsum(changes) <= risk
+
+
+def _log_beta(a: float, b: float) -> float:
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
 
 
 def first_error(steps: Sequence[StepJudgement]) -> int:

@@ -248,6 +248,30 @@ def test_stop_at_first_error_asks_nothing_after_it() -> None:
     assert all(last_step(prompt) != STEPS[2] for prompt, _ in engine.calls)
 
 
+def test_early_stop_asks_in_rounds_until_the_vote_is_settled() -> None:
+    def labels(prompt: Prompt, ids: Sequence[int]) -> tuple[float, float]:
+        return (0.1, 0.8) if "bad" in prompt.prefill else (0.8, 0.1)
+
+    def script(prompt: Prompt, sampling: Sampling, i: int) -> str:
+        first = sampling.n == 2 and i == 0 and "= 8" in last_step(prompt)
+        return f"{'bad' if first else 'good'} {i}{OPENER} correct"
+
+    scorer = scorer_of(probabilistic(labels, script), votes=8, early_stop=True)
+    judgement = run(scorer.score(PROBLEM, STEPS, seed=3))
+    # sure at five of eight; where each round has one of each, all eight are needed
+    assert [s.votes.correct + s.votes.incorrect for s in judgement.steps] == [6, 8, 6]
+    risky = scorer_of(probabilistic(labels, script), votes=8, early_stop=True, stop_risk=0.1)
+    judgement = run(risky.score(PROBLEM, STEPS, seed=3))
+    assert [s.votes.correct + s.votes.incorrect for s in judgement.steps] == [2, 8, 2]
+    assert judgement.usage["critiques"] == 12
+    engine = probabilistic(labels, script)
+    plain = run(scorer_of(engine, votes=8).score(PROBLEM, STEPS[:1], seed=3, early_stop=True))
+    assert plain.usage["critiques"] == 6
+    rounds = [s.seed for prompt, s in engine.calls if not prompt.prefill]
+    assert len(rounds) == len(set(rounds)) == 3
+    assert all(abs(a - b) > 8 for a in rounds for b in rounds if a != b)  # no critique twice
+
+
 def test_arguments_override_the_config() -> None:
     scorer: StepScorer = scorer_of(probabilistic(likes(0.8)), votes=2, return_critiques=True)
     judgement = run(

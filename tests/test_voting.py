@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genprm.records import Critique, StepJudgement, Votes
-from genprm.voting import aggregate, covered, first_error, solution_score, vote
+from genprm.voting import aggregate, covered, first_error, settled, solution_score, vote
 
 PROBABILITIES = st.floats(0, 1)
 
@@ -111,3 +112,36 @@ def test_covered() -> None:
     assert not covered(steps("+", "too_long", "-"))
     assert not covered(steps("+", "empty"))
     assert not covered(steps("no_valid_critique"))
+
+
+@given(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9))
+def test_settled_without_risk_is_when_no_rest_can_change_the_majority(
+    correct: int, incorrect: int, remaining: int
+) -> None:
+    ahead = correct > incorrect
+    outcomes = [(correct + more, incorrect + remaining - more) for more in range(remaining + 1)]
+    sure = correct != incorrect and all(c != i and (c > i) == ahead for c, i in outcomes)
+    assert settled(Votes(correct=correct, incorrect=incorrect), remaining) is sure
+
+
+@given(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9), st.floats(0, 0.49))
+def test_settled_is_the_same_for_both_verdicts_and_grows_with_the_risk(
+    a: int, b: int, remaining: int, risk: float
+) -> None:
+    one = settled(Votes(correct=a, incorrect=b), remaining, risk)
+    assert one == settled(Votes(correct=b, incorrect=a), remaining, risk)
+    assert not one or settled(Votes(correct=a, incorrect=b), remaining, 0.49)
+    assert one or not settled(Votes(correct=a, incorrect=b), remaining)
+
+
+def test_the_risk_is_that_of_simulated_critics() -> None:
+    # share of correct votes drawn from Jeffreys' prior; 3 of 3 so far, 5 to come
+    rng, changed, seen = random.Random(0), 0, 0
+    while seen < 4_000:
+        share = rng.betavariate(0.5, 0.5)
+        votes = [rng.random() < share for _ in range(8)]
+        if all(votes[:3]):
+            seen += 1
+            changed += sum(votes) <= 4
+    assert not settled(Votes(correct=3), 5, 0.6 * changed / seen)
+    assert settled(Votes(correct=3), 5, 1.6 * changed / seen)
