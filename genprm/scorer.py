@@ -1,8 +1,9 @@
 """Solutions to judgements: prefixes, critiques, verdicts, votes, scores, over any engine.
 
-For each step one request (with early stopping: one per round, until the vote is settled) samples
-critiques of its prefix, and a short request per critique reads the probabilities of the two verdicts behind the opener; the same request asks a critique
-that ran out of budget for its verdict. A step that cannot be judged has a status and a reason,
+For each step one request (with early stopping one per round, until the vote is settled) samples
+critiques of its prefix, and a short request per critique reads the probabilities of the two
+verdicts behind the opener; the same request asks a critique that ran out of budget for its verdict.
+A step that cannot be judged has a status and a reason,
 and every given step has exactly one result. Knows no files, no HTTP and no Ray.
 """
 
@@ -200,8 +201,9 @@ class Scorer:
         critiques: list[Critique] = []
         for done in range(0, request.votes, size):
             n = min(size, request.votes - done)
-            named = ("score", place, *([done // size] if done else []))
-            seed = None if request.seed is None else derive_seed(request.seed, *named)
+            number = [done // size] if done else []  # no two rounds share a seed
+            seed = request.seed
+            seed = None if seed is None else derive_seed(seed, "score", place, *number)
             critiques += await self._round(request.problem, prefix, prompt, n, seed, ledger)
             remaining = request.votes - len(critiques)
             if settled(vote(critiques)[2], remaining, self._config.stop_risk):
