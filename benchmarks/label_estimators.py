@@ -22,6 +22,7 @@ from genprm.evaluation.intervals import Estimate, paired_difference, proportion
 from genprm.evaluation.page import plot_css
 from genprm.evaluation.plots import Series, line_chart, standalone
 from genprm.evaluation.tables import format_table
+from genprm.labeling.labels import is_decided
 from genprm.rows import read_rows, write_jsonl
 
 SOURCES = {"arithmetic": "", "tracking": "&form=assignment"}
@@ -101,7 +102,7 @@ def _oracle(row: dict[str, Any]) -> int:
 
 
 def _exact(row: dict[str, Any], truth: dict[str, int]) -> bool:
-    labelled = any(label is not None for label in row["labels"])
+    labelled = is_decided(row["labels"])
     return labelled and row["first_error"] == truth[row["id"]]
 
 

@@ -3,8 +3,8 @@
 For each step one request (with early stopping one per round, until the vote is settled) samples
 critiques of its prefix, and a short request per critique reads the probabilities of the two
 verdicts behind the opener; the same request asks a critique that ran out of budget for its verdict.
-A step that cannot be judged has a status and a reason,
-and every given step has exactly one result. Knows no files, no HTTP and no Ray.
+A step that cannot be judged has a status and a reason, and every given step has exactly one result.
+Knows no files, no HTTP and no Ray.
 """
 
 from __future__ import annotations

@@ -1,0 +1,124 @@
+"""Early stopping against fixed votes, on judgements that kept all of their critiques.
+
+    python benchmarks/early_stop.py DATA EVAL --out FILE
+
+DATA are evaluation rows and EVAL the folder that `genprm eval` made of them. The critiques of every
+step are dealt out again in rounds, and the vote ends where `genprm.voting.settled` says so: rounds
+draw critiques as one request does, so this is what early stopping would have seen. Tokens are those
+of critiques. The difference in F1 is paired by row, with bootstrap bounds. Writes FILE (JSON).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from genprm.evaluation.first_error import pair
+from genprm.evaluation.intervals import Estimate, harmonic_mean
+from genprm.evaluation.tables import TableRow, format_table
+from genprm.records import Critique, EvaluationRow, Judgement
+from genprm.rows import read_records
+from genprm.voting import settled, vote
+
+RULES = [(8, 0.0), (2, 0.0), (1, 0.0), (2, 0.03), (2, 0.08), (1, 0.08), (1, 0.16), (1, 0.21)]
+RESAMPLES = 4_000
+
+
+class Replay(NamedTuple):
+    """What a rule made of all rows: which came out right, and what the critiques cost."""
+
+    right: np.ndarray
+    tokens: int
+    critiques: int
+
+
+def main() -> None:
+    """Replay every rule and compare it with all votes."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("evaluated", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    judgements = read_records(args.evaluated / "judgements.jsonl", Judgement)
+    pairs = pair(read_records(args.data, EvaluationRow), judgements)
+    has_error = np.array([row.first_error >= 0 for row, _ in pairs])
+    fixed = _replay(pairs, *RULES[0])
+    table, result = list[TableRow](), list[dict[str, Any]]()
+    for size, risk in RULES:
+        told = _replay(pairs, size, risk)
+        difference = _difference(told.right, fixed.right, has_error)
+        found = {
+            "round_votes": size,
+            "stop_risk": risk,
+            "n": len(pairs),
+            "critiques_per_step": told.critiques / sum(len(j.steps) for _, j in pairs),
+            "token_share": told.tokens / fixed.tokens,
+            "f1": _f1(told.right, has_error),
+            **difference.fields("difference"),
+        }
+        result.append(found)
+        table.append(
+            {
+                "round": size,
+                "risk": f"{risk:g}",
+                "critiques per step": found["critiques_per_step"],
+                "tokens": Estimate(found["token_share"]),
+                "F1": Estimate(found["f1"]),
+                "minus all votes": difference,
+            }
+        )
+    args.out.write_text(json.dumps(result, indent=2) + "\n")
+    print(format_table(table))
+
+
+def _replay(pairs: Sequence[tuple[EvaluationRow, Judgement]], size: int, risk: float) -> Replay:
+    right, tokens, count = [], 0, 0
+    for row, judgement in pairs:
+        verdicts: list[str | None] = []
+        for step in judgement.steps:
+            asked = _asked(step.critiques or (), size, risk)
+            tokens += sum(critique.tokens for critique in asked)
+            count += len(asked)
+            verdicts.append(vote(asked)[1])
+        error = next((i for i, verdict in enumerate(verdicts) if verdict == "incorrect"), -1)
+        known = verdicts if error < 0 else verdicts[:error]
+        right.append(error == row.first_error and None not in known)
+    return Replay(np.array(right), tokens, count)
+
+
+def _asked(critiques: Sequence[Critique], size: int, risk: float) -> Sequence[Critique]:
+    """Those of the critiques that are asked for, round by round."""
+    for done in range(size, len(critiques), size):
+        if settled(vote(critiques[:done])[2], len(critiques) - done, risk):
+            return critiques[:done]
+    return critiques
+
+
+def _f1(right: np.ndarray, has_error: np.ndarray) -> float:
+    return harmonic_mean(float(right[has_error].mean()), float(right[~has_error].mean()))
+
+
+def _difference(one: np.ndarray, other: np.ndarray, has_error: np.ndarray) -> Estimate:
+    """F1 of one less that of the other, with bootstrap bounds over rows of either class."""
+    differences = np.zeros((2, RESAMPLES))
+    for which, right in enumerate((one, other)):
+        rng = np.random.default_rng(0)  # the same rows for both
+        accuracies = []
+        for kind in (has_error, ~has_error):
+            rows = right[kind]
+            drawn = rng.integers(len(rows), size=(RESAMPLES, len(rows)))
+            accuracies.append(rows[drawn].mean(axis=1))
+        total = accuracies[0] + accuracies[1]
+        differences[which] = 2 * accuracies[0] * accuracies[1] / np.where(total, total, 1)
+    low, high = np.quantile(differences[0] - differences[1], (0.025, 0.975))
+    value = _f1(one, has_error) - _f1(other, has_error)
+    return Estimate(value, float(low), float(high), len(one))
+
+
+if __name__ == "__main__":
+    main()
