@@ -51,7 +51,10 @@ def _on_plan(problem: Group, plan: oracle.Plan, err: bool, rng: random.Random) -
     parts = max(alike, key=lambda way: sum(map(eq, way, plan.letters.values())))
     names = "".join(plan.letters)[: len(parts)].ljust(len(parts), "Z")
     frame = skeleton(problem, parts, names)
-    wanted = _forms(frame)
+    flat = flatten(frame)
+    forms = [render(frame, outer=False)]
+    if flat != frame and render(flat, outer=False) != forms[0]:
+        forms.append(render(flat, outer=False))
     same = {name: plan.letters.get(name) == part for name, part in zip(names, parts, strict=True)}
     right = oracle.check_plan(problem, plan)
     said = right != err
@@ -59,18 +62,11 @@ def _on_plan(problem: Group, plan: oracle.Plan, err: bool, rng: random.Random) -
         wrong_letter = rng.choice(list(same))
         same = dict.fromkeys(same, True) | ({} if said else {wrong_letter: False})
     copied = ", ".join(f"{name} {'same' if ok else 'differs'}" for name, ok in same.items())
-    shown = wanted if said and not right else _forms(plan.shown)
-    alike_forms = right or shown[-1] == wanted[-1]  # b + a is as good as a + b
     body = (
-        f"The problem is {', that is '.join(wanted)}. The step has {', that is '.join(shown)}. "
-        f"{wanted[-1]} and {shown[-1]} are {'the same' if alike_forms else 'different'}. {copied}."
+        f"The problem is {', that is '.join(forms)}. "
+        f"The step has {render(plan.shown, outer=False)}. {copied}."
     )
     return RuleCritique(body, said)
-
-
-def _forms(frame: Node) -> list[str]:
-    """A plan as it stands and, where that is another text, without its brackets."""
-    return list(dict.fromkeys(render(form, outer=False) for form in (frame, flatten(frame))))
 
 
 def _worked(node: Node, err: bool, rng: random.Random, claim: int | None) -> tuple[str, int]:
