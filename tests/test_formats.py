@@ -68,6 +68,32 @@ def test_prm800k_alternatives_are_solutions_of_their_own() -> None:
     assert len({s["id"] for s in solutions}) == 5
 
 
+def test_prm800k_written_and_read_is_the_same() -> None:
+    write = FORMATS["prm800k"].write
+    assert write is not None
+    for row in rows("prm800k"):
+        for options in ({}, {"neutral": "null"}):
+            (solution,) = FORMATS["prm800k"].read(row, **options)
+            written = write(solution)
+            assert written is not None
+            (again,) = FORMATS["prm800k"].read(written, **options)
+            upto = len(again.steps)
+            assert again.steps == solution.steps[:upto] and again.answer == solution.answer
+            assert again.labels == solution.labels[:upto] and None not in again.labels
+            assert again.first_error == solution.first_error
+            assert again.row()["ratings"] == solution.row()["ratings"][:upto]
+    row = {"prompt": "q", "completions": ["a", "b", "c"], "labels": [True, False, True]}
+    (ours,) = FORMATS["trl"].read(row)
+    written = write(ours)
+    assert written is not None and written["label"]["finish_reason"] == "found_error"
+    told = [
+        (s["completions"][0]["rating"], s["chosen_completion"]) for s in written["label"]["steps"]
+    ]
+    assert told == [(1, 0), (-1, None)]
+    (open_one,) = FORMATS["trl"].read(row | {"labels": [None, True, True]})
+    assert write(open_one) is None
+
+
 def test_trl_rows_of_both_kinds() -> None:
     row = {"prompt": "q", "completions": ["a", "b", "c"], "labels": [True, False, True], "x": 1}
     (solution,) = FORMATS["trl"].read(row)
@@ -155,7 +181,7 @@ def test_the_command_converts_and_reads_by_prefix(
     assert main(command) == 0
     assert "wrote 1 rows" in capsys.readouterr().out
     for wrong, message in [
-        (["--labels", source, "--to", "prm800k", "--out", str(tmp_path / "x")], "written; there"),
+        (["--labels", source, "--to", "math_aps", "--out", str(tmp_path / "x")], "written; there"),
         (["--labels", source, "--to", "trl", "--out", str(out)], "exists: choose another --out"),
         (["--labels", f"{source}?neutral=x", "--to", "trl", "--out", "x"], "no option neutral=x"),
         (["--labels", f"trl:{DATA / 'prm800k.jsonl'}", "--to", "trl", "--out", "x"], ":1: field"),

@@ -24,6 +24,7 @@ FORMATS: dict[str, Format] = {
     "math_shepherd": Format(math_shepherd.read, math_shepherd.write),
     "prm800k": Format(
         prm800k.read,
+        prm800k.write,
         options={"neutral": ("correct", "null"), "alternatives": (True, False)},
     ),
     "math_aps": Format(math_aps.read),

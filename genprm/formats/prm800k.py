@@ -7,11 +7,13 @@ are 1, 0 (neutral) and -1; the ratings stay in the column `ratings`, and `neutra
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any, Literal
 
 from genprm.errors import InputError
 from genprm.formats.labelled import Row, field, labelled
+from genprm.labeling.labels import is_decided
 from genprm.records import LabelledSolution
 
 Neutral = Literal["correct", "null"]
@@ -58,6 +60,37 @@ def read(
         path.append(chosen)
     if path:
         yield _solution(problem, path, neutral, columns)
+
+
+def write(solution: LabelledSolution) -> dict[str, Any] | None:
+    """A row with one completion per step, the wrong one not chosen, as there; None without labels.
+
+    What follows the first error, or a step without a label, has no place there. Neutral ratings
+    that came with the solution are kept, others are 1 and -1.
+    """
+    labels = list(itertools.takewhile(lambda label: label is not None, solution.labels))
+    if not labels:
+        return None
+    came = (solution.model_extra or {}).get("ratings") or ()
+    ratings = [1 if label else -1 for label in labels]
+    if [rating >= 0 for rating in came[: len(labels)]] == labels:
+        ratings = list(came[: len(labels)])
+    ended = "found_error" if solution.first_error >= 0 else "solution"
+    steps = [
+        {
+            "completions": [{"text": text, "rating": rating, "flagged": False}],
+            "human_completion": None,
+            "chosen_completion": None if rating < 0 else 0,
+        }
+        for text, rating in zip(solution.steps, ratings, strict=False)
+    ]
+    return {
+        "question": {"problem": solution.problem, "ground_truth_answer": solution.answer},
+        "label": {
+            "steps": steps,
+            "finish_reason": ended if is_decided(solution.labels) else None,
+        },
+    }
 
 
 def _chosen(step: dict[str, Any]) -> tuple[str, int] | None:
