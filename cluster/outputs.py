@@ -31,7 +31,10 @@ from genprm.rows import write_jsonl
 INPUT_SCHEMA = pa.schema(
     [("id", pa.string()), ("index", pa.int64()), ("row", pa.string()), ("error", pa.string())]
 )
-COST_COLUMNS = ("prompt_tokens", "cached_tokens", "completion_tokens", "completions", "requests")
+COST_COLUMNS = (
+    *("prompt_tokens", "cached_tokens", "completion_tokens", "completions", "requests"),
+    "sequence_ms",  # milliseconds from request to answer, for each of the sequences asked for
+)
 RESULT_SCHEMA = pa.schema(
     [
         *INPUT_SCHEMA,  # here `row` is a JSON list: the rows that this input row became

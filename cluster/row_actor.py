@@ -52,6 +52,7 @@ class Meter:
     completion_tokens: int = 0
     completions: int = 0
     requests: int = 0
+    sequence_ms: int = 0
 
 
 _METER: contextvars.ContextVar[Meter] = contextvars.ContextVar("meter")
@@ -76,11 +77,13 @@ class MeteredEngine:
         adapter: str | None = None,
     ) -> Generation:
         """See `Engine.generate`."""
+        asked = time.monotonic()
         generation = await self._engine.generate(
             prompt, sampling, label_token_ids=label_token_ids, adapter=adapter
         )
         meter = _METER.get()
         meter.requests += 1
+        meter.sequence_ms += round(1000 * (time.monotonic() - asked)) * sampling.n
         meter.prompt_tokens += generation.prompt_tokens
         meter.cached_tokens += generation.cached_tokens
         meter.completions += len(generation.completions)

@@ -68,7 +68,12 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a stage did, as its meta record tells it. Token counts are sums over all rows."""
+    """What a stage did, as its meta record tells it. Token counts are sums over all rows.
+
+    `sequence_ms` is the time from request to answer, summed over all sequences asked for: by the
+    seconds it gives how many were in flight, waiting ones included. Above the engine's slots it
+    was full; far below, it idled.
+    """
 
     stage: str
     out: str
@@ -81,6 +86,7 @@ class Report:
     completion_tokens: int
     completions: int
     requests: int
+    sequence_ms: int
     seconds: float  # in which at least one row was worked on, over all runs of this output
     details: dict[str, Any]  # what the stage itself counts
     already_done: bool = False
@@ -116,7 +122,8 @@ def run_stage(
     if meta is not None:
         output.check_input(meta, rows())
         output.discard()  # parts, if a kill came between the meta record and their removal
-        return Report(**{**meta["report"], "out": output.out, "already_done": True})
+        told = {"sequence_ms": 0, **meta["report"]}  # which earlier versions did not count
+        return Report(**{**told, "out": output.out, "already_done": True})
     with output.locked():
         digest = output.stage(rows(), source)
         done = output.done_rows()
@@ -149,6 +156,12 @@ def _finish(stage: Stage, config: Config, output: Output, report: Report) -> Rep
     details: dict[str, Any] = {}
     collect = stage.collect or all_rows
     rows_out = output.write(collect(output.results(), config, details))
+    if stage.model is not None and report.seconds:
+        in_flight = report.sequence_ms / 1000 / report.seconds / config.runtime.engine_replicas
+        details["per_engine"] = {
+            "sequences_in_flight": round(in_flight, 1),
+            "slots": config.engine.max_num_seqs,
+        }
     report = replace(report, rows_out=rows_out, details=details)
     made_by = provenance(config.seed, f"genprm {stage.name}")
     output.seal(

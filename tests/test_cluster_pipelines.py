@@ -111,6 +111,8 @@ def test_the_meta_record_tells_what_made_the_output(two_cpus: None, tmp_path: Pa
     assert meta["input"]["rows"] == 3
     assert meta["report"]["completion_tokens"] > 0
     assert meta["report"]["seconds"] > 0
+    engine = meta["report"]["details"]["per_engine"]
+    assert engine["slots"] == 128 and 0 <= engine["sequences_in_flight"] <= 3
     assert meta["provenance"]["ray"]
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "in.jsonl",
