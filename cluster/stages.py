@@ -86,10 +86,10 @@ class Report:
     completion_tokens: int
     completions: int
     requests: int
-    sequence_ms: int
     seconds: float  # in which at least one row was worked on, over all runs of this output
     details: dict[str, Any]  # what the stage itself counts
     already_done: bool = False
+    sequence_ms: int = 0
 
 
 def all_rows(results: Iterable[Result], config: Config, details: dict[str, Any]) -> Iterator[Row]:
@@ -122,8 +122,7 @@ def run_stage(
     if meta is not None:
         output.check_input(meta, rows())
         output.discard()  # parts, if a kill came between the meta record and their removal
-        told = {"sequence_ms": 0, **meta["report"]}  # which earlier versions did not count
-        return Report(**{**told, "out": output.out, "already_done": True})
+        return Report(**{**meta["report"], "out": output.out, "already_done": True})
     with output.locked():
         digest = output.stage(rows(), source)
         done = output.done_rows()

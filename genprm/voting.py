@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from genprm.beta import beta_binomial
 from genprm.records import Aggregate, Critique, StepJudgement, Verdict, Votes
 
 PRIOR_VOTES = 0.5  # for each verdict
@@ -50,17 +51,8 @@ def settled(votes: Votes, remaining: int, risk: float = 0.0) -> bool:
         return True
     if not lead:
         return False
-    kept = PRIOR_VOTES + ahead, PRIOR_VOTES + behind
-    changes = (
-        math.comb(remaining, more)
-        * math.exp(_log_beta(kept[0] + more, kept[1] + remaining - more) - _log_beta(*kept))
-        for more in range((remaining - lead) // 2 + 1)
-    )
-    return math.fsum(changes) <= risk
-
-
-def _log_beta(a: float, b: float) -> float:
-    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+    to_come = beta_binomial(PRIOR_VOTES + ahead, PRIOR_VOTES + behind, remaining)
+    return math.fsum(to_come[: (remaining - lead) // 2 + 1]) <= risk
 
 
 def first_error(steps: Sequence[StepJudgement]) -> int:

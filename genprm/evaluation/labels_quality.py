@@ -13,6 +13,7 @@ from typing import Any
 
 from genprm.errors import InputError
 from genprm.evaluation.intervals import proportion, share
+from genprm.labeling.labels import is_decided
 
 LabelRule = Callable[[list[float | None]], tuple[list[bool | None], int]]
 
@@ -37,7 +38,7 @@ class JudgedLabels:
     @property
     def decided(self) -> bool:
         """Whether the labels say where the first error is, or that there is none."""
-        return False in self.labels or None not in self.labels
+        return is_decided(self.labels)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from genprm.beta import beta_binomial, log_beta
 from genprm.config import LabelConfig
 from genprm.labeling.estimate import Estimate, values_of
 from genprm.labeling.sampler import PrefixSampler
@@ -48,10 +49,6 @@ class BetaPrior(NamedTuple):
 
     def after(self, tries: Tries, weight: float = 1.0) -> BetaPrior:
         return BetaPrior(self.wins + weight * tries.wins, self.losses + weight * tries.losses)
-
-
-def log_beta(a: float, b: float) -> float:
-    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
 
 
 def log_evidence(prior: BetaPrior, tries: Tries) -> float:
@@ -100,17 +97,9 @@ def information(p_good: float, if_good: BetaPrior, if_wrong: BetaPrior, rollouts
 
     The mutual information between that and the number of wins, whose rate is so distributed.
     """
-    g, w = _win_counts(if_good, rollouts), _win_counts(if_wrong, rollouts)
+    g, w = beta_binomial(*if_good, rollouts), beta_binomial(*if_wrong, rollouts)
     mixed = [p_good * a + (1 - p_good) * b for a, b in zip(g, w, strict=True)]
     return _entropy(mixed) - p_good * _entropy(g) - (1 - p_good) * _entropy(w)
-
-
-def _win_counts(prior: BetaPrior, n: int) -> list[float]:
-    """The Beta-binomial distribution of wins in n rollouts."""
-    return [
-        math.comb(n, wins) * math.exp(log_evidence(prior, Tries(wins, n - wins)))
-        for wins in range(n + 1)
-    ]
 
 
 def _entropy(distribution: Sequence[float]) -> float:

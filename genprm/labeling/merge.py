@@ -37,17 +37,17 @@ def merge(one: LabelledSolution, other: LabelledSolution) -> Merged:
         raise InputError(f"{one.id!r} and {other.id!r} are different solutions")
     flags = [a if a is b else None for a, b in zip(one.labels, other.labels, strict=True)]
     labels, first_error = labels_from_flags(flags, partial=True)
-    both = is_decided(one.labels) and is_decided(other.labels)
-    verdict: Verdict = "agreement" if is_decided(labels) else "disagreement"
-    if not both:
-        verdict = "undecided"
+    verdict: Verdict = "agreement"
+    if not is_decided(labels):
+        both = is_decided(one.labels) and is_decided(other.labels)
+        verdict = "disagreement" if both else "undecided"
     told = [_told(source) for source in (one, other)]
     reason = None if verdict == "agreement" else f"{verdict}: {told[0]}, {told[1]}"
     valued = any(value is not None for value in one.values)
     main, beside = (one, other) if valued else (other, one)
-    added = LABEL_COLUMNS - {"source_labels", "ratings"}
+    of_its_values = LABEL_COLUMNS - {"source_labels", "ratings"}
     row = {
-        **{k: v for k, v in beside.row().items() if k not in added},
+        **{k: v for k, v in beside.row().items() if k not in of_its_values},
         **{k: v for k, v in main.row().items() if v is not None},
         "id": one.id,
         "labels": labels,

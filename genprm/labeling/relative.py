@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 from genprm.config import LabelConfig
 from genprm.labeling.estimate import Estimate, values_of
+from genprm.labeling.labels import is_decided
 from genprm.labeling.sampler import PrefixSampler
 
 BEST_OF = 4
@@ -48,7 +49,7 @@ def _estimate(sampler: PrefixSampler, rule: Rule) -> Estimate:
     root, values = sampler.counts(0).value, values_of(sampler)
     flags = relative_flags(root, values, rule)
     reason = None
-    if False not in flags and None in flags:
+    if not is_decided(flags):
         reason = "a value before the first error, or that of the problem itself, is unknown"
     return Estimate(values, flags, reason, {"problem_value": root})
 

@@ -101,6 +101,8 @@ async def label_solution(
 
 async def _compare_own_answer(sampler: PrefixSampler, config: LabelConfig) -> None:
     """Have the second verifier judge the solution's own answer too: it decides the last step."""
+    if config.second_verifier is None:
+        return
     solution, own = sampler.solution, Grade(sampler.solution.final_answer, sampler.outcome)
     if own.answer is None and not solution.tests:
         stated = verifier_for(solution).extract(solution.steps[-1:])
