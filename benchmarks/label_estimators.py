@@ -1,17 +1,22 @@
 """Label estimators against flat Monte Carlo: agreement with the exact oracle, and tokens spent.
 
-    python benchmarks/label_estimators.py --out DIR [--n 500] [--rollouts 16]
+    python benchmarks/label_estimators.py --out DIR [--n 500] [--few 200] [--rollouts 16]
 
 The same finished solutions of each built-in task (the whole-assignment form of tracking) are
-labelled by `flat` and by every other estimator, each with and without reuse. Agreement is the
-exact first error, or none; an unlabelled solution counts as wrong. Differences are paired. Writes
-DIR/result.json and DIR/curves-TASK.svg; killed and started again, it goes on where it was.
+labelled by `flat` and by every other estimator, with rollouts of their own: `n` of each task by
+`adaptive`, the first `few` by the rest. Agreement is the exact first error, or none; an unlabelled
+solution counts as wrong. Differences are paired with flat on the same solutions. Flat with fewer
+rollouts is the first ones of flat's own, at its mean price. Beside that: which values prefixes have
+that the oracle calls good or wrong, also for tracking that asks for one person among options.
+Writes DIR/result.json and DIR/curves-TASK.svg; killed and started again, it goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,29 +27,33 @@ from genprm.evaluation.intervals import Estimate, paired_difference, proportion
 from genprm.evaluation.page import plot_css
 from genprm.evaluation.plots import Series, line_chart, standalone
 from genprm.evaluation.tables import format_table
-from genprm.labeling.labels import is_decided
+from genprm.labeling.labels import is_decided, labels_from_values
 from genprm.rows import read_rows, write_jsonl
+from genprm.seeds import derive_seed
 
 SOURCES = {"arithmetic": "", "tracking": "&form=assignment"}
+OPTIONS = "task:tracking?n={n}&seed={seed}&form=person"
 FLAT = "flat"
+FEWER = (1, 2, 4, 8)  # the first of flat's rollouts
+VALUE_BOUNDS = (0.0, 0.125, 0.5, 1.0)  # of the table of values
 # name → settings of `label`; the number of rollouts is that of flat unless it stands here
-RUNS: dict[str, dict[str, Any]] = {
-    FLAT: {"estimator": "flat_hard"},
-    "flat, 8": {"estimator": "flat_hard", "rollouts": 8},
-    "flat, 4": {"estimator": "flat_hard", "rollouts": 4},
-    "flat, 2": {"estimator": "flat_hard", "rollouts": 2},
-    "flat, 4, reuse": {"estimator": "flat_hard", "rollouts": 4, "reuse": "rollouts"},
-    "first zero": {"estimator": "first_zero"},
+OTHERS: dict[str, dict[str, Any]] = {
     "first zero, 8": {"estimator": "first_zero", "rollouts": 8},
     "binary search, 8": {"estimator": "binary_search", "rollouts": 8},
-    "binary search, 4": {"estimator": "binary_search", "rollouts": 4},
-    "relative progress, 8": {"estimator": "relative_progress", "rollouts": 8},
-    "relative effective": {"estimator": "relative_effective"},
-    "adaptive, 0.7": {"estimator": "adaptive", "confidence": 0.7},
-    "adaptive, 0.8": {"estimator": "adaptive", "confidence": 0.8},
-    "adaptive, 0.9": {"estimator": "adaptive", "confidence": 0.9},
-    "adaptive, 0.8, reuse": {"estimator": "adaptive", "confidence": 0.8, "reuse": "rollouts"},
+    "relative progress, 4": {"estimator": "relative_progress", "rollouts": 4},
+    "relative effective, 8": {"estimator": "relative_effective", "rollouts": 8},
 }
+# as the others do, it decides every solution
+ADAPTIVE = {"estimator": "adaptive", "min_confidence": 0.0}
+RUNS: dict[str, dict[str, Any]] = {
+    FLAT: {"estimator": "flat_hard"},
+    "adaptive, 0.03": ADAPTIVE | {"min_information": 0.03},
+    "adaptive, 0.02": ADAPTIVE | {"min_information": 0.02},
+    "adaptive, 0.06": ADAPTIVE | {"min_information": 0.06},
+    "adaptive, 0.03, reuse": ADAPTIVE | {"min_information": 0.03, "reuse": "rollouts"},
+    **OTHERS,
+}
+SURE = 0.5  # default of label.min_confidence: below, `adaptive` labels nothing
 
 
 def main() -> None:
@@ -54,46 +63,74 @@ def main() -> None:
     parser.add_argument("--config", default="quickstart")
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--n", type=int, default=500, help="solutions of each task")
+    parser.add_argument("--few", type=int, default=200, help="the same, for the other estimators")
+    parser.add_argument("--options", type=int, default=100, help="solutions with options")
     parser.add_argument("--seed", type=int, default=31)
     parser.add_argument("--rollouts", type=int, default=16, help="of flat, per prefix")
-    parser.add_argument("--only", nargs="*", default=list(RUNS), help="runs by name")
     args = parser.parse_args()
     config = load_config(args.config, [f"label.rollouts={args.rollouts}", *args.set])
     args.out.mkdir(parents=True, exist_ok=True)
-    chosen = [FLAT, *(name for name in args.only if name != FLAT)]
     with runtime.session(config.runtime):
-        solutions = _solutions(config, args)
-        labels = {name: _label(config, name, solutions, args.out) for name in chosen}
-    truth = {row["id"]: _oracle(row) for row in read_rows(solutions)}
+        solutions, few, options = _solutions(config, args)
+        labels = {
+            name: _label(config, name, few if name in OTHERS else solutions, args.out)
+            for name in RUNS
+        }
+        with_options = _label(config, FLAT, options, args.out, "options")
+    truth = {row["id"]: _oracle(row) for row in [*read_rows(solutions), *with_options]}
     result = {task: _compare(labels, truth, task) for task in SOURCES}
-    document = {"n": args.n, "rollouts": args.rollouts, "seed": args.seed, "tasks": result}
+    values = {
+        "arithmetic": [row for row in labels[FLAT] if row["task"] == "arithmetic"],
+        "tracking, assignment": [row for row in labels[FLAT] if row["task"] == "tracking"],
+        "tracking, options": with_options,
+    }
+    told = [row for name, rows in values.items() for row in _values(name, rows, truth)]
+    document = {"n": args.n, "few": args.few, "rollouts": args.rollouts, "seed": args.seed}
+    document |= {"tasks": result, "values": told}
     (args.out / "result.json").write_text(json.dumps(document, indent=2) + "\n")
     for task, figures in result.items():
         (args.out / f"curves-{task}.svg").write_text(_picture(task, figures))
     print(format_table([row for figures in result.values() for row in _table(figures)]))
+    print(format_table(told))
 
 
-def _solutions(config: Config, args: argparse.Namespace) -> str:
-    """Finished solutions, as many of each task as asked for."""
+def _solutions(config: Config, args: argparse.Namespace) -> list[str]:
+    """Files of finished solutions: as many of each task as asked for, a few, those with options."""
     more = args.n + args.n // 10
     sources = [f"task:{task}?n={more}&seed={args.seed}{form}" for task, form in SOURCES.items()]
-    solved = pipelines.solve(config, sources, str(args.out / "solved.jsonl"))
-    path = args.out / "solutions.jsonl"
-    if not path.exists():
-        finished = [r for r in read_rows(solved.out) if r["error"] is None and r["final_answer"]]
-        by_task = [[r for r in finished if r["task"] == task][: args.n] for task in SOURCES]
-        write_jsonl(str(path), [row for rows in by_task for row in rows])
-    return str(path)
+    solved = _finished(config, sources, args.out / "solved.jsonl")
+    asked = [OPTIONS.format(n=args.options + args.options // 10, seed=args.seed)]
+    with_options = _finished(config, asked, args.out / "solved-options.jsonl")
+    files = {
+        "solutions": [r for task in SOURCES for r in _of(task, solved)[: args.n]],
+        "few": [r for task in SOURCES for r in _of(task, solved)[: args.few]],
+        "options": with_options[: args.options],
+    }
+    for name, rows in files.items():
+        if not (path := args.out / f"{name}.jsonl").exists():
+            write_jsonl(str(path), rows)
+    return [str(args.out / f"{name}.jsonl") for name in files]
 
 
-def _label(config: Config, name: str, solutions: str, out: Path) -> list[dict[str, Any]]:
+def _finished(config: Config, sources: list[str], out: Path) -> list[dict[str, Any]]:
+    rows = read_rows(pipelines.solve(config, sources, str(out)).out)
+    return [row for row in rows if row["error"] is None and row["final_answer"]]
+
+
+def _of(task: str, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [row for row in rows if row["task"] == task]
+
+
+def _label(
+    config: Config, name: str, solutions: str, out: Path, suffix: str = ""
+) -> list[dict[str, Any]]:
     """Label in one way; every run has seeds of its own, so that none sees another's rollouts."""
     settings = config.label.model_copy(update=RUNS[name])
-    run = config.model_copy(
-        update={"label": settings, "seed": config.seed + 1 + list(RUNS).index(name)}
-    )
-    path = out / f"labels_{name.replace(', ', '_').replace(' ', '_')}.jsonl"
-    print(f"labelling: {name}", flush=True)
+    seed = derive_seed(config.seed, "estimator", name)
+    run = config.model_copy(update={"label": settings, "seed": seed})
+    label = "_".join(filter(None, [name.replace(", ", "_").replace(" ", "_"), suffix]))
+    print(f"labelling: {label}", flush=True)
+    path = out / f"labels_{label}.jsonl"
     return list(read_rows(pipelines.label(run, [solutions], str(path)).out))
 
 
@@ -102,33 +139,55 @@ def _oracle(row: dict[str, Any]) -> int:
 
 
 def _exact(row: dict[str, Any], truth: dict[str, int]) -> bool:
-    labelled = is_decided(row["labels"])
-    return labelled and row["first_error"] == truth[row["id"]]
+    return is_decided(row["labels"]) and row["first_error"] == truth[row["id"]]
+
+
+def _first(row: dict[str, Any], rollouts: int) -> dict[str, Any]:
+    """A flat row as it would be with only the first of its rollouts."""
+    values: list[float | None] = []
+    for outcomes in row["outcomes"]:
+        first = outcomes[:rollouts]
+        known = any(outcome is not None for outcome in first)
+        values.append(first.count(True) / len(first) if known else None)
+    labels, first_error = labels_from_values(values)
+    share = rollouts / row["estimator_settings"]["rollouts"]
+    cost = {name: share * spent for name, spent in row["cost"].items()}
+    return row | {"labels": labels, "first_error": first_error, "cost": cost}
 
 
 def _compare(
     labels: dict[str, list[dict[str, Any]]], truth: dict[str, int], task: str
 ) -> list[dict[str, Any]]:
     """Figures of every run on one task, the flat one first."""
-    rows = {name: [r for r in run if r["task"] == task] for name, run in labels.items()}
-    reference = {row["id"]: row for row in rows[FLAT]}
+    rows = {name: _of(task, run) for name, run in labels.items()}
+    flat = {row["id"]: row for row in rows[FLAT]}
+    fewer = {f"{FLAT}, {k}": [_first(row, k) for row in flat.values()] for k in FEWER}
     figures = []
-    for name, run in rows.items():
+    for name, run in {**rows, **fewer}.items():
         exact = [_exact(row, truth) for row in run]
-        flat = [_exact(reference[row["id"]], truth) for row in run]
-        tokens = sum(row["cost"]["completion_tokens"] for row in run)
-        flat_tokens = sum(row["cost"]["completion_tokens"] for row in reference.values())
+        beside = [flat[row["id"]] for row in run]
+        tokens, flat_tokens = (
+            sum(row["cost"]["completion_tokens"] for row in some) for some in (run, beside)
+        )
+        sure = [
+            (row["first_error"] == truth[row["id"]])
+            for row in run
+            if is_decided(row["labels"]) and row.get("settled", 1) >= SURE
+        ]
         figures.append(
             {
                 "task": task,
                 "name": name,
                 "n": len(run),
-                "labelled": sum(any(x is not None for x in row["labels"]) for row in run),
                 "tokens_per_solution": tokens / len(run),
                 "rollouts_per_solution": sum(r["cost"]["rollouts"] for r in run) / len(run),
                 "token_share": tokens / flat_tokens,
                 **proportion(exact).fields("agreement"),
-                **paired_difference(exact, flat).fields("difference"),
+                **paired_difference(exact, [_exact(row, truth) for row in beside]).fields(
+                    "difference"
+                ),
+                "sure": len(sure),
+                **proportion(sure).fields("sure_agreement"),
             }
         )
     return figures
@@ -140,13 +199,32 @@ def _table(figures: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "task": row["task"],
             "estimator": row["name"],
             "n": row["n"],
-            "labelled": row["labelled"],
             "tokens/solution": f"{row['tokens_per_solution']:.0f}",
-            "of flat": f"{100 * row['token_share']:.0f} %",
+            "of flat": f"{100 * row['token_share']:.1f} %",
             "agreement": Estimate.of(row, "agreement"),
             "difference": Estimate.of(row, "difference"),
+            "sure": row["sure"],
+            "agreement of those": Estimate.of(row, "sure_agreement"),
         }
         for row in figures
+    ]
+
+
+def _values(name: str, rows: list[dict[str, Any]], truth: dict[str, int]) -> list[dict[str, Any]]:
+    """How many prefixes of either kind have which value; those of finished solutions aside."""
+    bins = [f"{low:g} to {high:g}" for low, high in pairwise(VALUE_BOUNDS)]
+    counts = {kind: dict.fromkeys(["0", *bins], 0) for kind in ("good", "wrong")}
+    for row in rows:
+        error = truth[row["id"]]
+        for step, value in enumerate(row["values"][:-1]):
+            if value is None:
+                continue
+            kind = "wrong" if 0 <= error <= step else "good"
+            over = sum(value > bound for bound in VALUE_BOUNDS)
+            counts[kind][["0", *bins][over]] += 1
+    return [
+        {"task": name, "oracle": kind, "prefixes": sum(found.values())} | found
+        for kind, found in counts.items()
     ]
 
 
@@ -155,7 +233,8 @@ def _picture(task: str, figures: list[dict[str, Any]]) -> str:
     families: dict[str, list[tuple[int, Estimate]]] = {}
     for row in figures:
         point = (round(row["tokens_per_solution"]), Estimate.of(row, "agreement"))
-        families.setdefault(row["name"].split(",")[0], []).append(point)
+        family = row["name"].split(",")[0] + (" with reuse" if "reuse" in row["name"] else "")
+        families.setdefault(family, []).append(point)
     series = [Series(n, tuple(sorted(p, key=lambda x: x[0]))) for n, p in families.items()]
     chart = line_chart(series, f"First error, {task}", "tokens per solution", "agreement")
     return standalone(chart, plot_css())

@@ -116,10 +116,19 @@ class LabelConfig(Section):
     """`relative_effective`: weight of the advantage beside the value."""
     confidence: float = Field(default=0.9, gt=0.5, lt=1)
     """`adaptive`: stop at this posterior probability of the first error."""
+    min_confidence: float = Field(default=0.5, ge=0, le=1)
+    """`adaptive`: where rollouts end before that, the likeliest first error is a label all the same
+    if it has this posterior probability. 0 labels every solution."""
     round_rollouts: int = Field(default=2, ge=1)
     """`adaptive`: rollouts between two looks at the posterior."""
+    min_information: float = Field(default=0.03, ge=0)
+    """`adaptive`: give a solution up where the best round tells less about the first error than
+    this many nats for the price of writing the solution once."""
     recovery_rate: float = Field(default=0.02, gt=0, lt=0.5)
     """`adaptive`: how often a wrong step still ends in the right answer, by repair or by luck."""
+    repeat_rate: float = Field(default=0.1, gt=0, lt=1)
+    """`adaptive`: how often a rollout that goes wrong after good steps ends in the very answer of
+    the wrong solution that they come from."""
     second_verifier: Literal["exact", "math", "choice"] | None = None
     """Also asked about every stated answer, but of code and where it is itself the first. That one
     decides; where they differ is counted, and written to OUT.disagreements.jsonl."""

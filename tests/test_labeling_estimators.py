@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+import time
 from collections.abc import Callable
 
 import pytest
@@ -16,7 +17,7 @@ from genprm.engines.base import Prompt, Sampling
 from genprm.engines.scripted import ScriptedEngine, ScriptedTokenizer
 from genprm.errors import InputError
 from genprm.labeling import ESTIMATORS, label_solution
-from genprm.labeling.adaptive import BetaPrior, Tries, information, posterior
+from genprm.labeling.adaptive import Belief, BetaPrior, Rates, Tries, information, posterior
 from genprm.labeling.relative import relative_flags
 from genprm.prompts import load_pack
 from genprm.records import LabelledSolution, Solution
@@ -24,9 +25,13 @@ from genprm.verifiers.sandbox import sandbox_program
 
 PACK = load_pack("native")
 RIGHT, WRONG = "So the answer is 10", "So the answer is 11"
-tries_lists = st.lists(
-    st.builds(Tries, st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=7
+BELIEF = Belief(recovery_rate=0.02, repeat_rate=0.1)
+some_tries = st.builds(
+    lambda wins, repeats, others, known: Tries(wins, repeats + others, repeats if known else None),
+    *[st.integers(0, 4)] * 3,
+    st.booleans(),
 )
+tries_lists = st.lists(some_tries, min_size=1, max_size=7)
 
 
 def solution(steps: int, *, right: bool = False, **columns: object) -> Solution:
@@ -37,13 +42,21 @@ def solution(steps: int, *, right: bool = False, **columns: object) -> Solution:
     return Solution(**row | {"steps": [*said, end], "outcome": right} | columns)
 
 
-def policy(rates: list[float], seed: int = 0, drawn: Callable[[int], str] | None = None):
-    """An engine that wins from the prefix of t steps with probability rates[t]."""
+def policy(
+    rates: list[float],
+    seed: int = 0,
+    drawn: Callable[[int], str] | None = None,
+    repeats: list[float] | None = None,
+):
+    """An engine that wins from the prefix of t steps with probability rates[t]. Losing, it says
+    WRONG with probability repeats[t], and else something else that is wrong."""
     rng = random.Random(seed)
 
     def script(prompt: Prompt, sampling: Sampling, i: int) -> str:
         steps = prompt.prefill.count("\n")
-        end = RIGHT if rng.random() < rates[steps] else WRONG
+        end = RIGHT if rng.random() < rates[steps] else f"So the answer is {rng.randint(12, 99)}"
+        if end != RIGHT and repeats and rng.random() < repeats[steps]:
+            end = WRONG
         return f"{drawn(steps)}\n{end}" if drawn else end
 
     return ScriptedEngine(script, tokenizer=ScriptedTokenizer(), name="policy")
@@ -115,7 +128,7 @@ def test_binary_search_costs_a_logarithm() -> None:
 @settings(deadline=None)
 @given(tries_lists, st.sampled_from([True, False, None]))
 def test_the_posterior_is_a_distribution(tries: list[Tries], outcome: bool | None) -> None:
-    belief = posterior(tries, outcome, 0.02)
+    belief = posterior(tries, outcome, BELIEF)
     assert len(belief) == len(tries) + 1 and sum(belief) == pytest.approx(1)
     assert all(p >= 0 for p in belief)
     if outcome is False:
@@ -124,59 +137,125 @@ def test_the_posterior_is_a_distribution(tries: list[Tries], outcome: bool | Non
 
 def test_the_posterior_by_hand() -> None:
     # one open step, unfinished: n losses have probability 1/(n+1) if it is good
-    belief = posterior([Tries(0, 3)], None, 0.02)
+    belief = posterior([Tries(0, 3)], None, BELIEF)
     bad = math.prod((9.8 + k) / (10 + k) for k in range(3))
     assert belief[0] == pytest.approx(bad / (bad + 1 / 4))
     # a finished right solution without rollouts: only a repaired error stands against it
-    assert posterior([Tries(0, 0)] * 4, True, 0.02)[-1] == pytest.approx(1 / 1.02)
+    assert posterior([Tries(0, 0)] * 4, True, BELIEF)[-1] == pytest.approx(1 / 1.02)
+    # one loss that is a repeat: 1/2 · 0.1 if the first step is good, 0.98 · 1/2 if it is wrong
+    belief = posterior([Tries(0, 1, 1), Tries(0, 0, 0)], False, BELIEF)
+    assert belief[0] == pytest.approx(0.49 / (0.49 + 0.05))
 
 
 def test_a_win_moves_the_error_behind_it_and_losses_before_it() -> None:
-    prior = posterior([Tries(0, 0)] * 5, False, 0.02)
-    won = posterior([Tries(0, 0), Tries(0, 0), Tries(1, 0), Tries(0, 0), Tries(0, 0)], False, 0.02)
-    lost = posterior([Tries(0, 0), Tries(0, 0), Tries(0, 9), Tries(0, 0), Tries(0, 0)], False, 0.02)
+    prior = posterior([Tries(0, 0)] * 5, False, BELIEF)
+
+    def third(tries: Tries) -> list[float]:
+        none = Tries(0, 0)
+        return posterior([none, none, tries, none, none], False, BELIEF)
+
+    won, lost = third(Tries(1, 0)), third(Tries(0, 9))
     assert sum(won[3:]) > 0.9 > sum(prior[3:])
     assert sum(lost[:3]) > 0.9 > sum(prior[:3])
+    assert sum(third(Tries(0, 2, 2))[:3]) > 0.9 > sum(third(Tries(0, 2, 0))[:3])
+    # unless good steps are seen to end there as well
+    after = [Tries(0, 2, 2), Tries(0, 0), Tries(0, 0)]
+    seen = posterior([*[Tries(8, 6, 6)] * 2, *after], False, BELIEF)
+    never = posterior([*[Tries(8, 6, 0)] * 2, *after], False, BELIEF)
+    assert sum(seen[:3]) < 0.8 < 0.98 < sum(never[:3])
 
 
 @settings(deadline=None)
-@given(st.floats(0, 1), st.integers(0, 9), st.integers(0, 9), st.integers(1, 6))
-def test_information_is_never_negative(p: float, wins: int, losses: int, n: int) -> None:
-    told = information(p, BetaPrior(1 + wins, 1 + losses), BetaPrior(0.2 + wins, 9.8 + losses), n)
-    assert -1e-9 <= told <= math.log(2) + 1e-9
+@given(st.floats(0, 1), some_tries, st.integers(1, 6))
+def test_information_is_never_negative_and_more_with_repeats(
+    p: float, tries: Tries, n: int
+) -> None:
+    good, wrong = BELIEF.good([tries])[0].after(tries), BELIEF.wrong().after(tries)
+    for rates in (good, wrong):
+        for repeats in (False, True):
+            assert sum(rates.outlook(n, repeats)) == pytest.approx(1)
+    told, more = (information(p, good, wrong, n, repeats) for repeats in (False, True))
+    assert -1e-9 <= told <= more + 1e-9 <= math.log(2) + 2e-9
     if p in (0.0, 1.0):
-        assert told == pytest.approx(0)
+        assert more == pytest.approx(0)
 
 
-def test_adaptive_is_as_sure_as_it_says_and_cheap() -> None:
-    rng, right, spent, settled, cost_of_flat = random.Random(5), 0, 0, 0, 0
-    for index in range(300):
+def test_what_tells_nothing_of_repeats_moves_no_belief_about_them() -> None:
+    rates = Rates(BetaPrior(1, 1), BetaPrior(0.5, 4.5))
+    assert rates.after(Tries(1, 2)) == Rates(BetaPrior(2, 3), BetaPrior(0.5, 4.5))
+    assert rates.after(Tries(1, 3, 1)) == Rates(BetaPrior(2, 4), BetaPrior(1.5, 6.5))
+
+
+SOLUTIONS = 150
+
+
+def run_adaptive(again: float, wrong_again: float, **config: object) -> tuple[float, float, float]:
+    """Share labelled, share of those right, and rollouts beside flat ones: wrong solutions, whose
+    good prefixes repeat their answer in `again` of the losses, and wrong ones in `wrong_again`."""
+    rng, right, spent, labelled, cost_of_flat = random.Random(5), 0, 0, 0, 0
+    for index in range(SOLUTIONS):
         steps = rng.randint(3, 8)
         error = rng.randrange(steps)
         start = rng.uniform(0.1, 0.7)  # values rise along a good solution
         rates = [start ** (1 - p / steps) if p <= error else 0.01 for p in range(steps + 1)]
-        row = label(policy(rates, index), solution(steps), estimator="adaptive", rollouts=16)
+        repeats = [again if p <= error else wrong_again for p in range(steps + 1)]
+        engine = policy(rates, index, repeats=repeats)
+        row = label(engine, solution(steps), estimator="adaptive", rollouts=16, **config)
         spent += row.cost.rollouts
         cost_of_flat += 16 * (steps - 1)
         if row.row()["unlabelled_reason"] is None:
-            settled += 1
+            labelled += 1
             right += row.first_error == error
-    assert settled > 0.8 * 300
-    assert right / settled > 0.9  # as stated
-    assert spent < 0.5 * cost_of_flat  # of wrong solutions; right ones cost nothing
+    return labelled / SOLUTIONS, right / labelled, spent / cost_of_flat
+
+
+@pytest.mark.parametrize(
+    ("again", "wrong_again", "most"), [(0.05, 0.6, 0.5), (0.05, 0.0, 0.7), (0.3, 0.3, 0.5)]
+)
+def test_adaptive_is_as_sure_as_it_says_and_cheap(
+    again: float, wrong_again: float, most: float
+) -> None:
+    patient = {"min_information": 0.0, "min_confidence": 0.9}
+    labelled, right, cost = run_adaptive(again, wrong_again, **patient)
+    assert labelled > 0.5 and right > 0.9  # as stated
+    assert cost < most  # of wrong solutions; right ones cost nothing
+
+
+def test_adaptive_gives_up_what_is_not_worth_its_rollouts() -> None:
+    patient = run_adaptive(0.05, 0.6, min_information=0.0, min_confidence=0)
+    brief = run_adaptive(0.05, 0.6, min_information=0.1, min_confidence=0)
+    assert patient[0] == brief[0] == 1
+    assert brief[2] < 0.6 * patient[2] and brief[1] > patient[1] - 0.15
+    sure = run_adaptive(0.05, 0.6, min_information=0.1, min_confidence=0.8)
+    assert sure[0] < 1 and sure[1] > brief[1]
+
+
+@pytest.mark.parametrize("name", ["adaptive", "binary_search", "first_zero"])
+def test_hundreds_of_steps_are_searched_in_seconds(name: str) -> None:
+    rates = [0.9 if prefix <= 200 else 0.0 for prefix in range(301)]
+    begun = time.monotonic()
+    engine = policy(rates, repeats=[0.0] * 201 + [0.8] * 100)
+    row = label(engine, solution(300), estimator=name, min_confidence=0)
+    assert row.first_error == 200
+    assert name == "first_zero" or row.cost.rollouts < 100
+    assert time.monotonic() - begun < 30
 
 
 def test_adaptive_leaves_unlabelled_what_its_budget_does_not_settle() -> None:
-    row = label(policy([0.3] * 9), solution(8), estimator="adaptive", rollouts=1).row()
+    settings = {"estimator": "adaptive", "rollouts": 1, "min_confidence": 0.9}
+    row = label(policy([0.3] * 9), solution(8), **settings, min_information=0).row()
     assert row["labels"] == [None] * 8 and row["first_error"] == -1
     assert row["unlabelled_reason"].startswith("first error not settled: 0.")
     assert row["cost"]["rollouts"] == 7 and len(row["posterior"]) == 9
     assert row["likeliest_first_error"] in range(8)
+    assert row["repeats"] == [0] * 8
+    given_up = label(policy([0.3] * 9), solution(8), **settings, min_information=9).row()
+    assert given_up["cost"]["rollouts"] == 0
 
 
 def test_partial_labels_keep_what_surely_lies_before_the_first_error() -> None:
     rates = [1, 1, 1, 0, 0, 0, 0, 0]  # the third step is wrong
-    settings = {"estimator": "adaptive", "rollouts": 1, "round_rollouts": 1}
+    settings = {"estimator": "adaptive", "rollouts": 1, "round_rollouts": 1, "min_confidence": 0.9}
     kept = 0
     for seed in range(8):
         whole = label(policy(rates, seed), solution(7), **settings).row()
@@ -219,7 +298,7 @@ def test_a_right_solution_needs_no_rollouts_to_be_settled() -> None:
     assert row.values == [None, None, None, 1.0]
 
 
-def test_a_rollout_counts_where_it_passes_through_and_once_for_the_posterior() -> None:
+def test_a_rollout_counts_where_it_passes_through() -> None:
     engine = policy([1, 1, 1, 1, 1], drawn=lambda steps: f"Step {steps + 1}.")
     plain = label(engine, solution(4), estimator="flat_hard", rollouts=2).row()
     assert plain["rollouts"] == [2, 2, 2, 1] and "borrowed" not in plain

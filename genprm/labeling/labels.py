@@ -10,7 +10,7 @@ LABEL_COLUMNS = frozenset(
     {
         *("source_labels", "ratings", "merged", "unlabelled_reason", "estimator_settings"),
         *("intervals", "outcomes", "borrowed", "invalid", "value_reasons", "problem_value"),
-        *("posterior", "settled", "likeliest_first_error"),
+        *("posterior", "settled", "likeliest_first_error", "repeats"),
         *("verifier_checked", "verifier_disagreements"),
     }
 )

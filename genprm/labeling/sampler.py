@@ -25,12 +25,12 @@ from genprm.seeds import derive_seed
 class Pool:
     """What is known of one prefix: its own rollouts, and those that passed through it.
 
-    `deepest` are those of both that passed through no later prefix: each rollout once.
+    `repeats` counts those of both that are wrong in the very words of the solution's own answer.
     """
 
     own: list[Outcome] = field(default_factory=list)
     borrowed: list[Outcome] = field(default_factory=list)
-    deepest: list[Outcome] = field(default_factory=list)
+    repeats: int = 0
     truncated: int = 0
     reason: str | None = None  # why there can be no rollouts
 
@@ -42,10 +42,11 @@ class PrefixSampler:
     """Rolls out prefixes of one solution and keeps what came of them.
 
     `outcome` is whether the finished solution is right, None for an unfinished one: a finished
-    solution's last prefix needs no rollouts, its value is the outcome. With `reuse`, a rollout
-    from prefix t whose next steps are those of the solution also counts for the prefixes that it
-    passes through: given that it got there, what follows is a draw from that prefix like any
-    other, whatever came of it (methods: OmegaPRM's tree, without its selection of wrong ones).
+    solution's last prefix needs no rollouts, its value is the outcome. `own_answer` is what it
+    states. With `reuse`, a rollout from prefix t whose next steps are those of the solution also
+    counts for the prefixes that it passes through: given that it got there, what follows is a draw
+    from that prefix like any other, whatever came of it (methods: OmegaPRM's tree, without its
+    selection of wrong ones).
     """
 
     def __init__(
@@ -56,9 +57,10 @@ class PrefixSampler:
         config: LabelConfig,
         seed: int,
         outcome: bool | None,
+        own_answer: str | None = None,
     ):
         self._engine, self._pack, self._config, self._seed = engine, pack, config, seed
-        self.solution, self.outcome = solution, outcome
+        self.solution, self.outcome, self.own_answer = solution, outcome, own_answer
         self.steps = len(solution.steps)
         self.pools = [Pool() for _ in range(self.steps + 1)]
         self.watch = Watch(config, seed, solution.id)
@@ -102,11 +104,15 @@ class PrefixSampler:
             self.rollouts += counts.rollouts
             self.watch.note(prefix, counts)
             reuse = self._config.reuse != "none"
-            for outcome, said in zip(counts.outcomes, counts.continuations, strict=True):
+            for outcome, said, answer in zip(
+                counts.outcomes, counts.continuations, counts.answers, strict=True
+            ):
+                repeated = outcome is False and answer == self.own_answer
+                pool.repeats += repeated
                 reached = self._reached(prefix, said) if reuse else prefix
-                for passed in range(prefix + 1, reached + 1):
-                    self.pools[passed].borrowed.append(outcome)
-                self.pools[reached].deepest.append(outcome)
+                for passed in self.pools[prefix + 1 : reached + 1]:
+                    passed.borrowed.append(outcome)
+                    passed.repeats += repeated
 
     async def _one(self, prefix: int, n: int) -> tuple[int, RolloutCounts]:
         round_number, self._rounds[prefix] = self._rounds[prefix], self._rounds[prefix] + 1

@@ -36,7 +36,10 @@ ESTIMATORS: dict[str, Estimator] = {
 SETTINGS: dict[str, tuple[str, ...]] = {
     "relative_progress": ("min_ratio",),
     "relative_effective": ("advantage_weight",),
-    "adaptive": ("confidence", "round_rollouts", "recovery_rate"),
+    "adaptive": (
+        *("confidence", "min_confidence", "round_rollouts", "min_information"),
+        *("recovery_rate", "repeat_rate"),
+    ),
 }
 COMMON_SETTINGS = ("rollouts", "partial", "reuse", "temperature", "top_p", "max_tokens")
 
@@ -62,7 +65,8 @@ async def label_solution(
     """
     _check(engine, solution, config)
     started = time.monotonic()
-    sampler = PrefixSampler(engine, pack, solution, config, seed, await _final_outcome(solution))
+    outcome, own = await _final_outcome(solution), _own_answer(solution)
+    sampler = PrefixSampler(engine, pack, solution, config, seed, outcome, own)
     estimate = await ESTIMATORS[config.estimator](sampler, config)
     labels, first_error = labels_from_flags(estimate.flags, config.partial)
     await _compare_own_answer(sampler, config)
@@ -103,10 +107,7 @@ async def _compare_own_answer(sampler: PrefixSampler, config: LabelConfig) -> No
     """Have the second verifier judge the solution's own answer too: it decides the last step."""
     if config.second_verifier is None:
         return
-    solution, own = sampler.solution, Grade(sampler.solution.final_answer, sampler.outcome)
-    if own.answer is None and not solution.tests:
-        stated = verifier_for(solution).extract(solution.steps[-1:])
-        own = Grade(stated, sampler.outcome)
+    solution, own = sampler.solution, Grade(sampler.own_answer, sampler.outcome)
     for second in await asyncio.to_thread(second_opinions, config.second_verifier, solution, [own]):
         sampler.watch.compare(sampler.steps, own.answer, own.correct, second)
 
@@ -140,6 +141,13 @@ def _check(engine: Engine, solution: Solution, config: LabelConfig) -> None:
             f"solution {solution.id!r} is code: its steps need a splitter that keeps indentation "
             "(label.splitter: code)"
         )
+
+
+def _own_answer(solution: Solution) -> str | None:
+    """What the solution's last step states; nothing for a program."""
+    if solution.final_answer is not None or solution.tests:
+        return solution.final_answer
+    return verifier_for(solution).extract(solution.steps[-1:])
 
 
 async def _final_outcome(solution: Solution) -> bool | None:
