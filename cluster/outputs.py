@@ -34,6 +34,7 @@ INPUT_SCHEMA = pa.schema(
 COST_COLUMNS = (
     *("prompt_tokens", "cached_tokens", "completion_tokens", "completions", "requests"),
     "sequence_ms",  # milliseconds from request to answer, for each of the sequences asked for
+    "resent",  # requests that a server did not answer at first
 )
 RESULT_SCHEMA = pa.schema(
     [

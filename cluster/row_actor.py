@@ -53,6 +53,7 @@ class Meter:
     completions: int = 0
     requests: int = 0
     sequence_ms: int = 0
+    resent: int = 0
 
 
 _METER: contextvars.ContextVar[Meter] = contextvars.ContextVar("meter")
@@ -83,6 +84,7 @@ class MeteredEngine:
         )
         meter = _METER.get()
         meter.requests += 1
+        meter.resent += generation.resent
         meter.sequence_ms += round(1000 * (time.monotonic() - asked)) * sampling.n
         meter.prompt_tokens += generation.prompt_tokens
         meter.cached_tokens += generation.cached_tokens

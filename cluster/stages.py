@@ -72,7 +72,7 @@ class Report:
 
     `sequence_ms` is the time from request to answer, summed over all sequences asked for: by the
     seconds it gives how many were in flight, waiting ones included. Above the engine's slots it
-    was full; far below, it idled.
+    was full; far below, it idled. `resent` counts requests that a server did not answer at first.
     """
 
     stage: str
@@ -90,6 +90,7 @@ class Report:
     details: dict[str, Any]  # what the stage itself counts
     already_done: bool = False
     sequence_ms: int = 0
+    resent: int = 0
 
 
 def all_rows(results: Iterable[Result], config: Config, details: dict[str, Any]) -> Iterator[Row]:

@@ -58,6 +58,9 @@ class EngineConfig(Section):
     """The environment variable that holds the server's key; keys never stand in a config."""
     request_timeout_s: float = Field(default=120, gt=0)
     """How long one request to a server may take, in seconds."""
+    request_retries: int = Field(default=15, ge=0)
+    """How often a request is sent again to a server that is away, answers too late or says that it
+    cannot answer now. The waits between grow to 8 seconds, so that 15 outlast a minute."""
     max_lora_rank: int = Field(default=16, ge=1)
     """The largest rank of a LoRA adapter that the engine must be able to load."""
     extra: dict[str, Any] = Field(default_factory=dict)

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ import psutil
 import pytest
 import ray
 import yaml
+from chat_server import Server
 
 from cluster import pipelines, runtime
 from cluster.cli import main
@@ -238,6 +240,43 @@ def test_a_setting_that_cannot_work_ends_the_stage(two_cpus: None, tmp_path: Pat
     broken = config(engine={"extra": {"script": "pipeline_scripts:no_such"}})
     with pytest.raises(ConfigError, match="there is no function pipeline_scripts:no_such"):
         pipelines.solve(broken, [given], str(tmp_path / "out.jsonl"))
+
+
+def test_a_policy_server_that_is_away_for_a_while_is_waited_for(
+    two_cpus: None, tmp_path: Path
+) -> None:
+    server, given = Server(), tmp_path / "in.jsonl"
+    server.choice = {"message": {"role": "assistant", "content": "So the answer is 7"}}
+    server.pause = 0.3
+    steps = ["Count.", "So the answer is 8"]
+    columns = {"problem": "Count to seven", "answer": "7", "steps": steps}
+    write_jsonl(given, [{"id": f"s{i}", **columns} for i in range(60)])
+
+    def goes_away() -> None:
+        with server.serving():
+            while len(server.requests) < 20:
+                time.sleep(0.05)
+        time.sleep(5)
+        with server.serving():
+            ended.wait()
+
+    ended, away = threading.Event(), threading.Thread(target=goes_away)
+    away.start()
+    while not server.port:
+        time.sleep(0.05)
+    engine = {"kind": "openai", "base_url": server.url, "extra": {"prefill": True}}
+    chosen = Config.model_validate(
+        {"engine": engine, "runtime": RUNTIME, "label": {"rollouts": 1}}
+        | {"models": {"policy": "served"}}
+    )
+    try:
+        report = pipelines.label(chosen, [str(given)], str(tmp_path / "out.jsonl"))
+    finally:
+        ended.set()
+        away.join()
+    assert (report.rows_in, report.rows_out, report.failed) == (60, 60, 0)
+    assert report.resent > 0 and meta_of(tmp_path / "out.jsonl")["report"]["resent"] > 0
+    assert all(row["values"] == [1.0, 0.0] for row in rows_of(tmp_path / "out.jsonl"))
 
 
 def test_a_process_that_dies_is_started_again(two_cpus: None, tmp_path: Path) -> None:

@@ -6,15 +6,13 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import fastapi
 import pytest
-import uvicorn
+from chat_server import Server
 from tiny_model import make_tiny_model
 
 from genprm.config import EngineConfig
@@ -23,61 +21,6 @@ from genprm.engines.openai import OpenAIEngine
 from genprm.errors import ConfigError, EngineError, PromptTooLongError
 
 ASK = Prompt(({"role": "system", "content": "Check."}, {"role": "user", "content": "1 + 1 = 2"}))
-
-
-class Server:
-    """A chat server in a thread that answers as its attributes say and keeps every request."""
-
-    def __init__(self) -> None:
-        self.app = fastapi.FastAPI()
-        self.app.post("/v1/chat/completions")(self.chat)
-        self.app.get("/v1/models")(self.models)
-        self.requests: list[dict[str, Any]] = []
-        self.keys: list[str | None] = []
-        self.failures: list[tuple[int, Any]] = []  # (status, body) for the next requests
-        self.most_choices = 100
-        self.choice: dict[str, Any] = {}
-        self.pause = 0.0
-        self.models_status = 200
-        self.url = ""
-
-    async def chat(self, request: fastapi.Request) -> Any:
-        body = await request.json()
-        self.requests.append(body)
-        number = len(self.requests)  # before any other request comes in
-        self.keys.append(request.headers.get("authorization"))
-        await asyncio.sleep(self.pause)
-        if self.failures:
-            status, content = self.failures.pop(0)
-            return fastapi.responses.JSONResponse(content, status)
-        choices = [
-            {
-                "index": i,
-                "message": {"role": "assistant", "content": f"answer {number}.{i}"},
-                "finish_reason": "stop",
-            }
-            | self.choice
-            for i in range(min(body["n"], self.most_choices))
-        ]
-        usage = {
-            "prompt_tokens": 11,
-            "completion_tokens": 2,
-            "total_tokens": 13,
-            "prompt_tokens_details": {"cached_tokens": 8},
-        }
-        return {
-            "id": "x",
-            "object": "chat.completion",
-            "created": 0,
-            "model": body["model"],
-            "choices": choices,
-            "usage": usage,
-        }
-
-    async def models(self) -> Any:
-        model = {"id": "critic", "object": "model", "created": 0, "owned_by": "us"}
-        content = {"object": "list", "data": [model | {"max_model_len": 777}]}
-        return fastapi.responses.JSONResponse(content, self.models_status)
 
 
 @pytest.fixture(scope="module")
@@ -89,15 +32,8 @@ def loop() -> Iterator[asyncio.Runner]:
 @pytest.fixture
 def server() -> Iterator[Server]:
     server = Server()
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        server.url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-        web = uvicorn.Server(uvicorn.Config(server.app, log_level="error"))
-        thread = threading.Thread(target=web.run, kwargs={"sockets": [listener]})
-        thread.start()
+    with server.serving():
         yield server
-        web.should_exit = True
-        thread.join()
 
 
 def config(url: str, **settings: Any) -> EngineConfig:
@@ -234,14 +170,16 @@ def test_other_refusals_are_engine_errors_in_one_line(loop: asyncio.Runner, serv
 
 def test_a_busy_server_is_asked_again(loop: asyncio.Runner, server: Server) -> None:
     server.failures = [(503, {"error": {"message": "busy"}}), (429, {"error": {"message": "busy"}})]
-    assert generate(loop, config(server.url), ASK, Sampling()).completions
+    generation = generate(loop, config(server.url), ASK, Sampling())
+    assert generation.completions and generation.resent == 2
     assert len(server.requests) == 3
 
 
 def test_a_server_that_is_slow_or_away(loop: asyncio.Runner, server: Server) -> None:
     server.pause = 0.6
+    impatient = config(server.url, request_timeout_s=0.2, request_retries=2)
     with pytest.raises(EngineError, match="did not answer in time"):
-        generate(loop, config(server.url, request_timeout_s=0.2), ASK, Sampling())
+        generate(loop, impatient, ASK, Sampling())
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"

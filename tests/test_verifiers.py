@@ -117,27 +117,82 @@ def test_integers_compare_exactly(a: int, b: int) -> None:
     assert get_verifier("math").check(f"{a:,}", problem(str(b))) is (a == b)
 
 
-@pytest.mark.parametrize(
-    ("answer", "reference", "expected"),
-    [
-        ("0.1" + "0" * 20 + "1", "0.1", False),  # a float would call these equal
-        ("18.00", "#### 18", True),
+# The table of README.md, with more of each kind: what counts as equal, and what does not. Numbers
+# with a space inside are not here: math-verify reads `1\,234` now as 1234 and now as 1 + 234.
+ANSWER_FORMS = {
+    "fractions": [
         ("\\frac12", "0.5", True),
         ("1/2", "\\frac{1}{2}", True),
+        ("\\dfrac{2}{4}", "\\frac{1}{2}", True),
+        ("7:5", "7/5", True),
+    ],
+    "decimals": [
+        ("18.00", "#### 18", True),
+        ("0.1" + "0" * 20 + "1", "0.1", False),  # a float would call these equal
+        ("0.333", "1/3", False),
+        ("0.3333333333", "1/3", True),
+        ("1.5 \\times 10^3", "1500", True),
+        ("1e3", "1000", False),
+    ],
+    "thousands": [
+        ("1,234", "1234", True),
+        ("1{,}234", "1234", True),
+        ("12,34", "1234", False),
+        ("3 million", "3", False),
+        ("3 million", "3000000", False),
+    ],
+    "units": [
+        ("5 dollars", "5", True),
+        ("$5", "5", True),
+        ("5\\text{ cm}", "5", True),
+        ("$1,200 per year", "1200", True),
+        ("90^\\circ", "90", True),
+        ("5 km", "5 m", True),  # units are dropped, not compared
+    ],
+    "percent": [
+        ("50\\%", "50", True),
+        ("50%", "0.5", True),
+        ("50\\%", "\\frac{1}{2}", True),
+        ("50%", "5", False),
+    ],
+    "intervals and tuples": [
+        ("(3, 4)", "(3,4)", True),
+        ("(3,4)", "(4,3)", False),
+        ("[1,2)", "[1, 2)", True),
+        ("[1,2)", "(1,2)", False),
+        ("(-\\infty, 3]", "(-\\infty,3]", True),
+        ("x \\in [1,2]", "[1,2]", True),
+        ("1 \\le x \\le 2", "[1,2]", False),
+    ],
+    "sets and lists": [
+        ("\\{1,2\\}", "\\{2,1\\}", True),
+        ("1, 2", "\\{1,2\\}", True),
+        ("1 and 2", "2, 1", True),
+        ("\\{1,2\\}", "\\{1,2,3\\}", False),
+    ],
+    "expressions": [
         ("$2\\sqrt{2}$", "\\sqrt{8}", True),
         ("3\\sqrt{13}", "3", False),
-        ("(3, 4)", "(3,4)", True),
-        ("x = 5", "5", True),
-        ("Evelyn", "\\text{Evelyn}", True),
-        ("5 dollars", "5", True),
-        ("$1,200 per year", "1200", True),
-        ("3 million", "3", False),
+        ("2^{10}", "1024", True),
+        ("x+1", "1+x", True),
         ("q - p", "p - q", False),
+        ("x = 5", "5", True),
+        ("\\pi", "3.14159", False),
         ("((((", "5", False),
     ],
-)
-def test_math_answer_forms(answer: str, reference: str, expected: bool) -> None:
-    assert get_verifier("math").check(answer, problem(reference)) is expected
+    "text": [
+        ("Evelyn", "\\text{Evelyn}", True),
+        ("yes", "Yes", True),
+        ("Evelyn", "Eve", False),
+    ],
+}
+
+
+@pytest.mark.parametrize("form", ANSWER_FORMS)
+def test_math_answer_forms(form: str) -> None:
+    check = get_verifier("math").check
+    for answer, reference, expected in ANSWER_FORMS[form]:
+        assert check(answer, problem(reference)) is expected, (answer, reference)
 
 
 def test_math_is_safe_in_worker_threads() -> None:

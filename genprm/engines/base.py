@@ -69,6 +69,7 @@ class Generation:
     completions: tuple[Completion, ...]
     prompt_tokens: int = 0
     cached_tokens: int = 0
+    resent: int = 0  # times that it had to be asked again, of a server that was busy or away
 
 
 @dataclass(frozen=True, slots=True)

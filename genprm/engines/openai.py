@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 UNKNOWN_CONTEXT = 2**31 - 1  # tokens; the server refuses what is too long for it
 HEALTH_SECONDS = 10.0
+START_RETRIES = 2  # a server that is not there at first has a wrong address
 # vLLM's server fills what a request leaves out from the model's generation_config.json.
 VLLM_PLAIN_SAMPLING = {"top_k": -1, "repetition_penalty": 1.0}
 CONTEXT_MESSAGE = re.compile(r"context (length|size|window)|context_length_exceeded", re.IGNORECASE)
@@ -88,6 +89,7 @@ class OpenAIEngine:
             base_url=config.base_url,
             api_key=key or "none",  # the client insists on one
             timeout=config.request_timeout_s,
+            max_retries=config.request_retries,
         )
         engine = cls(
             client,
@@ -117,11 +119,12 @@ class OpenAIEngine:
             raise ConfigError(f"adapter {adapter}: a server's adapters are models of their own")
         if prompt.prefill and not self.capabilities.prefill:
             raise ConfigError(f"{self._url} cannot continue an answer; see engine.extra.prefill")
-        answers = [await self._chat(prompt, sampling, sampling.n, label_token_ids)]
-        missing = sampling.n - len(answers[0].choices)
-        answers += await asyncio.gather(
+        told = [await self._chat(prompt, sampling, sampling.n, label_token_ids)]
+        missing = sampling.n - len(told[0][0].choices)
+        told += await asyncio.gather(
             *(self._chat(prompt, sampling, 1, label_token_ids) for _ in range(missing))
         )
+        answers = [answer for answer, _ in told]
         usages = [answer.usage for answer in answers if answer.usage is not None]
         details = [usage.prompt_tokens_details for usage in usages]
         return Generation(
@@ -132,6 +135,7 @@ class OpenAIEngine:
             ),
             prompt_tokens=sum(usage.prompt_tokens for usage in usages),
             cached_tokens=sum((one.cached_tokens or 0) for one in details if one is not None),
+            resent=sum(resent for _, resent in told),
         )
 
     async def check_health(self) -> None:
@@ -155,8 +159,9 @@ class OpenAIEngine:
         """The context length that the server states for the model, in tokens."""
         from openai import APIStatusError, OpenAIError
 
+        client = self._client.with_options(max_retries=START_RETRIES)
         try:
-            served = (await self._client.models.list()).data
+            served = (await client.models.list()).data
         except APIStatusError as error:
             if error.status_code in (404, 405):
                 return None
@@ -167,17 +172,20 @@ class OpenAIEngine:
 
     async def _chat(
         self, prompt: Prompt, sampling: Sampling, n: int, label_token_ids: Sequence[int]
-    ) -> ChatCompletion:
+    ) -> tuple[ChatCompletion, int]:
+        """The answer, and how often the client had to ask again for it."""
         from openai import OpenAIError
 
         request = self._request(prompt, sampling, n, label_token_ids)
+        chat = self._client.chat.completions.with_raw_response
         try:
-            answer: ChatCompletion = await self._client.chat.completions.create(**request)
+            response = await chat.create(**request)
+            answer: ChatCompletion = response.parse()
         except OpenAIError as error:
             raise self._failure(error, len(prompt.token_ids)) from error
         if not getattr(answer, "choices", None):  # a page of HTML parses as text
             raise EngineError(f"{self._url} gave an answer without choices; is this the API's URL?")
-        return answer
+        return answer, response.retries_taken
 
     def _request(
         self, prompt: Prompt, sampling: Sampling, n: int, label_token_ids: Sequence[int]
