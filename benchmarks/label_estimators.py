@@ -47,10 +47,10 @@ OTHERS: dict[str, dict[str, Any]] = {
 ADAPTIVE = {"estimator": "adaptive", "min_confidence": 0.0}
 RUNS: dict[str, dict[str, Any]] = {
     FLAT: {"estimator": "flat_hard"},
+    "adaptive, 0.04": ADAPTIVE | {"min_information": 0.04},
     "adaptive, 0.03": ADAPTIVE | {"min_information": 0.03},
-    "adaptive, 0.02": ADAPTIVE | {"min_information": 0.02},
     "adaptive, 0.06": ADAPTIVE | {"min_information": 0.06},
-    "adaptive, 0.03, reuse": ADAPTIVE | {"min_information": 0.03, "reuse": "rollouts"},
+    "adaptive, 0.04, reuse": ADAPTIVE | {"min_information": 0.04, "reuse": "rollouts"},
     **OTHERS,
 }
 SURE = 0.5  # default of label.min_confidence: below, `adaptive` labels nothing

@@ -124,7 +124,7 @@ class LabelConfig(Section):
     if it has this posterior probability. 0 labels every solution."""
     round_rollouts: int = Field(default=2, ge=1)
     """`adaptive`: rollouts between two looks at the posterior."""
-    min_information: float = Field(default=0.03, ge=0)
+    min_information: float = Field(default=0.04, ge=0)
     """`adaptive`: give a solution up where the best round tells less about the first error than
     this many nats for the price of writing the solution once."""
     recovery_rate: float = Field(default=0.02, gt=0, lt=0.5)

@@ -1,17 +1,19 @@
 """Adaptive allocation: rollouts go where the first error may still be, until it is settled.
 
-Let e be the first error (T + 1 for none). Given e, prefixes before it are good and the others wrong
-(a value above 0 at a later prefix implies one at every earlier prefix). Two things tell them apart:
+Let e be the first error of a solution and l its last, mostly the same. Prefixes before e are good
+and the others wrong (a value above 0 at a later prefix implies one at every earlier prefix). Two
+things tell where they lie:
 
 - Wins. A wrong prefix wins with a probability p ~ Beta(c·r, c·(1 - r)), r being the recovery rate;
   a good one with p ~ Beta(1 + d·W, 1 + d·L), W and L being the wins and losses of the good prefixes
   before it: values along one solution are alike, and rise.
-- Repeats: losing rollouts that end in the wrong answer of the solution itself. From a wrong prefix
-  that takes no more than going on without another slip: q ~ Beta(½, ½) of the losses. From a good
-  one it takes the same mistake again: q ~ Beta(b·s + d·R, b·(1 - s) + d·(L - R)), s being the
-  repeat rate and R the repeats of the good prefixes before it.
+- Repeats: losing rollouts that end in the wrong answer of the solution itself. From behind l that
+  takes no more than going on without a slip: q ~ Beta(1, 1) of the losses. From before it takes the
+  same mistake again: q ~ Beta(b·s, b·(1 - s)), s being the repeat rate; for a good prefix with the
+  repeats and other losses of those before it added, each d times.
 
-So the rollouts of each prefix give a posterior over e in closed form, a product of Beta-binomials.
+So the rollouts of each prefix give a posterior over e and l in closed form, sums of products of
+Beta-binomials.
 A round goes to the prefix that tells most about e for its price, about the characters still to be
 written. The search ends at a stated posterior probability, at the end of the budget, or where a
 round would tell less than it is worth.
@@ -41,6 +43,7 @@ SURENESS = 10.0  # c: rollouts that the recovery rate is worth as prior knowledg
 REPEAT_SURENESS = 5.0  # b: the same of the repeat rate
 LIKENESS = 0.5  # d: what a rollout of an earlier prefix is worth
 NO_ERROR = 0.5  # prior probability; the rest is spread evenly over the steps
+ONE_ERROR = 0.5  # of wrong solutions; the last error of the others is anywhere behind the first
 # What a rollout costs beside what it writes, in solutions: reading the prefix, and waiting. Without
 # it the next step of a long solution is always the cheapest to ask, and hundreds are asked.
 OVERHEAD = 0.2
@@ -108,57 +111,86 @@ class Belief(NamedTuple):
 
     def good(self, tries: Sequence[Tries]) -> list[Rates]:
         """Of each prefix if it holds no error, from what is known of those before it."""
-        s = self.repeat_rate
-        at_first = Rates(
-            BetaPrior(1.0, 1.0), BetaPrior(REPEAT_SURENESS * s, REPEAT_SURENESS * (1 - s))
-        )
+        at_first = Rates(BetaPrior(1.0, 1.0), self._same_mistake())
         before = itertools.islice(tries, len(tries) - 1)
         return list(itertools.accumulate(before, _as_alike, initial=at_first))
 
-    def wrong(self) -> Rates:
-        """Of a prefix that holds an error."""
-        r = self.recovery_rate
-        return Rates(BetaPrior(SURENESS * r, SURENESS * (1 - r)), BetaPrior(0.5, 0.5))
+    def between(self) -> Rates:
+        """Of a prefix that holds an error and has another to come."""
+        return Rates(self._recovery(), self._same_mistake())
+
+    def behind(self) -> Rates:
+        """Of a prefix that holds all errors of its solution."""
+        return Rates(self._recovery(), BetaPrior(1.0, 1.0))
+
+    def _recovery(self) -> BetaPrior:
+        return BetaPrior(SURENESS * self.recovery_rate, SURENESS * (1 - self.recovery_rate))
+
+    def _same_mistake(self) -> BetaPrior:
+        sureness = REPEAT_SURENESS
+        return BetaPrior(sureness * self.repeat_rate, sureness * (1 - self.repeat_rate))
 
 
 def _as_alike(rates: Rates, tries: Tries) -> Rates:
     return rates.after(tries, LIKENESS)
 
 
-def posterior(tries: Sequence[Tries], outcome: bool | None, belief: Belief) -> list[float]:
-    """P(first error = step) for every step, and of no error as the last entry; sums to 1.
+class Posterior(NamedTuple):
+    """P(first error = step) for every step, and of no error as one more entry, which sum to 1; and
+    P(last error = step) for every step."""
 
-    `tries`: one per prefix from the first step's on; `outcome`: whether the finished solution is
-    right, None for an unfinished one.
-    """
-    steps, bad = len(tries), belief.wrong()
-    as_good = [rates.log_evidence(t) for rates, t in zip(belief.good(tries), tries, strict=True)]
-    as_bad = [bad.log_evidence(t) for t in tries]
-    # of all tries, if the first error is at each step in turn: one prefix more is good
-    moved = (good - wrong for good, wrong in zip(as_good, as_bad, strict=True))
-    evidence = itertools.accumulate(moved, initial=sum(as_bad))
-    logs = []
-    for error, told in enumerate(evidence):
-        prior = NO_ERROR if error == steps else (1 - NO_ERROR) / steps
-        log = math.log(prior) + told
-        if outcome is True and error < steps:
-            log += math.log(belief.recovery_rate)
-        elif outcome is False and error == steps:
-            log = -math.inf
-        logs.append(log)
-    top = max(logs)
-    weights = [math.exp(log - top) for log in logs]
-    return [weight / sum(weights) for weight in weights]
+    first: list[float]
+    last: list[float]
+
+
+def posterior(tries: Sequence[Tries], outcome: bool | None, belief: Belief) -> Posterior:
+    """Where the errors are, given the tries of each prefix from the first step's on, and whether
+    the finished solution is right (None for an unfinished one)."""
+    steps, between, behind = len(tries), belief.between(), belief.behind()
+    as_good = (rates.log_evidence(t) for rates, t in zip(belief.good(tries), tries, strict=True))
+    good = [0.0, *itertools.accumulate(as_good)]  # of the prefixes up to here
+    middle = [0.0, *itertools.accumulate(between.log_evidence(t) for t in tries)]
+    end = [0.0, *itertools.accumulate(behind.log_evidence(t) for t in tries)]
+    of_error = math.log((1 - NO_ERROR) / steps)
+    if outcome is True:
+        of_error += math.log(belief.recovery_rate)
+    logs: dict[tuple[int, int], float] = {}  # by first and last error
+    if outcome is not False:
+        logs[steps, steps] = math.log(NO_ERROR) + good[steps]
+    for first in range(steps):
+        for last in range(first, steps):
+            told = good[first] + middle[last] - middle[first] + end[steps] - end[last]
+            logs[first, last] = of_error + _log_of_last(first, last, steps) + told
+    top = max(logs.values())
+    weights = {errors: math.exp(log - top) for errors, log in logs.items()}
+    whole, found = sum(weights.values()), Posterior([0.0] * (steps + 1), [0.0] * (steps + 1))
+    for (first, last), weight in weights.items():
+        found.first[first] += weight / whole
+        found.last[last] += weight / whole
+    return found
+
+
+def _log_of_last(first: int, last: int, steps: int) -> float:
+    """Log of the prior probability of a last error, given the first one."""
+    others = steps - 1 - first
+    if not others:
+        return 0.0
+    return math.log(ONE_ERROR if last == first else (1 - ONE_ERROR) / others)
 
 
 def information(
-    p_good: float, if_good: Rates, if_wrong: Rates, rollouts: int, repeats: bool = False
+    chances: Sequence[float], places: Sequence[Rates], rollouts: int, repeats: bool = False
 ) -> float:
-    """Nats that `rollouts` more of a prefix are expected to tell about whether it is good: the
-    mutual information between that and what comes of them."""
-    g, w = if_good.outlook(rollouts, repeats), if_wrong.outlook(rollouts, repeats)
-    mixed = [p_good * a + (1 - p_good) * b for a, b in zip(g, w, strict=True)]
-    return _entropy(mixed) - p_good * _entropy(g) - (1 - p_good) * _entropy(w)
+    """Nats that `rollouts` more of a prefix are expected to tell about which of several places it
+    has (good, between errors, behind them), each with its chance: the mutual information between
+    that and what comes of the rollouts."""
+    outlooks = [rates.outlook(rollouts, repeats) for rates in places]
+    mixed = [
+        sum(p * q for p, q in zip(chances, each, strict=True))
+        for each in zip(*outlooks, strict=True)
+    ]
+    known = sum(p * _entropy(outlook) for p, outlook in zip(chances, outlooks, strict=True))
+    return _entropy(mixed) - known
 
 
 def _entropy(distribution: Sequence[float]) -> float:
@@ -178,23 +210,23 @@ async def adaptive(sampler: PrefixSampler, config: LabelConfig) -> Estimate:
     believed = Belief(config.recovery_rate, config.repeat_rate)
     while True:
         tries = [_tries(sampler, prefix) for prefix in range(1, sampler.steps + 1)]
-        posteriors = posterior(tries, sampler.outcome, believed)
+        errors = posterior(tries, sampler.outcome, believed)
         n = min(config.round_rollouts, budget - sampler.rollouts)
         open_prefixes = [p for p in sampler.open if not _hopeless(sampler, p, config.rollouts)]
-        if max(posteriors) >= config.confidence or n <= 0 or not open_prefixes:
+        if max(errors.first) >= config.confidence or n <= 0 or not open_prefixes:
             break
-        worth = _worth(sampler, tries, posteriors, open_prefixes, n, believed)
+        worth = _worth(sampler, tries, errors, open_prefixes, n, believed)
         best = max(worth, key=worth.__getitem__)
         if worth[best] < config.min_information:
             break
         await sampler.sample({best: n})
-    return _conclude(sampler, tries, posteriors, config)
+    return _conclude(sampler, tries, errors.first, config)
 
 
 def _worth(
     sampler: PrefixSampler,
     tries: Sequence[Tries],
-    posteriors: Sequence[float],
+    errors: Posterior,
     prefixes: Iterable[int],
     n: int,
     believed: Belief,
@@ -203,14 +235,16 @@ def _worth(
     as the whole solution has. Each rollout is likely to write what is left of it."""
     lengths = [len(step) for step in sampler.solution.steps]
     whole, written = sum(lengths), [0, *itertools.accumulate(lengths)]
-    p_good = [1.0, *(max(0.0, 1 - wrong) for wrong in itertools.accumulate(posteriors))]
+    wrong = [0.0, *itertools.accumulate(errors.first)]
+    behind = [0.0, *itertools.accumulate(errors.last)]
     good, worth = believed.good(tries), {}
     for prefix in prefixes:
         here = tries[prefix - 1]
+        places = good[prefix - 1], believed.between(), believed.behind()
+        chances = 1 - wrong[prefix], wrong[prefix] - behind[prefix], behind[prefix]
         told = information(
-            p_good[prefix],
-            good[prefix - 1].after(here),
-            believed.wrong().after(here),
+            [max(0.0, chance) for chance in chances],
+            [rates.after(here) for rates in places],
             n,
             repeats=here.repeats is not None,
         )
