@@ -6,9 +6,11 @@ The same finished solutions of each built-in task (the whole-assignment form of 
 labelled by `flat` and by every other estimator, with rollouts of their own: `n` of each task by
 `adaptive`, the first `few` by the rest. Agreement is the exact first error, or none; an unlabelled
 solution counts as wrong. Differences are paired with flat on the same solutions. Flat with fewer
-rollouts is the first ones of flat's own, at its mean price. Beside that: which values prefixes have
-that the oracle calls good or wrong, also for tracking that asks for one person among options.
-Writes DIR/result.json and DIR/curves-TASK.svg; killed and started again, it goes on where it was.
+rollouts is the first ones of flat's own, at its mean price. `adaptive` decides whatever it rolled
+out, as the others do; "sure" are those that it labels by default (of the others: what they decide).
+Beside that: which values prefixes have that the oracle calls good or wrong, also for tracking that
+asks for one person among options. Writes DIR/result.json and DIR/curves-TASK.svg; killed and
+started again, it goes on where it was.
 """
 
 from __future__ import annotations
@@ -41,16 +43,15 @@ OTHERS: dict[str, dict[str, Any]] = {
     "first zero, 8": {"estimator": "first_zero", "rollouts": 8},
     "binary search, 8": {"estimator": "binary_search", "rollouts": 8},
     "relative progress, 4": {"estimator": "relative_progress", "rollouts": 4},
+    "flat with reuse, 4": {"estimator": "flat_hard", "rollouts": 4, "reuse": "rollouts"},
     "relative effective, 8": {"estimator": "relative_effective", "rollouts": 8},
 }
-# as the others do, it decides every solution
-ADAPTIVE = {"estimator": "adaptive", "min_confidence": 0.0}
+ADAPTIVE = {"estimator": "adaptive", "confidence": 0.9, "min_confidence": 0.0}
 RUNS: dict[str, dict[str, Any]] = {
     FLAT: {"estimator": "flat_hard"},
     "adaptive, 0.04": ADAPTIVE | {"min_information": 0.04},
     "adaptive, 0.03": ADAPTIVE | {"min_information": 0.03},
     "adaptive, 0.06": ADAPTIVE | {"min_information": 0.06},
-    "adaptive, 0.04, reuse": ADAPTIVE | {"min_information": 0.04, "reuse": "rollouts"},
     **OTHERS,
 }
 SURE = 0.5  # default of label.min_confidence: below, `adaptive` labels nothing
@@ -86,7 +87,7 @@ def main() -> None:
     }
     told = [row for name, rows in values.items() for row in _values(name, rows, truth)]
     document = {"n": args.n, "few": args.few, "rollouts": args.rollouts, "seed": args.seed}
-    document |= {"tasks": result, "values": told}
+    document |= {"runs": RUNS, "tasks": result, "values": told}
     (args.out / "result.json").write_text(json.dumps(document, indent=2) + "\n")
     for task, figures in result.items():
         (args.out / f"curves-{task}.svg").write_text(_picture(task, figures))
@@ -107,8 +108,7 @@ def _solutions(config: Config, args: argparse.Namespace) -> list[str]:
         "options": with_options[: args.options],
     }
     for name, rows in files.items():
-        if not (path := args.out / f"{name}.jsonl").exists():
-            write_jsonl(str(path), rows)
+        write_jsonl(str(args.out / f"{name}.jsonl"), rows)
     return [str(args.out / f"{name}.jsonl") for name in files]
 
 
@@ -211,7 +211,7 @@ def _table(figures: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _values(name: str, rows: list[dict[str, Any]], truth: dict[str, int]) -> list[dict[str, Any]]:
-    """How many prefixes of either kind have which value; those of finished solutions aside."""
+    """How many prefixes of either kind have which value; the last one of each solution left out."""
     bins = [f"{low:g} to {high:g}" for low, high in pairwise(VALUE_BOUNDS)]
     counts = {kind: dict.fromkeys(["0", *bins], 0) for kind in ("good", "wrong")}
     for row in rows:
@@ -233,7 +233,7 @@ def _picture(task: str, figures: list[dict[str, Any]]) -> str:
     families: dict[str, list[tuple[int, Estimate]]] = {}
     for row in figures:
         point = (round(row["tokens_per_solution"]), Estimate.of(row, "agreement"))
-        family = row["name"].split(",")[0] + (" with reuse" if "reuse" in row["name"] else "")
+        family = row["name"].split(",")[0]
         families.setdefault(family, []).append(point)
     series = [Series(n, tuple(sorted(p, key=lambda x: x[0]))) for n, p in families.items()]
     chart = line_chart(series, f"First error, {task}", "tokens per solution", "agreement")

@@ -3,10 +3,10 @@
     python benchmarks/label_throughput.py --out DIR [--n 100] [--rounds 3]
 
 Flat rollouts from every prefix of written solutions. The raw sides hand vLLM all prompts at once,
-split nothing and verify nothing: one engine with vLLM's own choice of threads, and as many engines
-of one thread, each with its share of the prompts, as the pipeline has. The sides alternate, each
-run in processes of its own; a ratio is that of the medians. Seconds are those in which rows were
-worked on; what passes before stands beside them. Writes DIR/result.json.
+split nothing and verify nothing: one engine on all cores, and as many engines as the pipeline has,
+each with its share of the cores and of the prompts. The sides alternate, each run in processes of
+its own; a ratio is that of the medians. Seconds are those in which rows were worked on; what passes
+before and after stands beside them. Writes DIR/result.json.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from genprm.records import Solution
 from genprm.rows import read_rows, write_jsonl
 
 SETTINGS = ["label.estimator=flat_hard", "label.rollouts=8"]
-PIPELINE, ONE, SEVERAL = "genprm label", "LLM.generate", "LLM.generate, engines of one thread"
+PIPELINE, ONE, SEVERAL = "genprm label", "LLM.generate", "LLM.generate, several"
 
 
 def main() -> None:
@@ -43,6 +43,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--config", default="quickstart")
     args = parser.parse_args()
+    if any(args.out.glob("*")):
+        parser.error(f"{args.out} is not empty; old runs must not mix with new ones")
     config = load_config(args.config, SETTINGS)
     args.out.mkdir(parents=True, exist_ok=True)
     source = args.out / "solutions.jsonl"
@@ -54,7 +56,7 @@ def main() -> None:
     for number in range(args.rounds):
         runs[PIPELINE].append(_label(args.config, source, args.out / f"{number}.jsonl"))
         runs[ONE].append(generate(whole, args.out))
-        runs[SEVERAL].append(generate(shares, args.out, threads=1))
+        runs[SEVERAL].append(generate(shares, args.out))
         print({name: done[-1] for name, done in runs.items()}, flush=True)
     rates = {
         name: statistics.median(run.tokens / run.seconds for run in done)
@@ -71,7 +73,7 @@ def main() -> None:
             "side": name,
             "tokens/s": rates[name],
             "pipeline of it": rates[PIPELINE] / rates[name],
-            "start, s": statistics.median(run.start for run in runs[name]),
+            "beside, s": statistics.median(run.start for run in runs[name]),
         }
         for name in runs
     ]
@@ -98,9 +100,7 @@ def _label(config: str, source: Path, out: Path) -> Speed:
     whole = time.monotonic() - begun
     report = json.loads(Path(f"{out}.meta.json").read_text())["report"]
     seconds = report["seconds"]
-    return Speed(
-        tokens=report["completion_tokens"], seconds=seconds, start=whole - seconds
-    )  # what follows the last row is counted as start too
+    return Speed(tokens=report["completion_tokens"], seconds=seconds, start=whole - seconds)
 
 
 def _job(config: Config, source: Path, number: int, of: int) -> Job:

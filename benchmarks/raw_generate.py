@@ -3,8 +3,8 @@
     python benchmarks/raw_generate.py JOB    # JOB: a file that `Job` writes
 
 Says READY on a line of its own once the engine stands, waits for a line, generates, and says in a
-JSON line how many tokens it took how many seconds. Started by other benchmarks; the only file
-beside the engine's own that knows vLLM.
+JSON line how many tokens it wrote in how many seconds. Started by other benchmarks; the only file
+beside the engine's own that knows vLLM. On GPUs the pipeline sends seeds, and this does not.
 """
 
 from __future__ import annotations
@@ -43,15 +43,16 @@ class Speed(BaseModel):
     start: float
 
 
-def generate(jobs: Sequence[Job], folder: Path, threads: int | None = None) -> Speed:
-    """Run jobs at the same time, each in a process of its own with so many threads."""
-    environment = dict(os.environ)
-    if threads is not None:
-        environment["OMP_NUM_THREADS"] = str(threads)
+def generate(jobs: Sequence[Job], folder: Path) -> Speed:
+    """Run jobs at the same time, each in a process of its own. They share this machine's cores,
+    bound to them as vLLM wants it: by itself it leaves one core of a CPU idle."""
     begun, processes = time.monotonic(), []
+    cores = sorted(os.sched_getaffinity(0))
     for number, job in enumerate(jobs):
         path = folder / f"job-{number}.json"
         path.write_text(job.model_dump_json())
+        own = cores[number :: len(jobs)]
+        environment = {**os.environ, "VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, own))}
         processes.append(
             subprocess.Popen(
                 [sys.executable, __file__, str(path)],
@@ -64,6 +65,8 @@ def generate(jobs: Sequence[Job], folder: Path, threads: int | None = None) -> S
     for process in processes:
         assert process.stdout
         if not any(line.strip() == READY for line in process.stdout):  # vLLM talks there too
+            for each in processes:
+                each.kill()
             sys.exit(f"raw_generate ended with status {process.wait()}")
     ready = time.monotonic()
     for process in processes:

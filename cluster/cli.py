@@ -215,7 +215,7 @@ def _show(report: Report) -> None:
     for detail, value in report.details.items():
         print(f"{detail}: {_told(value)}")
     if report.resent:
-        print(f"requests that were not answered at first: {report.resent}")
+        print(f"requests sent again: {report.resent}")
     for reason, count in report.errors.items():
         print(f"failed {count}: {reason}")
     print(f"wrote {report.out}")

@@ -34,7 +34,7 @@ INPUT_SCHEMA = pa.schema(
 COST_COLUMNS = (
     *("prompt_tokens", "cached_tokens", "completion_tokens", "completions", "requests"),
     "sequence_ms",  # milliseconds from request to answer, for each of the sequences asked for
-    "resent",  # requests that a server did not answer at first
+    "resent",  # how often a request had to be sent to a server again
 )
 RESULT_SCHEMA = pa.schema(
     [
@@ -268,13 +268,17 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 def cost_table(output: Output) -> pa.Table:
-    """Cost and error columns of every result so far, without the rows themselves."""
+    """Cost and error columns of every result so far, without the rows themselves. A cost that an
+    earlier version did not count is 0."""
     columns = ["index", "error", *COST_COLUMNS, "started", "seconds"]
     schema = pa.schema([RESULT_SCHEMA.field(name) for name in columns])
     tables = []
     for path in storage.parquet_files(output.rows):
         with storage.open_parquet(path) as file:
-            tables.append(file.read(columns=columns).cast(schema))
+            table = file.read(columns=columns)
+            for name in set(COST_COLUMNS) - set(table.column_names):
+                table = table.append_column(name, pa.repeat(0, len(table)))
+            tables.append(table.select(columns).cast(schema))
     return pa.concat_tables(tables) if tables else schema.empty_table()
 
 

@@ -72,7 +72,7 @@ class Report:
 
     `sequence_ms` is the time from request to answer, summed over all sequences asked for: by the
     seconds it gives how many were in flight, waiting ones included. Above the engine's slots it
-    was full; far below, it idled. `resent` counts requests that a server did not answer at first.
+    was full; far below, it idled. `resent` is how often a request had to be sent to a server again.
     """
 
     stage: str

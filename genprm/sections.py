@@ -60,7 +60,8 @@ class EngineConfig(Section):
     """How long one request to a server may take, in seconds."""
     request_retries: int = Field(default=15, ge=0)
     """How often a request is sent again to a server that is away, answers too late or says that it
-    cannot answer now. The waits between grow to 8 seconds, so that 15 outlast a minute."""
+    cannot answer now. The waits between grow to 8 seconds, or are what the server asks for, so that
+    15 outlast a minute; a server that never answers is given up after 16 times the time-out."""
     max_lora_rank: int = Field(default=16, ge=1)
     """The largest rank of a LoRA adapter that the engine must be able to load."""
     extra: dict[str, Any] = Field(default_factory=dict)
@@ -121,12 +122,12 @@ class LabelConfig(Section):
     """`adaptive`: stop at this posterior probability of the first error."""
     min_confidence: float = Field(default=0.5, ge=0, le=1)
     """`adaptive`: where rollouts end before that, the likeliest first error is a label all the same
-    if it has this posterior probability. 0 labels every solution."""
+    if it has this posterior probability, up to `confidence`. 0 labels whatever was rolled out."""
     round_rollouts: int = Field(default=2, ge=1)
     """`adaptive`: rollouts between two looks at the posterior."""
     min_information: float = Field(default=0.04, ge=0)
-    """`adaptive`: give a solution up where the best round tells less about the first error than
-    this many nats for the price of writing the solution once."""
+    """`adaptive`: give a solution up where the best round tells less about the places of its errors
+    than this many nats for the price of writing it once."""
     recovery_rate: float = Field(default=0.02, gt=0, lt=0.5)
     """`adaptive`: how often a wrong step still ends in the right answer, by repair or by luck."""
     repeat_rate: float = Field(default=0.1, gt=0, lt=1)

@@ -254,15 +254,16 @@ def test_a_policy_server_that_is_away_for_a_while_is_waited_for(
 
     def goes_away() -> None:
         with server.serving():
-            while len(server.requests) < 20:
-                time.sleep(0.05)
-        time.sleep(5)
+            while len(server.requests) < 20 and not ended.wait(0.05):
+                pass
+        ended.wait(5)
         with server.serving():
             ended.wait()
 
     ended, away = threading.Event(), threading.Thread(target=goes_away)
     away.start()
     while not server.port:
+        assert away.is_alive()
         time.sleep(0.05)
     engine = {"kind": "openai", "base_url": server.url, "extra": {"prefill": True}}
     chosen = Config.model_validate(

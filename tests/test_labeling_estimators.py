@@ -258,6 +258,37 @@ def test_hundreds_of_steps_are_searched_in_seconds(name: str) -> None:
     assert time.monotonic() - begun < 30
 
 
+def test_adaptive_labels_nothing_by_its_prior_alone() -> None:
+    def mute(prompt: Prompt, sampling: Sampling, i: int) -> str:
+        return "no answer"
+
+    engine = ScriptedEngine(mute, tokenizer=ScriptedTokenizer())
+    for steps in (1, 2, 6):
+        unfinished = [f"Step {number}." for number in range(1, steps + 1)]
+        open_end = solution(steps, outcome=None).model_copy(update={"steps": unfinished})
+        given = [open_end] if steps == 1 else [open_end, solution(steps)]
+        for each in given:
+            row = label(engine, each, estimator="adaptive", min_confidence=0).row()
+            assert row["labels"] == [None] * steps and row["unlabelled_reason"]
+
+
+def test_the_solutions_answer_is_known_in_other_words_too() -> None:
+    rates, repeats = [1.0, 0, 0, 0], [0.0, 1, 1, 1]  # the first step is wrong
+    for said in ("11", "$11$", "11.0"):
+        engine = policy(rates, repeats=repeats)
+        row = label(engine, solution(3, final_answer=said), estimator="adaptive").row()
+        assert row["first_error"] == 0 and sum(row["repeats"]) == row["cost"]["rollouts"]
+
+
+def test_a_rollout_that_passes_through_counts_once_for_the_posterior() -> None:
+    engine = policy([0, 0, 0, 0, 0], drawn=lambda steps: f"Step {steps + 1}.", repeats=[1.0] * 5)
+    settings = {"estimator": "adaptive", "rollouts": 1, "round_rollouts": 1, "confidence": 0.99}
+    row = label(engine, solution(4), **settings, reuse="rollouts", min_information=0).row()
+    assert row["borrowed"] != [[], [], [], []]
+    assert sum(row["repeats"]) == row["cost"]["rollouts"]
+    assert [len(own) for own in row["outcomes"]][:-1] == row["repeats"][:-1]
+
+
 def test_adaptive_leaves_unlabelled_what_its_budget_does_not_settle() -> None:
     settings = {"estimator": "adaptive", "rollouts": 1, "min_confidence": 0.9}
     row = label(policy([0.3] * 9), solution(8), **settings, min_information=0).row()

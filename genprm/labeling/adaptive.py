@@ -1,8 +1,8 @@
 """Adaptive allocation: rollouts go where the first error may still be, until it is settled.
 
-Let e be the first error of a solution and l its last, mostly the same. Prefixes before e are good
-and the others wrong (a value above 0 at a later prefix implies one at every earlier prefix). Two
-things tell where they lie:
+Let e be the first error of a solution and l its last, half of the time the same. Prefixes before e
+are good and the others wrong (a value above 0 at a later prefix implies one at every earlier
+prefix). Two things tell where they lie:
 
 - Wins. A wrong prefix wins with a probability p ~ Beta(c·r, c·(1 - r)), r being the recovery rate;
   a good one with p ~ Beta(1 + d·W, 1 + d·L), W and L being the wins and losses of the good prefixes
@@ -14,15 +14,16 @@ things tell where they lie:
 
 So the rollouts of each prefix give a posterior over e and l in closed form, sums of products of
 Beta-binomials.
-A round goes to the prefix that tells most about e for its price, about the characters still to be
-written. The search ends at a stated posterior probability, at the end of the budget, or where a
-round would tell less than it is worth.
+A round goes to the prefix that tells most about where e and l are for its price, which is what is
+still to be written and a share for reading. The search ends at a stated posterior probability, at
+the end of the budget, or where a round would tell less than it is worth. Only a prefix's own
+rollouts count here: one that passes through several (`label.reuse`) would count several times.
 
 What it is sure of is this model. A solution with the right answer has an error only as often as the
-recovery rate says, so set that to what it is for the task (0.02 where answers are long or unlikely
-to be guessed; 0.3 or more for a choice of few, which then costs rollouts), and the repeat rate to
-how often a mistake is made in the same way again (of n options, 1 / (n - 1)). Ours; no published
-code allocates rollouts for step labels with a stopping rule, or reads their wrong answers.
+recovery rate says: 0.02 is for answers that are long or unlikely to be guessed. With few options
+wrong prefixes win by luck and good ones repeat a wrong answer by luck; higher rates say so, and
+flat rollouts tell what they are. Ours: published code stops at the width of an interval (AMCS,
+2509.24351), none by a posterior over the first error, and none reads wrong answers.
 
 Pure but for `adaptive`, which samples.
 """
@@ -45,7 +46,7 @@ LIKENESS = 0.5  # d: what a rollout of an earlier prefix is worth
 NO_ERROR = 0.5  # prior probability; the rest is spread evenly over the steps
 ONE_ERROR = 0.5  # of wrong solutions; the last error of the others is anywhere behind the first
 # What a rollout costs beside what it writes, in solutions: reading the prefix, and waiting. Without
-# it the next step of a long solution is always the cheapest to ask, and hundreds are asked.
+# it prefixes near the end of a long solution are almost free, and hundreds of rollouts go there.
 OVERHEAD = 0.2
 
 
@@ -219,7 +220,7 @@ async def adaptive(sampler: PrefixSampler, config: LabelConfig) -> Estimate:
         best = max(worth, key=worth.__getitem__)
         if worth[best] < config.min_information:
             break
-        await sampler.sample({best: n})
+        await sampler.sample({best: n}, repeats=sampler.outcome is False)
     return _conclude(sampler, tries, errors.first, config)
 
 
@@ -231,8 +232,8 @@ def _worth(
     n: int,
     believed: Belief,
 ) -> dict[int, float]:
-    """Information from n rollouts of each prefix by what they cost: in nats for as many characters
-    as the whole solution has. Each rollout is likely to write what is left of it."""
+    """Information from n rollouts of each prefix by what they cost: in nats for each writing of the
+    whole solution. A rollout is likely to write what is left of it, and costs OVERHEAD beside."""
     lengths = [len(step) for step in sampler.solution.steps]
     whole, written = sum(lengths), [0, *itertools.accumulate(lengths)]
     wrong = [0.0, *itertools.accumulate(errors.first)]
@@ -261,16 +262,13 @@ def _hopeless(sampler: PrefixSampler, prefix: int, enough: int) -> bool:
 
 
 def _tries(sampler: PrefixSampler, prefix: int) -> Tries:
-    """What rollouts say of a prefix. One that passed through it counts for it too: it says the same
-    of both. An invalid one says nothing; the finished solution is none, it is `sampler.outcome`."""
-    own = sampler.outcome is False and sampler.own_answer is not None
+    """What its own rollouts say of a prefix. An invalid one says nothing; the finished solution is
+    none, it is `sampler.outcome`."""
+    pool, own = sampler.pools[prefix], sampler.own_answer is not None
+    repeats = pool.repeats if sampler.outcome is False and own else None
     if prefix == sampler.steps and sampler.outcome is not None:
-        return Tries(0, 0, 0 if own else None)
-    pool = sampler.pools[prefix]
-    passed = pool.borrowed[1:] if sampler.solution_counts else pool.borrowed
-    outcomes = [*pool.own, *passed]
-    wins, losses = outcomes.count(True), outcomes.count(False)
-    return Tries(wins, losses, pool.repeats if own else None)
+        return Tries(0, 0, repeats)
+    return Tries(pool.own.count(True), pool.own.count(False), repeats)
 
 
 def _conclude(
@@ -284,8 +282,10 @@ def _conclude(
         "likeliest_first_error": likeliest if likeliest < sampler.steps else -1,
         "repeats": [t.repeats for t in tries],
     }
+    seen = any(t.wins + t.losses for t in tries)  # a prior alone is no reason for a label
+    likely = seen and settled >= config.min_confidence
     flags: list[bool | None]
-    if settled >= min(config.confidence, config.min_confidence):
+    if settled >= config.confidence or likely:
         flags = [step < likeliest if step <= likeliest else None for step in range(sampler.steps)]
         return Estimate(values_of(sampler), flags, details=details)
     wrong_by = itertools.accumulate(posteriors[: sampler.steps])

@@ -6,6 +6,7 @@ steps of the solution; prefix 0 is the problem alone. Knows nothing of values or
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,13 +20,14 @@ from genprm.labeling.watch import Watch
 from genprm.prompts import PromptPack
 from genprm.records import Solution
 from genprm.seeds import derive_seed
+from genprm.verifiers import verifier_for
 
 
 @dataclass(slots=True)
 class Pool:
     """What is known of one prefix: its own rollouts, and those that passed through it.
 
-    `repeats` counts those of both that are wrong in the very words of the solution's own answer.
+    `repeats` counts its own that end in the solution's own answer, which is wrong.
     """
 
     own: list[Outcome] = field(default_factory=list)
@@ -86,10 +88,11 @@ class PrefixSampler:
         """What is known of a prefix."""
         return self.pools[prefix].counts()
 
-    async def sample(self, plan: Mapping[int, int]) -> None:
+    async def sample(self, plan: Mapping[int, int], *, repeats: bool = False) -> None:
         """Add rollouts, `plan` prefix → how many; all prefixes at once.
 
-        A prefix that is too long for the engine gets a reason in place of rollouts.
+        A prefix that is too long for the engine gets a reason in place of rollouts. With `repeats`
+        wrong ones are compared with the solution's own answer, too.
 
         Raises:
             EngineError: from the engine; none of these rollouts is left running.
@@ -103,16 +106,26 @@ class PrefixSampler:
             self.usage += counts.usage
             self.rollouts += counts.rollouts
             self.watch.note(prefix, counts)
-            reuse = self._config.reuse != "none"
-            for outcome, said, answer in zip(
-                counts.outcomes, counts.continuations, counts.answers, strict=True
-            ):
-                repeated = outcome is False and answer == self.own_answer
-                pool.repeats += repeated
-                reached = self._reached(prefix, said) if reuse else prefix
-                for passed in self.pools[prefix + 1 : reached + 1]:
-                    passed.borrowed.append(outcome)
-                    passed.repeats += repeated
+            if repeats:
+                pool.repeats += await asyncio.to_thread(self._repeats, counts)
+            if self._config.reuse != "none":
+                for outcome, said in zip(counts.outcomes, counts.continuations, strict=True):
+                    reached = self._reached(prefix, said)
+                    for passed in self.pools[prefix + 1 : reached + 1]:
+                        passed.borrowed.append(outcome)
+
+    def _repeats(self, counts: RolloutCounts) -> int:
+        """How many wrong rollouts have the solution's own answer."""
+        if self.own_answer is None:
+            return 0
+        wrong = (
+            answer
+            for outcome, answer in zip(counts.outcomes, counts.answers, strict=True)
+            if outcome is False and answer is not None
+        )
+        own = self.solution.model_copy(update={"answer": self.own_answer})
+        check = verifier_for(self.solution).check
+        return sum(check(answer, own) is True for answer in wrong)
 
     async def _one(self, prefix: int, n: int) -> tuple[int, RolloutCounts]:
         round_number, self._rounds[prefix] = self._rounds[prefix], self._rounds[prefix] + 1

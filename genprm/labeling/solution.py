@@ -65,7 +65,8 @@ async def label_solution(
     """
     _check(engine, solution, config)
     started = time.monotonic()
-    outcome, own = await _final_outcome(solution), _own_answer(solution)
+    outcome = await _final_outcome(solution)
+    own = None if outcome and not config.second_verifier else _own_answer(solution)
     sampler = PrefixSampler(engine, pack, solution, config, seed, outcome, own)
     estimate = await ESTIMATORS[config.estimator](sampler, config)
     labels, first_error = labels_from_flags(estimate.flags, config.partial)
@@ -145,7 +146,9 @@ def _check(engine: Engine, solution: Solution, config: LabelConfig) -> None:
 
 def _own_answer(solution: Solution) -> str | None:
     """What the solution's last step states; nothing for a program."""
-    if solution.final_answer is not None or solution.tests:
+    if solution.tests:
+        return None
+    if solution.final_answer is not None:
         return solution.final_answer
     return verifier_for(solution).extract(solution.steps[-1:])
 
