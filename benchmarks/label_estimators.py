@@ -1,6 +1,6 @@
 """Label estimators against flat Monte Carlo: agreement with the exact oracle, and tokens spent.
 
-    python benchmarks/label_estimators.py --out DIR [--n 500] [--few 200] [--rollouts 16]
+    python benchmarks/label_estimators.py --out DIR [--n 500] [--few 100] [--rollouts 16]
 
 The same finished solutions of each built-in task (the whole-assignment form of tracking) are
 labelled by `flat` and by every other estimator, with rollouts of their own: `n` of each task by
@@ -64,10 +64,12 @@ def main() -> None:
     parser.add_argument("--config", default="quickstart")
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--n", type=int, default=500, help="solutions of each task")
-    parser.add_argument("--few", type=int, default=200, help="the same, for the other estimators")
+    parser.add_argument("--few", type=int, default=100, help="the same, for the other estimators")
     parser.add_argument("--options", type=int, default=100, help="solutions with options")
     parser.add_argument("--seed", type=int, default=31)
     parser.add_argument("--rollouts", type=int, default=16, help="of flat, per prefix")
+    parser.add_argument("--tasks", nargs="+", choices=SOURCES, default=list(SOURCES))
+    parser.add_argument("--only", nargs="*", choices=RUNS, default=list(RUNS), help="beside flat")
     args = parser.parse_args()
     config = load_config(args.config, [f"label.rollouts={args.rollouts}", *args.set])
     args.out.mkdir(parents=True, exist_ok=True)
@@ -76,13 +78,14 @@ def main() -> None:
         labels = {
             name: _label(config, name, few if name in OTHERS else solutions, args.out)
             for name in RUNS
+            if name == FLAT or name in args.only
         }
-        with_options = _label(config, FLAT, options, args.out, "options")
+        with_options = _label(config, FLAT, options, args.out, "options") if args.options else []
     truth = {row["id"]: _oracle(row) for row in [*read_rows(solutions), *with_options]}
-    result = {task: _compare(labels, truth, task) for task in SOURCES}
+    result = {task: _compare(labels, truth, task) for task in args.tasks}
     values = {
-        "arithmetic": [row for row in labels[FLAT] if row["task"] == "arithmetic"],
-        "tracking, assignment": [row for row in labels[FLAT] if row["task"] == "tracking"],
+        "arithmetic": _of("arithmetic", labels[FLAT]),
+        "tracking, assignment": _of("tracking", labels[FLAT]),
         "tracking, options": with_options,
     }
     told = [row for name, rows in values.items() for row in _values(name, rows, truth)]
@@ -98,13 +101,15 @@ def main() -> None:
 def _solutions(config: Config, args: argparse.Namespace) -> list[str]:
     """Files of finished solutions: as many of each task as asked for, a few, those with options."""
     more = args.n + args.n // 10
-    sources = [f"task:{task}?n={more}&seed={args.seed}{form}" for task, form in SOURCES.items()]
+    sources = [f"task:{task}?n={more}&seed={args.seed}{SOURCES[task]}" for task in args.tasks]
     solved = _finished(config, sources, args.out / "solved.jsonl")
-    asked = [OPTIONS.format(n=args.options + args.options // 10, seed=args.seed)]
-    with_options = _finished(config, asked, args.out / "solved-options.jsonl")
+    with_options = []
+    if args.options:
+        asked = [OPTIONS.format(n=args.options + args.options // 10, seed=args.seed)]
+        with_options = _finished(config, asked, args.out / "solved-options.jsonl")
     files = {
-        "solutions": [r for task in SOURCES for r in _of(task, solved)[: args.n]],
-        "few": [r for task in SOURCES for r in _of(task, solved)[: args.few]],
+        "solutions": [r for task in args.tasks for r in _of(task, solved)[: args.n]],
+        "few": [r for task in args.tasks for r in _of(task, solved)[: args.few]],
         "options": with_options[: args.options],
     }
     for name, rows in files.items():
