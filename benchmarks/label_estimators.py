@@ -46,12 +46,19 @@ OTHERS: dict[str, dict[str, Any]] = {
     "flat with reuse, 4": {"estimator": "flat_hard", "rollouts": 4, "reuse": "rollouts"},
     "relative effective, 8": {"estimator": "relative_effective", "rollouts": 8},
 }
-ADAPTIVE = {"estimator": "adaptive", "confidence": 0.9, "min_confidence": 0.0}
+ADAPTIVE = {  # the defaults, but for what it leaves undecided
+    "estimator": "adaptive",
+    "confidence": 0.9,
+    "min_information": 0.035,
+    "round_rollouts": 1,
+    "min_confidence": 0.0,
+}
 RUNS: dict[str, dict[str, Any]] = {
     FLAT: {"estimator": "flat_hard"},
-    "adaptive, 0.04": ADAPTIVE | {"min_information": 0.04},
-    "adaptive, 0.03": ADAPTIVE | {"min_information": 0.03},
-    "adaptive, 0.06": ADAPTIVE | {"min_information": 0.06},
+    "adaptive": ADAPTIVE,
+    "adaptive, 0.04": ADAPTIVE | {"min_information": 0.04, "round_rollouts": 2},
+    "adaptive, 0.03": ADAPTIVE | {"min_information": 0.03, "round_rollouts": 2},
+    "adaptive, 0.06": ADAPTIVE | {"min_information": 0.06, "round_rollouts": 2},
     **OTHERS,
 }
 SURE = 0.5  # default of label.min_confidence: below, `adaptive` labels nothing

@@ -123,9 +123,9 @@ class LabelConfig(Section):
     min_confidence: float = Field(default=0.5, ge=0, le=1)
     """`adaptive`: where rollouts end before that, the likeliest first error is a label all the same
     if it has this posterior probability, up to `confidence`. 0 labels whatever was rolled out."""
-    round_rollouts: int = Field(default=2, ge=1)
+    round_rollouts: int = Field(default=1, ge=1)
     """`adaptive`: rollouts between two looks at the posterior."""
-    min_information: float = Field(default=0.04, ge=0)
+    min_information: float = Field(default=0.035, ge=0)
     """`adaptive`: give a solution up where the best round tells less about the places of its errors
     than this many nats for the price of writing it once."""
     recovery_rate: float = Field(default=0.02, gt=0, lt=0.5)
