@@ -122,6 +122,19 @@ def _eval(config: Config, args: argparse.Namespace) -> None:
     print(f"\n{format_table(found.table)}\n\nreport: {args.out}/report.html")
 
 
+def _calibrate(config: Config, args: argparse.Namespace) -> None:
+    from cluster.calibrate import calibrate
+    from genprm.evaluation.tables import format_table
+
+    found = calibrate(config, args.input, args.out)
+    _show(found.judging)
+    print(f"\n{format_table(found.table())}\nwrote {found.path}")
+    if found.found_by_scoring:
+        print("and into the critic's directory, where scoring finds it")
+    else:
+        print(f"scoring takes it with --set score.calibration={found.path}")
+
+
 def _train(config: Config, args: argparse.Namespace) -> None:
     from cluster.training import train
     from genprm.evaluation.tables import TableRow, format_table
@@ -187,6 +200,7 @@ COMMANDS: dict[str, Callable[[Config, argparse.Namespace], None]] = {
     "train": _train,
     "score": _score,
     "eval": _eval,
+    "calibrate": _calibrate,
     "serve": _serve,
     "convert": _convert,
     "merge": _merge,

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
+from genprm.calibration import CALIBRATION_FILE, load_calibration
 from genprm.config import Config, CriticSource, resolve_critic
 from genprm.engines.base import Engine
+from genprm.errors import ConfigError
 from genprm.prompts import load_pack
+from genprm.records import CriticInfo, ScoreCalibration
 from genprm.scorer import Scorer
 from genprm.training.manifest import check_manifest
+
+NO_CALIBRATION = "none"  # score.calibration, to leave the critic's own aside
 
 
 def critic_source(config: Config) -> CriticSource:
@@ -27,6 +33,21 @@ def critic_source(config: Config) -> CriticSource:
     return source
 
 
+def critic_calibration(config: Config) -> ScoreCalibration | None:
+    """The calibration that the config names, else the one in the critic's directory.
+
+    Raises:
+        ConfigError: no such critic, or a file that holds no calibration.
+    """
+    if config.score.calibration == NO_CALIBRATION:
+        return None
+    if config.score.calibration is not None:
+        return load_calibration(Path(config.score.calibration).expanduser())
+    source = critic_source(config)
+    beside = Path(source.adapter or source.model).expanduser() / CALIBRATION_FILE
+    return load_calibration(beside) if beside.is_file() else None
+
+
 async def make_scorer(config: Config, engine: Engine) -> Scorer:
     """The scorer over a running engine, named by the manifest of its critic.
 
@@ -42,4 +63,19 @@ async def make_scorer(config: Config, engine: Engine) -> Scorer:
         tokenizer=engine.tokenizer,
     )
     version = made.fingerprint if made else None
-    return Scorer(engine, pack, config.score, source.adapter, version)
+    known = critic_calibration(config)
+    scorer = Scorer(engine, pack, config.score, source.adapter, version, known)
+    if known is not None:
+        _check_same(known.critic, scorer.critic)
+    return scorer
+
+
+def _check_same(fitted: CriticInfo, here: CriticInfo) -> None:
+    """ConfigError if a calibration is of another critic; one with a version may have moved."""
+    told = ("version" if fitted.version else "model", "fingerprint", "scoring")
+    for name in told:
+        was, now = getattr(fitted, name), getattr(here, name)
+        if was != now:
+            raise ConfigError(
+                f"the calibration was fitted for a critic with {name} {was!r}, not {now!r}"
+            )

@@ -57,7 +57,7 @@ def evaluate(config: Config, data: Sequence[str], out: str) -> Evaluation:
         ConfigError: the folder belongs to something else, or is no local one.
         StageError: see `run_stage`.
     """
-    folder = _folder(out)
+    folder = local_folder(out, "metrics.json", "report.html")
     kept = config.score.model_copy(update={"return_critiques": True, "stop_at_first_error": False})
     config = config.model_copy(update={"score": kept})
     best_of_n = _is_best_of_n(data)
@@ -84,19 +84,19 @@ def evaluate(config: Config, data: Sequence[str], out: str) -> Evaluation:
     return Evaluation(metrics, table, judging)
 
 
-def _folder(out: str) -> Path:
-    """The output folder, if it is free or an evaluation's own."""
+def local_folder(out: str, *written: str) -> Path:
+    """The output folder, if it is free or what stands in it (`written`) is of such a command."""
     if storage.is_uri(out):
-        raise ConfigError(f"--out {out}: an evaluation writes to a local or mounted folder")
+        raise ConfigError(f"--out {out}: a local or mounted folder is needed")
     folder = Path(storage.absolute(out))
     if folder.is_file():
         raise ConfigError(f"{folder} is a file: choose another --out, nothing was overwritten")
     ours = any((folder / f"judgements.jsonl.{end}").exists() for end in ("meta.json", "parts"))
-    for name in ("metrics.json", "report.html"):
+    for name in written:
         if (folder / name).exists() and not ours:
             raise ConfigError(
-                f"{folder / name} exists and is no evaluation's: choose another --out, nothing "
-                "was overwritten"
+                f"{folder / name} exists and is not of this command: choose another --out, "
+                "nothing was overwritten"
             )
     return folder
 

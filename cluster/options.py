@@ -7,7 +7,8 @@ from typing import NoReturn
 
 from genprm.errors import ConfigError
 
-STAGES = ("solve", "label", "distill", "train", "score", "eval")  # what `genprm submit` takes
+# what `genprm submit` takes
+STAGES = ("solve", "label", "distill", "train", "score", "eval", "calibrate")
 # command -> its input option, and what the option is read as
 INPUTS = {
     "solve": ("--problems", "problems: files, folders, hub:NAME or task:NAME?n=1000&seed=7"),
@@ -16,6 +17,7 @@ INPUTS = {
     "train": ("--data", "what `genprm distill` wrote"),
     "score": ("--input", "rows with `problem` and `steps`, or `solution` as one text"),
     "eval": ("--data", "rows with `first_error`, or with `candidates` for best-of-n"),
+    "calibrate": ("--data", "rows with `first_error` that no evaluation will use"),
     "convert": ("--labels", "labelled solutions, or FORMAT:FILE in a format of others"),
     "merge": ("--labels", "labelled solutions, or FORMAT:FILE in a format of others"),
 }
@@ -27,6 +29,7 @@ HELP = {
     "train": "fine-tune a critic",
     "score": "judge solutions with the critic",
     "eval": "judge solutions whose first error is known, and report",
+    "calibrate": "learn from labelled rows what the critic's scores mean",
     "serve": "run the scoring service",
     "convert": "write labelled solutions in a format of others",
     "merge": "make one set of labels out of two for the same solutions",

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from cluster import inputs
-from cluster.critics import critic_source, make_scorer
+from cluster.critics import critic_calibration, critic_source, make_scorer
 from cluster.outputs import Result
 from cluster.row_actor import Row, RowFailure, RowWork
 from cluster.stages import Aside, Report, Stage, all_rows, run_stage
@@ -32,6 +32,7 @@ from genprm.records import (
     Problem,
     Solution,
     StepJudgement,
+    content_id,
 )
 from genprm.seeds import derive_seed
 from genprm.solve import solve_problem
@@ -125,9 +126,12 @@ def score(config: Config, rows: Sequence[str], out: str) -> Report:
 
 def scoring_stage(config: Config, name: str) -> Stage:
     """The stage that judges rows with `id`, `problem` and `steps`; shared with `genprm eval`."""
+    fingerprint = config.fingerprint("eval" if name == "eval" else "score")
+    if (known := critic_calibration(config)) is not None:
+        fingerprint = content_id(fingerprint, known.row())
     return Stage(
         name=name,
-        fingerprint=config.fingerprint("eval" if name == "eval" else "score"),
+        fingerprint=fingerprint,
         model=critic_source,
         make=_make_scorer,
         check=_check_labels,

@@ -84,7 +84,7 @@ class Board:
 def format_line(stage: str, now: Snapshot, done_before: int, total: int) -> str:
     """The progress line; rows that an earlier run finished count as done, not for the rates."""
     done = min(total, done_before + now.rows)  # a dead engine's rows are done twice
-    parts = [f"{stage:<8}{done:,}/{total:,} rows"]
+    parts = [f"{stage:<7} {done:,}/{total:,} rows"]
     if now.rows == 0:
         state = {"waiting": "starting", "starting": "starting the engine", "ready": "running"}
         parts.append(state[now.engine])

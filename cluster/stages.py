@@ -233,10 +233,11 @@ def _execute(stage: Stage, config: Config, output: Output, board: ActorHandle) -
 def anchored(config: Config) -> Config:
     """The config with its local paths made absolute, because actors work in other folders."""
     models = {name: _absolute(value) for name, value in config.models.model_dump().items()}
-    teacher = config.distill.teacher_model
+    teacher, known = config.distill.teacher_model, config.score.calibration
     return config.model_copy(
         update={
             "pack": _absolute(config.pack),
+            "score": config.score.model_copy(update={"calibration": known and _absolute(known)}),
             "models": config.models.model_copy(update=models),
             "distill": config.distill.model_copy(
                 update={"teacher_model": _absolute(teacher) if teacher else None}

@@ -61,7 +61,7 @@ Stage = Literal["solve", "label", "distill", "train", "score", "eval"]
 ENGINE_DECIDES = {"kind", "dtype", "max_model_len", "base_url", "extra"}
 SPEED_ONLY: dict[str, set[str]] = {
     "label": {"audit"},  # what is shown beside the rows
-    "score": {"max_concurrency"},
+    "score": {"max_concurrency", "calibration"},  # its content counts, see `scoring_stage`
     "train": {"micro_batch_size", "save_steps", "num_workers"},
 }
 

@@ -187,6 +187,29 @@ class Judgement(Record):
     critic: CriticInfo
 
 
+class ScoreCalibration(Record):
+    """What one critic's step scores mean: P(correct) as a curve over the score, linear between its
+    points. It holds for the critic, the number of votes and the way of voting that it was fitted
+    on. `held_out` has Brier score and ECE of each method on rows that it was not fitted on."""
+
+    method: str
+    scores: list[float] = Field(min_length=2)
+    probabilities: list[float] = Field(min_length=2)
+    critic: CriticInfo
+    votes: int
+    early_stop: bool
+    steps: int
+    solutions: int
+    held_out: dict[str, dict[str, float]]
+
+    @model_validator(mode="after")
+    def _a_curve(self) -> ScoreCalibration:
+        rising = (sorted(values) == values for values in (self.scores, self.probabilities))
+        if len(self.scores) != len(self.probabilities) or not all(rising):
+            raise ValueError("scores and probabilities are no rising curve")
+        return self
+
+
 class EvaluationRow(Identified):
     """A solution whose first error is known. `first_error` is 0-based, -1 for none."""
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import NamedTuple, get_args
 
+from genprm.calibration import calibrated
 from genprm.concurrent import together
 from genprm.config import ScoreConfig
 from genprm.engines.base import Completion, Engine, Generation, Prompt, Sampling, Usage
@@ -24,6 +25,7 @@ from genprm.records import (
     CriticInfo,
     Critique,
     Judgement,
+    ScoreCalibration,
     StepJudgement,
     StepStatus,
     content_id,
@@ -45,7 +47,8 @@ class Scorer:
     """The generative critic: critiques of each prefix by `engine`, asked with `pack`.
 
     `adapter` is the LoRA adapter that the engine puts on, `critic_version` what judgements call
-    this critic. Safe for many concurrent calls from one event loop; together they keep at most
+    this critic, `calibration` what its scores mean (where votes are asked for as it was fitted).
+    Safe for many concurrent calls from one event loop; together they keep at most
     `config.max_concurrency` steps in flight.
 
     Raises:
@@ -59,11 +62,13 @@ class Scorer:
         config: ScoreConfig,
         adapter: str | None = None,
         critic_version: str | None = None,
+        calibration: ScoreCalibration | None = None,
     ):
         self._engine = engine
         self._pack = pack
         self._config = config
         self._adapter = adapter
+        self._calibration = calibration
         self._slots = asyncio.Semaphore(config.max_concurrency)
         can = engine.capabilities
         wanted = config.use_label_probs and can.label_probs and can.prefill
@@ -184,6 +189,7 @@ class Scorer:
             StepJudgement(
                 index=place,
                 score=score,
+                calibrated=self._calibrated(request, score),
                 verdict=verdict,
                 votes=votes,
                 status="ok" if verdict else "no_valid_critique",
@@ -192,6 +198,15 @@ class Scorer:
             ),
             ledger.usage,
         )
+
+    def _calibrated(self, request: _Request, score: float | None) -> float | None:
+        """P(correct) behind a score; null where no calibration tells."""
+        known = self._calibration
+        if known is None or score is None:
+            return None
+        if (request.votes, request.early) != (known.votes, known.early_stop):
+            return None
+        return calibrated(known, score)
 
     async def _critiques(self, request: _Request, place: int, ledger: _Ledger) -> list[Critique]:
         """All critiques of one prefix: in one round, or until the vote is settled."""

@@ -238,6 +238,9 @@ class ScoreConfig(Section):
     of all votes."""
     use_label_probs: bool = True
     """Read the verdict's probability from the label tokens; false counts written verdicts."""
+    calibration: str | None = None
+    """A file of `genprm calibrate`, by which steps get calibrated scores; null takes the one in the
+    critic's directory, if there is one, `none` takes none."""
     max_concurrency: int = Field(default=64, ge=1)
     """Critique requests in flight, one per step; each asks for all votes of its step."""
     splitter: str = "lines"

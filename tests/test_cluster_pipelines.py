@@ -22,6 +22,7 @@ import yaml
 from chat_server import Server
 
 from cluster import pipelines, runtime
+from cluster.calibrate import calibrate
 from cluster.cli import main
 from cluster.evaluate import evaluate
 from cluster.price import price_of_labels
@@ -436,8 +437,50 @@ def test_eval_of_best_of_n_rows(two_cpus: None, tmp_path: Path) -> None:
 
 def test_eval_does_not_write_into_a_folder_of_something_else(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text("{}")
-    with pytest.raises(ConfigError, match=r"metrics\.json exists and is no evaluation's"):
+    with pytest.raises(ConfigError, match=r"metrics\.json exists and is not of this"):
         evaluate(config(), [str(tmp_path / "rows.jsonl")], str(tmp_path))
+
+
+def test_calibrate_learns_what_scores_mean_and_scoring_uses_it(
+    two_cpus: None, tmp_path: Path
+) -> None:
+    data, out = tmp_path / "rows.jsonl", tmp_path / "calibrated"
+    rows = evaluation_rows() * 4
+    write_jsonl(data, [{**row, "id": f"e{i}"} for i, row in enumerate(rows)])
+    chosen = config(score={"votes": 4})
+    found = calibrate(chosen, [str(data)], str(out))
+    assert not found.found_by_scoring and found.calibration.votes == 4
+    assert (found.calibration.solutions, found.calibration.steps) == (48, 120)
+    assert found.path == str(out / "calibration.json")
+    again = calibrate(chosen, [str(data)], str(out))
+    assert again.judging.already_done and again.calibration == found.calibration
+
+    given = {"votes": 4, "calibration": found.path}
+    judged = evaluate(config(score=given), [str(data)], str(tmp_path / "eval"))
+    assert judged.metrics["reliability_calibrated"]["n"] == 120
+    before, after = (
+        judged.metrics[name]["ece"] for name in ("reliability", "reliability_calibrated")
+    )
+    assert after < before  # these are the rows that it was fitted on
+    steps = read_records(tmp_path / "eval" / "judgements.jsonl", Judgement)[0].steps
+    assert steps[0].score == pytest.approx(0.8) and steps[0].calibrated > 0.85
+    other = pipelines.score(
+        config(score={**given, "votes": 2}), [str(data)], str(tmp_path / "two.jsonl")
+    )
+    assert all(s.calibrated is None for j in read_records(other.out, Judgement) for s in j.steps)
+
+    known = json.loads(Path(found.path).read_text())
+    known["critic"]["model"] = "another"
+    Path(found.path).write_text(json.dumps(known))
+    with pytest.raises(ConfigError, match="fitted for a critic with model 'another'"):
+        pipelines.score(config(score=given), [str(data)], str(tmp_path / "other.jsonl"))
+
+
+def test_a_calibration_that_is_not_there_is_told_before_anything_starts(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "rows.jsonl", evaluation_rows())
+    chosen = config(score={"calibration": str(tmp_path / "none.json")})
+    with pytest.raises(ConfigError, match=r"none\.json: No such file"):
+        pipelines.score(chosen, [str(tmp_path / "rows.jsonl")], str(tmp_path / "out.jsonl"))
 
 
 # ---- small parts

@@ -3,14 +3,15 @@
 import pytest
 from judged import judge, row
 
-from genprm.evaluation.reliability import labelled_scores, reliability
+from genprm.evaluation.reliability import LabelledStep, labelled_steps, reliability
 
 
 def test_steps_after_the_first_error_have_no_label():
     rows = [row("a", 4, 1), row("b", 2, -1)]
     judgements = [judge("a", "+", "-", "+", "-"), judge("b", "+", "-")]
-    scored, unscored = labelled_scores(rows, judgements)
-    assert scored == [(0.9, True), (0.1, False), (0.9, True), (0.1, True)]
+    scored, unscored = labelled_steps(rows, judgements)
+    told = [("a", 0.9, True), ("a", 0.1, False), ("b", 0.9, True), ("b", 0.1, True)]
+    assert scored == [LabelledStep(*each) for each in told]
     assert unscored == 0
 
 

@@ -28,8 +28,9 @@ def metrics_json(
     """What `metrics.json` of an evaluation holds.
 
     Everything of `first_error_metrics`; `votes_curve`, null with the reason in
-    `votes_curve_obstacle` where the judgements do not carry every critique; `reliability`;
-    `critics` and `aggregate` as the judgements name them; `provenance` as given.
+    `votes_curve_obstacle` where the judgements do not carry every critique; `reliability` of the
+    scores and `reliability_calibrated` of the calibrated ones; `critics` and `aggregate` as the
+    judgements name them; `provenance` as given.
 
     Raises:
         InputError: rows and judgements do not pair up.
@@ -42,6 +43,7 @@ def metrics_json(
         "votes_curve": None if obstacle else votes_curve(rows, judgements),
         "votes_curve_obstacle": obstacle,
         "reliability": reliability(rows, judgements),
+        "reliability_calibrated": reliability(rows, judgements, calibrated=True),
         "critics": [critic.row() for critic in critics.values()],
         "aggregate": judgements[0].aggregate if judgements else None,
         "provenance": dict(provenance or {}),
@@ -58,7 +60,8 @@ def evaluation_report(
     """The report of one critic on one set; `metrics` as `metrics_json` made it."""
     f1, accuracy = Estimate.of(metrics, "f1"), Estimate.of(metrics, "accuracy")
     sources = metrics.get("sources") or {}
-    calibration, curve = metrics["reliability"], metrics["votes_curve"]
+    curve = metrics["votes_curve"]
+    reliable = {name: metrics["reliability"], "calibrated": metrics["reliability_calibrated"]}
     covered = Estimate.of(metrics, "coverage")
     seconds, tokens = metrics["seconds"], metrics["completion_tokens"]
     cost = [f"{seconds:,.1f} seconds"] if seconds is not None else []
@@ -75,7 +78,9 @@ def evaluation_report(
             f1_bar(source, name, m) for source, m in [*sources.items(), ("all", metrics)]
         ),
         votes_curves=(votes_series(name, curve),) if curve else (),
-        reliability=(calibration_of(name, calibration),) if calibration["n"] else (),
+        reliability=tuple(
+            calibration_of(label, figures) for label, figures in reliable.items() if figures["n"]
+        ),
         samples=pick_samples(rows, judgements, samples) if rows else (),
         provenance={**_critics(metrics["critics"]), **metrics["provenance"]},
         notes=(f"No curve over votes. {obstacle}",) if obstacle else (),

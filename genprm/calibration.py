@@ -1,0 +1,180 @@
+"""From step scores to probabilities: what a critic's score is worth, learnt from labelled rows.
+
+Three methods: `none` takes the score as it is, `platt` fits sigmoid(a · logit(score) + b) (Platt
+1999, with his targets), `isotonic` the rising step function of least squares (pool adjacent
+violators), linear between its steps. The one with the least Brier score on solutions that it was
+not fitted on is fitted on all. Pure but for `load_calibration`.
+"""
+
+from __future__ import annotations
+
+import bisect
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from genprm.errors import ConfigError, InputError
+from genprm.evaluation.reliability import LabelledStep, calibration_error
+from genprm.invalid import first_problem
+from genprm.records import CriticInfo, ScoreCalibration, content_id
+
+CALIBRATION_FILE = "genprm_calibration.json"  # in a critic's directory
+FOLDS = 5
+GRID = 100  # intervals of a smooth curve that is kept as points
+EDGE = 0.01  # scores of 0 and 1 have no logit
+RIDGE = 1e-3  # keeps Platt's slope finite where one score parts right from wrong
+
+
+class Curve(NamedTuple):
+    """Points of a rising function of the score, linear between them and flat outside."""
+
+    scores: list[float]
+    probabilities: list[float]
+
+    def at(self, score: float) -> float:
+        place = bisect.bisect_right(self.scores, score)
+        if place in (0, len(self.scores)):
+            return self.probabilities[min(place, len(self.scores) - 1)]
+        (x0, x1), (y0, y1) = (ends[place - 1 : place + 1] for ends in self)
+        return y0 + (y1 - y0) * (score - x0) / (x1 - x0)
+
+
+def unchanged(steps: Sequence[LabelledStep]) -> Curve:
+    """The score itself."""
+    return Curve([0.0, 1.0], [0.0, 1.0])
+
+
+def platt(steps: Sequence[LabelledStep]) -> Curve:
+    """Logistic regression on the logit of the score, by Newton's method in bounded steps."""
+    right = sum(step.correct for step in steps)
+    targets = {True: (right + 1) / (right + 2), False: 1 / (len(steps) - right + 2)}
+    points = [(_logit(step.score), targets[step.correct]) for step in steps]
+    slope, shift = 1.0, 0.0
+    for _ in range(200):
+        g0, g1, h00, h01, h11 = RIDGE * (slope - 1), RIDGE * shift, RIDGE, 0.0, RIDGE
+        for x, target in points:
+            p = _sigmoid(slope * x + shift)
+            w = p * (1 - p)
+            g0, g1 = g0 + (p - target) * x, g1 + p - target
+            h00, h01, h11 = h00 + w * x * x, h01 + w * x, h11 + w
+        whole = h00 * h11 - h01 * h01
+        by = (h11 * g0 - h01 * g1) / whole, (h00 * g1 - h01 * g0) / whole
+        length = max(map(abs, by))
+        slope, shift = slope - by[0] / max(1.0, length), shift - by[1] / max(1.0, length)
+        if length < 1e-9:
+            break
+    slope = max(0.0, slope)  # a better score is never worth less
+    scores = [i / GRID for i in range(GRID + 1)]
+    return Curve(scores, [_sigmoid(slope * _logit(score) + shift) for score in scores])
+
+
+def isotonic(steps: Sequence[LabelledStep]) -> Curve:
+    """Pools neighbours whose means fall. No probability of 0 or 1: n steps do not show that."""
+    blocks: list[list[float]] = []  # right, steps, lowest and highest score
+    for step in sorted(steps, key=lambda step: step.score):
+        blocks.append([step.correct, 1, step.score, step.score])
+        while len(blocks) > 1 and (
+            blocks[-2][3] == blocks[-1][2]
+            or blocks[-2][0] * blocks[-1][1] >= blocks[-1][0] * blocks[-2][1]
+        ):
+            right, n, _, high = blocks.pop()
+            blocks[-1] = [blocks[-1][0] + right, blocks[-1][1] + n, blocks[-1][2], high]
+    least = 1 / (len(steps) + 2)
+    scores, probabilities = [], []
+    for right, n, low, high in blocks:
+        for score in dict.fromkeys((low, high)):
+            scores.append(score)
+            probabilities.append(min(max(right / n, least), 1 - least))
+    if len(scores) == 1:
+        scores, probabilities = [scores[0], 1.0], [*probabilities, *probabilities]
+    return Curve(scores, probabilities)
+
+
+METHODS: dict[str, Callable[[Sequence[LabelledStep]], Curve]] = {
+    "none": unchanged,  # first: it wins a tie
+    "platt": platt,
+    "isotonic": isotonic,
+}
+
+
+def fit(
+    steps: Sequence[LabelledStep], critic: CriticInfo, votes: int, early_stop: bool
+) -> ScoreCalibration:
+    """Choose a method on held-out solutions and fit it on all.
+
+    Raises:
+        InputError: no right or no wrong step, or too few solutions to hold some out.
+    """
+    folds: list[list[LabelledStep]] = [[] for _ in range(FOLDS)]
+    for step in steps:
+        folds[int(content_id(step.solution), 16) % FOLDS].append(step)
+    solutions = len({step.solution for step in steps})
+    for kind, correct in (("correct", True), ("wrong", False)):
+        with_kind = sum(any(step.correct is correct for step in fold) for fold in folds)
+        if with_kind < 2:
+            raise InputError(
+                f"{solutions} solutions with {len(steps)} labelled steps: too few {kind} ones to "
+                "fit a calibration and hold some out"
+            )
+    held_out = {name: _held_out(method, folds) for name, method in METHODS.items()}
+    best = min(held_out, key=lambda name: held_out[name]["brier"])
+    curve = METHODS[best](steps)
+    return ScoreCalibration(
+        method=best,
+        scores=curve.scores,
+        probabilities=curve.probabilities,
+        critic=critic,
+        votes=votes,
+        early_stop=early_stop,
+        steps=len(steps),
+        solutions=solutions,
+        held_out=held_out,
+    )
+
+
+def _held_out(
+    method: Callable[[Sequence[LabelledStep]], Curve], folds: Sequence[Sequence[LabelledStep]]
+) -> dict[str, float]:
+    """Figures of a method on each fold, fitted on the others."""
+    told: list[tuple[float, bool]] = []
+    for number, fold in enumerate(folds):
+        others = [step for i, other in enumerate(folds) if i != number for step in other]
+        curve = method(others)
+        told += [(curve.at(step.score), step.correct) for step in fold]
+    ece, brier = calibration_error(told)
+    return {"brier": brier, "ece": ece}
+
+
+def calibrated(calibration: ScoreCalibration, score: float) -> float:
+    """The probability that a step with this score is correct."""
+    return Curve(calibration.scores, calibration.probabilities).at(score)
+
+
+def load_calibration(path: str | Path) -> ScoreCalibration:
+    """Read what `genprm calibrate` wrote.
+
+    Raises:
+        ConfigError: no such file, or no calibration in it.
+    """
+    try:
+        return ScoreCalibration.model_validate(json.loads(Path(path).read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ConfigError(f"score.calibration: {path}: {error.strerror}") from None
+    except ValidationError as error:
+        key, message, _ = first_problem(error)
+        raise ConfigError(f"score.calibration: {path}: field {key!r}: {message}") from None
+    except ValueError:
+        raise ConfigError(f"score.calibration: {path}: no JSON") from None
+
+
+def _logit(score: float) -> float:
+    inside = min(max(score, EDGE), 1 - EDGE)
+    return math.log(inside / (1 - inside))
+
+
+def _sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
