@@ -63,19 +63,20 @@ async def make_scorer(config: Config, engine: Engine) -> Scorer:
         tokenizer=engine.tokenizer,
     )
     version = made.fingerprint if made else None
+    scorer = Scorer(engine, pack, config.score, source.adapter, version)
     known = critic_calibration(config)
-    scorer = Scorer(engine, pack, config.score, source.adapter, version, known)
-    if known is not None:
-        _check_same(known.critic, scorer.critic)
-    return scorer
+    differs = known and _difference(known.critic, scorer.critic)
+    if known is None or (differs and config.score.calibration is None):
+        return scorer  # the critic's own is for another way of scoring, such as written verdicts
+    if differs:
+        raise ConfigError(f"score.calibration: fitted for a critic with {differs}")
+    return Scorer(engine, pack, config.score, source.adapter, version, known)
 
 
-def _check_same(fitted: CriticInfo, here: CriticInfo) -> None:
-    """ConfigError if a calibration is of another critic; one with a version may have moved."""
-    told = ("version" if fitted.version else "model", "fingerprint", "scoring")
-    for name in told:
+def _difference(fitted: CriticInfo, here: CriticInfo) -> str | None:
+    """What a calibration's critic differs in from this one; one with a version may have moved."""
+    for name in ("version" if fitted.version else "model", "fingerprint", "scoring"):
         was, now = getattr(fitted, name), getattr(here, name)
         if was != now:
-            raise ConfigError(
-                f"the calibration was fitted for a critic with {name} {was!r}, not {now!r}"
-            )
+            return f"{name} {was!r}, not {now!r}"
+    return None
