@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -28,6 +28,7 @@ from cluster.requests import (
     parse_request,
     refuse_unscorable,
 )
+from cluster.tokens import BearerTokens
 from genprm.errors import EngineError, InputError
 
 SCORE_BODY = {
@@ -44,8 +45,11 @@ REQUEST_DEFAULTS = {
 }
 
 
-def build_routes(host: CriticHost) -> FastAPI:
-    """The routes of one replica. The engine is closed when the application shuts down."""
+def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
+    """The routes of one replica. The engine is closed when the application shuts down.
+
+    With `token_hashes` (`cluster.tokens`) every route but `/health` needs a bearer token.
+    """
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -55,6 +59,7 @@ def build_routes(host: CriticHost) -> FastAPI:
     # no docs pages: FastAPI's load their scripts from the internet; /openapi.json is there
     app = FastAPI(title="genprm scoring service", lifespan=lifespan, docs_url=None, redoc_url=None)
     _answer_errors_in_json(app)
+    app.add_middleware(BearerTokens, hashes=token_hashes)
 
     @app.post("/v1/score", openapi_extra=SCORE_BODY)
     async def score(request: Request) -> JSONResponse:
@@ -62,9 +67,10 @@ def build_routes(host: CriticHost) -> FastAPI:
 
         200: a judgement with exactly one result per step, in order. A step too long for the
         critic's context has status `too_long`, as have those after it; the rest stands.
-        4xx: malformed JSON (400), a body over 4 MiB (413), anything else that cannot be judged
-        (422): an unknown, missing or out-of-range field, a blank problem or step, a problem and
-        first step that together do not fit the context. `field` names it.
+        4xx: malformed JSON (400), no token where one is needed (401), a body over 4 MiB (413),
+        anything else that cannot be judged (422): an unknown, missing or out-of-range field, a
+        blank problem or step, a problem and first step that together do not fit the context.
+        `field` names it.
         503: the engine failed; the same request may be sent again.
         """
         asked = parse_request(await read_body(request))

@@ -27,8 +27,9 @@ from ray.serve.config import BackpressureConfig, ProxyLocation
 from cluster import runtime
 from cluster.actors import DEFAULT_NAME, CriticHost, ScoreOptions
 from cluster.client import Client
-from cluster.critics import critic_source
+from cluster.critics import critic_calibration, critic_source
 from cluster.routes import build_routes
+from cluster.tokens import token_hashes
 from genprm.config import Config, parse_config
 from genprm.errors import ConfigError, EngineError, GenprmError
 from genprm.scorer import ScoreItem
@@ -48,11 +49,14 @@ class ScoringService:
     records of them. The engine is closed once a stopping replica has answered its last request.
     """
 
-    async def __init__(self, args: dict[str, Any]):  # type: ignore[misc]  # Serve awaits it
+    async def __init__(  # type: ignore[misc]  # Serve awaits it
+        self, args: dict[str, Any], token_hashes: Sequence[str] = ()
+    ):
+        self._token_hashes = token_hashes
         self._host = await CriticHost.start(parse_config(args))
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return build_routes(self._host)
+        return build_routes(self._host, self._token_hashes)
 
     async def score(
         self, problem: str, steps: Sequence[str], **options: Unpack[ScoreOptions]
@@ -73,10 +77,12 @@ def build_app(args: dict[str, Any]) -> serve.Application:
     """The application for a config given as a plain mapping; the builder of Serve config files.
 
     Needs a connected Ray, which tells whether engines run on GPUs. Host and port are Serve's own
-    settings and are not read here.
+    settings and are not read here. Bearer tokens come from this process's environment
+    (`cluster.tokens`).
 
     Raises:
-        ConfigError: an unknown key, a directory that is no model, a pack that cannot be loaded.
+        ConfigError: an unknown key, a directory that is no model, a pack that cannot be loaded,
+            tokens that cannot be read.
     """
     config = check_config(parse_config(args))
     deployment = serve.deployment(
@@ -88,7 +94,7 @@ def build_app(args: dict[str, Any]) -> serve.Application:
         max_constructor_retry_count=START_ATTEMPTS,
         ray_actor_options=runtime.engine_options(config, config.serve.num_replicas),
     )
-    return deployment.bind(config.model_dump(mode="json"))
+    return deployment.bind(config.model_dump(mode="json"), token_hashes())
 
 
 def check_config(config: Config) -> Config:
@@ -96,11 +102,18 @@ def check_config(config: Config) -> Config:
     absolute, because replicas work in other folders. Loads no weights.
 
     Raises:
-        ConfigError: see `cluster.critics.critic_source`.
+        ConfigError: see `cluster.critics.critic_source`; a calibration or tokens that cannot be
+            read.
     """
     critic_source(config)
+    critic_calibration(config)
+    token_hashes()
     models = config.models.model_copy(update={"critic": _absolute(config.models.critic)})
-    return config.model_copy(update={"models": models, "pack": _absolute(config.pack)})
+    known = config.score.calibration
+    score = config.score.model_copy(update={"calibration": known and _absolute(known)})
+    return config.model_copy(
+        update={"models": models, "pack": _absolute(config.pack), "score": score}
+    )
 
 
 def run(config: Config, *, blocking: bool, name: str = DEFAULT_NAME) -> str:

@@ -15,6 +15,7 @@ from scripted_critic import critique, label_probs
 from cluster.actors import CriticHost
 from cluster.requests import MAX_BODY_BYTES
 from cluster.routes import build_routes
+from cluster.tokens import TOKENS_ENV, token_hashes
 from genprm.config import Config
 from genprm.engines.base import Prompt, Sampling
 from genprm.engines.scripted import ScriptedEngine, ScriptedTokenizer
@@ -25,14 +26,15 @@ from genprm.scorer import Scorer
 CONTEXT = 300  # tokens
 
 
-def routes(engine: ScriptedEngine | None = None, **score: Any) -> FastAPI:
+def routes(
+    engine: ScriptedEngine | None = None, tokens: tuple[str, ...] = (), **score: Any
+) -> FastAPI:
     engine = engine or ScriptedEngine(
         critique, label_probs=label_probs, tokenizer=ScriptedTokenizer(), max_model_len=CONTEXT
     )
     config = Config.model_validate({"score": {"votes": 2, **score}})
-    return build_routes(
-        CriticHost(engine, Scorer(engine, load_pack("native"), config.score), config)
-    )
+    scorer = Scorer(engine, load_pack("native"), config.score)
+    return build_routes(CriticHost(engine, scorer, config), tokens)
 
 
 def call(
@@ -64,6 +66,27 @@ def test_a_solution_is_judged_step_by_step() -> None:
     assert judgement.solution_score == pytest.approx(0.1)
     assert judgement.steps[0].votes.correct == 2
     assert judgement.steps[0].critiques is None
+
+
+def test_a_service_with_tokens_lets_only_those_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, other = "a-token-of-some-length", "another-token-of-some-length"
+    monkeypatch.setenv(TOKENS_ENV, f"{mine},{other}")
+    engine = ScriptedEngine(critique, label_probs=label_probs, tokenizer=ScriptedTokenizer())
+    app = routes(engine, token_hashes())
+    body = {"problem": "p", "steps": ["right"]}
+    for authorization in (None, "", "Bearer", "Bearer ", f"Basic {mine}", f"Bearer {mine}x", mine):
+        headers = {} if authorization is None else {"authorization": authorization}
+        for method, path in (("POST", "/v1/score"), ("GET", "/v1/model"), ("GET", "/openapi.json")):
+            refused = call(app, method, path, body if method == "POST" else None, **headers)
+            assert refused.status_code == 401, (authorization, path)
+            assert refused.headers["www-authenticate"] == "Bearer"
+            assert refused.json()["field"] == "authorization" and mine not in refused.text
+    assert not engine.calls  # whoever is not let in costs nothing
+    for token in (mine, other):
+        assert call(app, "POST", "/v1/score", body, authorization=f"Bearer {token}").is_success
+        assert call(app, "GET", "/v1/model", authorization=f"bearer {token}").is_success
+    assert call(app, "GET", "/health").is_success
+    assert call(app, "GET", "/absent").status_code == 401  # nor is said what there is
 
 
 def test_options_reach_the_scorer() -> None:
