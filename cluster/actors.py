@@ -39,6 +39,7 @@ class ScoreOptions(TypedDict, total=False):
     stop_at_first_error: bool | None
     early_stop: bool | None
     seed: int | None
+    deadline_s: float | None
 
 
 @dataclass(frozen=True)

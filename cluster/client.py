@@ -42,6 +42,7 @@ class ScoreOptions(TypedDict, total=False):
     early_stop: bool | None
     id: str | None
     seed: int | None
+    deadline_s: float | None
 
 
 class Attempts:

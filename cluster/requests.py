@@ -20,6 +20,7 @@ MAX_STEPS = 512
 MAX_VOTES = 64
 MAX_ID_CHARS = 256
 MAX_FIELD_CHARS = 100
+MAX_DEADLINE_S = 3600.0
 MAX_SEED = 2**31 - 1  # child i of n samples with seed + i: leaves room in 64 bits
 
 
@@ -65,6 +66,8 @@ class ScoreRequest(BaseModel):
     """Comes back in the answer; derived from the content if left out."""
     seed: int | None = Field(None, ge=0, le=MAX_SEED)
     """Makes sampling repeatable where the engine can; ignored where it cannot."""
+    deadline_s: float | None = Field(None, gt=0, le=MAX_DEADLINE_S)
+    """Seconds for the judgement; steps that are not judged by then have status deadline."""
 
 
 def parse_request(body: bytes) -> ScoreRequest:

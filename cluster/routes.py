@@ -41,7 +41,8 @@ SCORE_BODY = {
 
 # What a request gets when it leaves the field out.
 REQUEST_DEFAULTS = {
-    *("votes", "aggregate", "return_critiques", "stop_at_first_error", "early_stop", "splitter")
+    *("votes", "aggregate", "return_critiques", "stop_at_first_error", "early_stop", "splitter"),
+    "deadline_s",
 }
 
 
@@ -66,7 +67,8 @@ def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
         """Judge one solution, every step of it.
 
         200: a judgement with exactly one result per step, in order. A step too long for the
-        critic's context has status `too_long`, as have those after it; the rest stands.
+        critic's context has status `too_long`, as have those after it, and one that is not
+        judged in time `deadline`; the rest stands.
         4xx: malformed JSON (400), no token where one is needed (401), a body over 4 MiB (413),
         anything else that cannot be judged (422): an unknown, missing or out-of-range field, a
         blank problem or step, a problem and first step that together do not fit the context.
@@ -85,6 +87,7 @@ def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
             stop_at_first_error=asked.stop_at_first_error,
             early_stop=asked.early_stop,
             seed=asked.seed,
+            deadline_s=asked.deadline_s,
         )
         refuse_unscorable(judgement, asked.problem, steps)
         return JSONResponse(judgement.row())

@@ -97,6 +97,7 @@ class Scorer:
         stop_at_first_error: bool | None = None,
         early_stop: bool | None = None,
         seed: int | None = None,
+        deadline_s: float | None = None,
     ) -> Judgement:
         """Judge one solution; see `StepScorer.score`."""
         item = ScoreItem(
@@ -109,6 +110,7 @@ class Scorer:
             stop_at_first_error,
             early_stop,
             seed,
+            deadline_s,
         )
         return await self._judge(self._checked(item))
 
@@ -135,6 +137,9 @@ class Scorer:
         how = item.aggregate or config.aggregate
         if how not in get_args(Aggregate):
             raise InputError(f"field 'aggregate': no such aggregation: {how!r}")
+        deadline = config.deadline_s if item.deadline_s is None else item.deadline_s
+        if deadline is not None and not deadline > 0:
+            raise InputError(f"field 'deadline_s': expected more than 0, got {deadline}")
         keep, stop, early = item.return_critiques, item.stop_at_first_error, item.early_stop
         return _Request(
             id=item.id or content_id(item.problem, list(steps)),
@@ -146,19 +151,22 @@ class Scorer:
             stop=config.stop_at_first_error if stop is None else stop,
             early=config.early_stop if early is None else early,
             seed=item.seed,
+            deadline_s=deadline,
         )
 
     async def _judge(self, request: _Request) -> Judgement:
         places = range(len(request.steps))
+        deadline = request.deadline_s
+        end = None if deadline is None else asyncio.get_running_loop().time() + deadline
         if request.stop:
             judged: list[_JudgedStep] = []
             for place in places:
-                judged.append(await self._judge_step(request, place))
+                judged.append(await self._judge_in_time(request, place, end))
                 if judged[-1].step.verdict == "incorrect":
                     break
             judged += [_failed(place, "not_scored") for place in places[len(judged) :]]
         else:
-            judged = await together([self._judge_step(request, place) for place in places])
+            judged = await together([self._judge_in_time(request, p, end) for p in places])
         steps = [result.step for result in judged]
         return Judgement(
             id=request.id,
@@ -171,11 +179,24 @@ class Scorer:
             critic=self.critic,
         )
 
-    async def _judge_step(self, request: _Request, place: int) -> _JudgedStep:
+    async def _judge_in_time(self, request: _Request, place: int, end: float | None) -> _JudgedStep:
+        """The vote on one step, or its status `deadline` once the loop's clock is at `end`; what
+        the engine is still writing then is given up."""
+        ledger = _Ledger()
+        if end is None or asyncio.get_running_loop().time() < end:
+            try:
+                async with asyncio.timeout_at(end) as limit:
+                    return await self._judge_step(request, place, ledger)
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+        reason = f"not judged within {request.deadline_s:g} s"
+        return _failed(place, "deadline", reason, ledger.usage)
+
+    async def _judge_step(self, request: _Request, place: int, ledger: _Ledger) -> _JudgedStep:
         """The vote on one step; what goes wrong becomes its status, but a dead engine raises."""
         if not request.steps[place].strip():
             return _failed(place, "empty", "the step has no text")
-        ledger = _Ledger()
         try:
             async with self._slots:
                 critiques = await self._critiques(request, place, ledger)
@@ -353,6 +374,7 @@ class _Request(NamedTuple):
     stop: bool
     early: bool
     seed: int | None
+    deadline_s: float | None
 
 
 class _JudgedStep(NamedTuple):

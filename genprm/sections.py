@@ -236,6 +236,8 @@ class ScoreConfig(Section):
     stop_risk: float = Field(default=0.0, ge=0, lt=0.5)
     """`early_stop`: how probable a change may be. At 0 none can come: the verdicts are those
     of all votes."""
+    deadline_s: float | None = Field(default=None, gt=0)
+    """Seconds for one solution; steps not judged by then have status deadline. Null: no limit."""
     use_label_probs: bool = True
     """Read the verdict's probability from the label tokens; false counts written verdicts."""
     calibration: str | None = None

@@ -26,6 +26,7 @@ class ScoreItem:
     stop_at_first_error: bool | None = None
     early_stop: bool | None = None
     seed: int | None = None
+    deadline_s: float | None = None
 
 
 class StepScorer(Protocol):
@@ -43,8 +44,10 @@ class StepScorer(Protocol):
         stop_at_first_error: bool | None = None,
         early_stop: bool | None = None,
         seed: int | None = None,
+        deadline_s: float | None = None,
     ) -> Judgement:
-        """Judge one solution: one result per step, in order.
+        """Judge one solution: one result per step, in order. Steps that are not judged within
+        `deadline_s` seconds have status `deadline`.
 
         Raises InputError for input that cannot be a solution, and EngineError if the engine is
         dead; whatever else goes wrong with a step is that step's status.

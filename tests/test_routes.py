@@ -160,6 +160,19 @@ def test_a_later_step_that_is_too_long_has_a_status_and_so_have_those_after_it()
     assert judgement.solution_score is None
 
 
+def test_a_deadline_is_a_status_of_the_steps_that_missed_it() -> None:
+    class Slow(ScriptedEngine):
+        async def generate(self, *given: Any, **more: Any) -> Any:
+            await asyncio.sleep(30)
+
+    app = routes(Slow(critique, tokenizer=ScriptedTokenizer()))
+    answer = score(app, problem="p", steps=["right"], deadline_s=0.1)
+    assert answer.status_code == 200 and answer.json()["steps"][0]["status"] == "deadline"
+    for wrong in (0, -1, 1e9, "soon", True):
+        refused = score(app, problem="p", steps=["right"], deadline_s=wrong)
+        assert (refused.status_code, refused.json()["field"]) == (422, "deadline_s")
+
+
 def test_what_the_scorer_refuses_is_the_callers_fault_too() -> None:
     app = routes(votes=1, temperature=0.0)
     answer = score(app, problem="p", steps=["right"], votes=2)

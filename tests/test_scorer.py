@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
@@ -379,3 +380,57 @@ def test_judgement_is_whole_for_any_steps_and_any_critic(
     for step in judgement.steps:
         assert (step.score is not None) == (step.status == "ok") == (step.verdict is not None)
         assert (step.reason is None) == (step.status == "ok")
+
+
+class SlowEngine(ScriptedEngine):
+    """Takes SECONDS for each step that says so, and notes what was given up."""
+
+    SECONDS = 30.0
+
+    def __init__(self) -> None:
+        super().__init__(critic, label_probs=likes(0.9), tokenizer=ScriptedTokenizer())
+        self.given_up = 0
+
+    async def generate(self, prompt: Prompt, sampling: Sampling, **more: Any) -> Any:
+        try:
+            await asyncio.sleep(self.SECONDS if "slow" in last_step(prompt) else 0)
+        except asyncio.CancelledError:
+            self.given_up += 1
+            raise
+        return await super().generate(prompt, sampling, **more)
+
+
+@pytest.mark.parametrize("stop", [False, True])
+def test_a_deadline_keeps_what_is_judged_and_gives_up_the_rest(stop: bool) -> None:
+    engine = SlowEngine()
+    steps = ["one", "a slow one", "three"]
+    settings = {"deadline_s": 0.3, "stop_at_first_error": stop}
+    begun = time.monotonic()
+    judgement = run(scorer_of(engine, votes=2).score(PROBLEM, steps, **settings))
+    assert time.monotonic() - begun < 5
+    statuses = [step.status for step in judgement.steps]
+    assert statuses == ["ok", "deadline", "deadline" if stop else "ok"]
+    assert judgement.steps[1].reason == "not judged within 0.3 s"
+    assert judgement.steps[0].score == pytest.approx(0.9) and judgement.steps[1].score is None
+    assert judgement.first_error == -1 and not judgement.covered
+    assert engine.given_up == 1
+    assert judgement.usage["critiques"] == (2 if stop else 4)
+
+
+def test_a_deadline_of_the_config_is_for_those_that_name_none() -> None:
+    engine = SlowEngine()
+    scorer = scorer_of(engine, votes=1, deadline_s=0.2)
+    items = [ScoreItem(PROBLEM, ["a slow one"]), ScoreItem(PROBLEM, ["quick"])]
+    late, done = run(scorer.score_batch(items))
+    assert late.steps[0].status == "deadline" and done.steps[0].status == "ok"
+    with pytest.raises(InputError, match="field 'deadline_s': expected more than 0"):
+        run(scorer.score(PROBLEM, STEPS, deadline_s=0))
+
+
+def test_a_time_out_of_the_engine_is_no_deadline() -> None:
+    class Broken(ScriptedEngine):
+        async def generate(self, *given: Any, **more: Any) -> Any:
+            raise TimeoutError("of its own")
+
+    with pytest.raises(TimeoutError, match="of its own"):
+        run(scorer_of(Broken(critic), deadline_s=60).score(PROBLEM, STEPS))
