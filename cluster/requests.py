@@ -6,9 +6,10 @@ refused with the name of the field at fault; nothing is repaired silently.
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from genprm import steps as splitting
 from genprm.errors import InputError
@@ -18,6 +19,8 @@ from genprm.records import Aggregate, Judgement
 MAX_BODY_BYTES = 4 * 1024 * 1024  # a problem with 512 long steps is well under 1 MiB
 MAX_STEPS = 512
 MAX_VOTES = 64
+MAX_BATCH = 256  # solutions of one request
+MAX_BATCH_STEPS = 4096  # of all of them together
 MAX_ID_CHARS = 256
 MAX_FIELD_CHARS = 100
 MAX_DEADLINE_S = 3600.0
@@ -70,6 +73,11 @@ class ScoreRequest(BaseModel):
     """Seconds for the judgement; steps that are not judged by then have status deadline."""
 
 
+Batch = Annotated[list[ScoreRequest], Field(min_length=1, max_length=MAX_BATCH)]
+_ONE, _BATCH = TypeAdapter(ScoreRequest), TypeAdapter(Batch)
+T = TypeVar("T")
+
+
 def parse_request(body: bytes) -> ScoreRequest:
     """Read the JSON body of a request.
 
@@ -77,8 +85,18 @@ def parse_request(body: bytes) -> ScoreRequest:
         RequestError: not JSON, not an object, an unknown or missing field, a wrong type, a
             number out of bounds. The first fault is named.
     """
+    return _parse(_ONE, body)
+
+
+def parse_batch(body: bytes) -> list[ScoreRequest]:
+    """Read the JSON body of a batch: a list of requests. Errors as `parse_request`; a field is
+    named with its place in the list, such as `[3].votes`."""
+    return _parse(_BATCH, body)
+
+
+def _parse(kind_of: TypeAdapter[T], body: bytes) -> T:
     try:
-        return ScoreRequest.model_validate_json(body)
+        return kind_of.validate_json(body)
     except ValidationError as error:
         key, message, kind = first_problem(error)
     field = one_line(key)[:MAX_FIELD_CHARS] or "body"  # an unknown field may have any name
@@ -119,6 +137,23 @@ def given_steps(request: ScoreRequest, default_splitter: str) -> list[str]:
     if len(steps) > MAX_STEPS:
         raise RequestError("solution", f"splits into {len(steps)} steps, at most {MAX_STEPS}")
     return steps
+
+
+def batch_steps(requests: Sequence[ScoreRequest], default_splitter: str) -> list[list[str]]:
+    """`given_steps` of each request of a batch.
+
+    Raises:
+        RequestError: as there, with the place in the list; or too many steps in all.
+    """
+    found = []
+    for place, request in enumerate(requests):
+        try:
+            found.append(given_steps(request, default_splitter))
+        except RequestError as error:
+            raise RequestError(f"[{place}].{error.field}", error.problem, error.status) from None
+    if (total := sum(map(len, found))) > MAX_BATCH_STEPS:
+        raise RequestError("body", f"has {total} steps in all, at most {MAX_BATCH_STEPS}")
+    return found
 
 
 def refuse_unscorable(judgement: Judgement, problem: str, steps: list[str]) -> None:

@@ -18,27 +18,39 @@ from starlette.exceptions import HTTPException
 
 from cluster.actors import CriticHost
 from cluster.requests import (
+    MAX_BATCH,
+    MAX_BATCH_STEPS,
     MAX_BODY_BYTES,
     MAX_STEPS,
     MAX_VOTES,
     RequestError,
     ScoreRequest,
+    batch_steps,
     given_steps,
     one_line,
+    parse_batch,
     parse_request,
     refuse_unscorable,
 )
 from cluster.tokens import BearerTokens
 from genprm.errors import EngineError, InputError
+from genprm.step_scorer import ScoreItem
 
-SCORE_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": ScoreRequest.model_json_schema()}},
+
+def _body(schema: dict[str, Any]) -> dict[str, Any]:
+    content = {"application/json": {"schema": schema}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+SCORE_BODY = _body(ScoreRequest.model_json_schema())
+BATCH_BODY = _body(
+    {
+        "type": "array",
+        "items": ScoreRequest.model_json_schema(),
+        "minItems": 1,
+        "maxItems": MAX_BATCH,
     }
-}
-
-
+)
 # What a request gets when it leaves the field out.
 REQUEST_DEFAULTS = {
     *("votes", "aggregate", "return_critiques", "stop_at_first_error", "early_stop", "splitter"),
@@ -77,20 +89,21 @@ def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
         """
         asked = parse_request(await read_body(request))
         steps = given_steps(asked, host.config.score.splitter)
-        judgement = await host.scorer.score(
-            asked.problem,
-            steps,
-            id=asked.id,
-            votes=asked.votes,
-            aggregate=asked.aggregate,
-            return_critiques=asked.return_critiques,
-            stop_at_first_error=asked.stop_at_first_error,
-            early_stop=asked.early_stop,
-            seed=asked.seed,
-            deadline_s=asked.deadline_s,
-        )
+        [judgement] = await host.scorer.score_batch([_item(asked, steps)])
         refuse_unscorable(judgement, asked.problem, steps)
         return JSONResponse(judgement.row())
+
+    @app.post("/v1/score/batch", openapi_extra=BATCH_BODY)
+    async def score_batch(request: Request) -> JSONResponse:
+        """Judge many solutions, each as `/v1/score` does: a list in, a list out, in order.
+
+        Refused as a whole, with the place of what is wrong, such as `[3].votes`; but a first step
+        that is too long is a status here, for the others' sake.
+        """
+        asked = parse_batch(await read_body(request))
+        steps = batch_steps(asked, host.config.score.splitter)
+        items = [_item(each, given) for each, given in zip(asked, steps, strict=True)]
+        return JSONResponse([j.row() for j in await host.scorer.score_batch(items)])
 
     @app.get("/health")
     async def health() -> JSONResponse:
@@ -104,6 +117,12 @@ def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
         return JSONResponse(describe(host))
 
     return app
+
+
+def _item(asked: ScoreRequest, steps: list[str]) -> ScoreItem:
+    """What the scorer is asked: the request's own options, with the steps that it means."""
+    options = asked.model_dump(exclude={"problem", "steps", "solution", "splitter"})
+    return ScoreItem(asked.problem, steps, **options)
 
 
 async def read_body(request: Request) -> bytes:
@@ -128,7 +147,13 @@ def describe(host: CriticHost) -> dict[str, Any]:
         "context_tokens": host.engine.max_model_len,
         "capabilities": asdict(host.engine.capabilities),
         "defaults": score.model_dump(mode="json", include=REQUEST_DEFAULTS),
-        "limits": {"votes": MAX_VOTES, "steps": MAX_STEPS, "body_bytes": MAX_BODY_BYTES},
+        "limits": {
+            "votes": MAX_VOTES,
+            "steps": MAX_STEPS,
+            "body_bytes": MAX_BODY_BYTES,
+            "batch": MAX_BATCH,
+            "batch_steps": MAX_BATCH_STEPS,
+        },
     }
 
 

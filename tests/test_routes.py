@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from scripted_critic import critique, label_probs
 
 from cluster.actors import CriticHost
-from cluster.requests import MAX_BODY_BYTES
+from cluster.requests import MAX_BATCH, MAX_BODY_BYTES
 from cluster.routes import build_routes
 from cluster.tokens import TOKENS_ENV, token_hashes
 from genprm.config import Config
@@ -158,6 +158,49 @@ def test_a_later_step_that_is_too_long_has_a_status_and_so_have_those_after_it()
     assert [step.status for step in judgement.steps] == ["ok", "too_long", "too_long"]
     assert judgement.steps[1].reason
     assert judgement.solution_score is None
+
+
+def batch(app: FastAPI, *items: dict[str, Any]) -> httpx.Response:
+    return call(app, "POST", "/v1/score/batch", json.dumps(items).encode())
+
+
+def test_a_batch_is_judged_in_order_each_as_it_asks() -> None:
+    items = [
+        {"problem": "p", "steps": ["right", "wrong"], "id": "a"},
+        {"problem": "q", "solution": "right\nright\nwrong", "votes": 3},
+        {"problem": "r", "steps": ["word " * CONTEXT]},  # too long: the others stand
+    ]
+    answer = batch(routes(), *items)
+    assert answer.status_code == 200
+    judged = [Judgement.model_validate(row) for row in answer.json()]
+    assert judged[0].id == "a" and [j.first_error for j in judged[:2]] == [1, 2]
+    assert [j.steps[0].votes.correct for j in judged[:2]] == [2, 3]
+    assert judged[2].steps[0].status == "too_long"
+
+
+@pytest.mark.parametrize(
+    ("items", "field"),
+    [
+        ([], "body"),
+        ([{"problem": "p", "steps": ["a"]}, {"problem": "p"}], "[1].steps"),
+        ([{"problem": "p", "steps": ["a", " "]}], "[0].steps[1]"),
+        ([{"problem": "p", "steps": ["a"], "votes": 0}], "[0].votes"),
+        ([{"problem": "p", "steps": ["a"], "wish": 0}], "[0].wish"),
+        ([{"problem": "p", "steps": ["a"]}] * (MAX_BATCH + 1), "body"),
+        ([{"problem": "p", "steps": ["a"] * 500}] * 9, "body"),
+        ([7], "[0]"),
+    ],
+)
+def test_a_batch_is_refused_as_a_whole(items: list[Any], field: str) -> None:
+    engine = ScriptedEngine(critique, label_probs=label_probs, tokenizer=ScriptedTokenizer())
+    answer = batch(routes(engine), *items)
+    assert (answer.status_code, answer.json()["field"]) == (422, field)
+    assert not engine.calls
+
+
+def test_a_batch_is_a_list() -> None:
+    answer = call(routes(), "POST", "/v1/score/batch", {"problem": "p", "steps": ["a"]})
+    assert (answer.status_code, answer.json()["field"]) == (422, "body")
 
 
 def test_a_deadline_is_a_status_of_the_steps_that_missed_it() -> None:
