@@ -71,6 +71,9 @@ class ScoreRequest(BaseModel):
     """Makes sampling repeatable where the engine can; ignored where it cannot."""
     deadline_s: float | None = Field(None, gt=0, le=MAX_DEADLINE_S)
     """Seconds for the judgement; steps that are not judged by then have status deadline."""
+    stream: bool = False
+    """Whether to answer in lines of JSON: each step when it is settled, then the judgement without
+    its steps. Not in a batch."""
 
 
 Batch = Annotated[list[ScoreRequest], Field(min_length=1, max_length=MAX_BATCH)]
@@ -147,6 +150,8 @@ def batch_steps(requests: Sequence[ScoreRequest], default_splitter: str) -> list
     """
     found = []
     for place, request in enumerate(requests):
+        if request.stream:
+            raise RequestError(f"[{place}].stream", "a batch is answered as a whole")
         try:
             found.append(given_steps(request, default_splitter))
         except RequestError as error:

@@ -7,13 +7,14 @@ answer is JSON; every error is `{"error": one line, "field": what to change or n
 from __future__ import annotations
 
 import contextlib
+import json
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from cluster.actors import CriticHost
@@ -34,6 +35,7 @@ from cluster.requests import (
 )
 from cluster.tokens import BearerTokens
 from genprm.errors import EngineError, InputError
+from genprm.records import Judgement, StepJudgement
 from genprm.step_scorer import ScoreItem
 
 
@@ -75,12 +77,13 @@ def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
     app.add_middleware(BearerTokens, hashes=token_hashes)
 
     @app.post("/v1/score", openapi_extra=SCORE_BODY)
-    async def score(request: Request) -> JSONResponse:
+    async def score(request: Request) -> Response:
         """Judge one solution, every step of it.
 
-        200: a judgement with exactly one result per step, in order. A step too long for the
-        critic's context has status `too_long`, as have those after it, and one that is not
-        judged in time `deadline`; the rest stands.
+        200: a judgement with exactly one result per step, in order. With `stream` a line for each
+        step when it is settled and one with the rest, or with `error` if the engine failed on the
+        way. A step too long for the critic's context has status `too_long`, as have those after it,
+        and one that is not judged in time `deadline`; the rest stands.
         4xx: malformed JSON (400), no token where one is needed (401), a body over 4 MiB (413),
         anything else that cannot be judged (422): an unknown, missing or out-of-range field, a
         blank problem or step, a problem and first step that together do not fit the context.
@@ -89,6 +92,9 @@ def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
         """
         asked = parse_request(await read_body(request))
         steps = given_steps(asked, host.config.score.splitter)
+        if asked.stream:
+            told = host.scorer.stream(_item(asked, steps))
+            return StreamingResponse(_lines(told), media_type="application/x-ndjson")
         [judgement] = await host.scorer.score_batch([_item(asked, steps)])
         refuse_unscorable(judgement, asked.problem, steps)
         return JSONResponse(judgement.row())
@@ -121,8 +127,23 @@ def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
 
 def _item(asked: ScoreRequest, steps: list[str]) -> ScoreItem:
     """What the scorer is asked: the request's own options, with the steps that it means."""
-    options = asked.model_dump(exclude={"problem", "steps", "solution", "splitter"})
+    options = asked.model_dump(exclude={"problem", "steps", "solution", "splitter", "stream"})
     return ScoreItem(asked.problem, steps, **options)
+
+
+async def _lines(told: AsyncGenerator[StepJudgement | Judgement]) -> AsyncIterator[str]:
+    """What a scorer tells, a JSON line each; what fails on the way is the last of them."""
+    try:
+        async with contextlib.aclosing(told):
+            async for said in told:
+                row = said.row()
+                if isinstance(said, Judgement):
+                    del row["steps"]
+                yield json.dumps(row) + "\n"
+    except Exception as error:  # the status is long sent
+        known = isinstance(error, EngineError)
+        message = str(error) if known else f"internal error: {type(error).__name__}"
+        yield json.dumps({"error": one_line(message), "field": None}) + "\n"
 
 
 async def read_body(request: Request) -> bytes:

@@ -10,7 +10,7 @@ Knows no files, no HTTP and no Ray.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import asdict
 from typing import NamedTuple, get_args
 
@@ -119,6 +119,26 @@ class Scorer:
         requests = [self._checked(item) for item in items]
         return await together([self._judge(request) for request in requests])
 
+    def stream(self, item: ScoreItem) -> AsyncGenerator[StepJudgement | Judgement]:
+        """Judge one solution and tell each step when it is settled, in the order of that; the
+        judgement comes last. Leaving the iterator gives up what is still to be judged.
+
+        Raises:
+            InputError: at once, for an item that is no solution.
+        """
+        return self._told(self._checked(item))
+
+    async def _told(self, request: _Request) -> AsyncGenerator[StepJudgement | Judgement]:
+        settled_steps: asyncio.Queue[StepJudgement | None] = asyncio.Queue()
+        judging = asyncio.create_task(self._judge(request, settled_steps.put_nowait))
+        judging.add_done_callback(lambda _: settled_steps.put_nowait(None))
+        try:
+            while (step := await settled_steps.get()) is not None:
+                yield step
+            yield await judging
+        finally:
+            judging.cancel()
+
     def _checked(self, item: ScoreItem) -> _Request:
         """The item with the scorer's own settings filled in; InputError names a broken field."""
         steps = item.steps
@@ -154,19 +174,31 @@ class Scorer:
             deadline_s=deadline,
         )
 
-    async def _judge(self, request: _Request) -> Judgement:
+    async def _judge(
+        self, request: _Request, tell: Callable[[StepJudgement], None] = lambda step: None
+    ) -> Judgement:
+        """All steps; each is told when it is settled."""
+
+        async def one(place: int) -> _JudgedStep:
+            judged = await self._judge_in_time(request, place, end)
+            tell(judged.step)
+            return judged
+
         places = range(len(request.steps))
         deadline = request.deadline_s
         end = None if deadline is None else asyncio.get_running_loop().time() + deadline
         if request.stop:
             judged: list[_JudgedStep] = []
             for place in places:
-                judged.append(await self._judge_in_time(request, place, end))
+                judged.append(await one(place))
                 if judged[-1].step.verdict == "incorrect":
                     break
-            judged += [_failed(place, "not_scored") for place in places[len(judged) :]]
+            left_out = [_failed(place, "not_scored") for place in places[len(judged) :]]
+            for result in left_out:
+                tell(result.step)
+            judged += left_out
         else:
-            judged = await together([self._judge_in_time(request, p, end) for p in places])
+            judged = await together([one(place) for place in places])
         steps = [result.step for result in judged]
         return Judgement(
             id=request.id,

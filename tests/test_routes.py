@@ -189,6 +189,7 @@ def test_a_batch_is_judged_in_order_each_as_it_asks() -> None:
         ([{"problem": "p", "steps": ["a"]}] * (MAX_BATCH + 1), "body"),
         ([{"problem": "p", "steps": ["a"] * 500}] * 9, "body"),
         ([7], "[0]"),
+        ([{"problem": "p", "steps": ["a"], "stream": True}], "[0].stream"),
     ],
 )
 def test_a_batch_is_refused_as_a_whole(items: list[Any], field: str) -> None:
@@ -196,6 +197,42 @@ def test_a_batch_is_refused_as_a_whole(items: list[Any], field: str) -> None:
     answer = batch(routes(engine), *items)
     assert (answer.status_code, answer.json()["field"]) == (422, field)
     assert not engine.calls
+
+
+def test_a_stream_tells_each_step_when_it_is_settled() -> None:
+    class Slow(ScriptedEngine):
+        async def generate(self, prompt: Prompt, *given: Any, **more: Any) -> Any:
+            await asyncio.sleep(0.3 if "Last step:\nslow" in prompt.messages[-1]["content"] else 0)
+            return await super().generate(prompt, *given, **more)
+
+    app = routes(Slow(critique, label_probs=label_probs, tokenizer=ScriptedTokenizer()))
+    asked = {"problem": "p", "steps": ["slow and right", "wrong", "right"], "id": "mine"}
+    answer = score(app, **asked, stream=True)
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    *steps, rest = [json.loads(line) for line in answer.text.splitlines()]
+    assert sorted(step["index"] for step in steps) == [0, 1, 2] and steps[-1]["index"] == 0
+    assert "steps" not in rest and rest["id"] == "mine" and rest["first_error"] == 1
+    whole = score(app, **asked).json()
+    in_order = sorted(steps, key=lambda step: step["index"])
+    assert {**rest, "steps": in_order} == {**whole, "usage": rest["usage"]}
+    stopped = score(app, **asked, stream=True, stop_at_first_error=True)
+    lines = [json.loads(line) for line in stopped.text.splitlines()]
+    assert [line.get("status") for line in lines] == ["ok", "ok", "not_scored", None]
+
+
+def test_a_stream_ends_with_what_went_wrong_and_begins_with_no_bad_request() -> None:
+    class Dies(ScriptedEngine):
+        async def generate(self, *given: Any, **more: Any) -> Any:
+            self.alive = False
+            return await super().generate(*given, **more)
+
+    answer = score(routes(Dies(critique)), problem="p", steps=["a"], stream=True)
+    assert answer.status_code == 200
+    assert json.loads(answer.text.splitlines()[-1])["error"] == "the engine scripted is dead"
+    refused = score(routes(), problem="p", steps=["a"], votes=2, stream=True, seed=-1)
+    assert refused.status_code == 422
+    greedy = score(routes(votes=1, temperature=0.0), problem="p", steps=["a"], votes=2, stream=True)
+    assert (greedy.status_code, greedy.json()["field"]) == (422, "votes")
 
 
 def test_a_batch_is_a_list() -> None:

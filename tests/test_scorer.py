@@ -434,3 +434,17 @@ def test_a_time_out_of_the_engine_is_no_deadline() -> None:
 
     with pytest.raises(TimeoutError, match="of its own"):
         run(scorer_of(Broken(critic), deadline_s=60).score(PROBLEM, STEPS))
+
+
+def test_whoever_leaves_a_stream_spares_the_engine_the_rest() -> None:
+    engine = SlowEngine()
+
+    async def first() -> Any:
+        scorer = scorer_of(engine, votes=1)
+        told = scorer.stream(ScoreItem(PROBLEM, ["a slow one", "quick"]))
+        step = await anext(told)
+        await told.aclose()
+        await asyncio.sleep(0)
+        return step
+
+    assert run(first()).index == 1 and engine.given_up == 1
