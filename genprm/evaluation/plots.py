@@ -85,8 +85,11 @@ def bar_chart(bars: Sequence[Bar], title: str) -> str:
     return _svg(y + 18, title, told, parts)
 
 
-def line_chart(series: Sequence[Series], title: str, x_label: str, y_label: str) -> str:
-    """Lines with interval bands over counts (evenly spaced); the y axis fits the intervals."""
+def line_chart(
+    series: Sequence[Series], title: str, x_label: str, y_label: str, ticks: Sequence[int] = ()
+) -> str:
+    """Lines with interval bands over counts, evenly spaced, or on a logarithmic scale with these
+    ticks; the y axis fits the intervals."""
     counts = sorted({count for line in series for count, _ in line.points})
     parts, top = _legend([line.name for line in series])
     bottom = top + 230
@@ -94,6 +97,9 @@ def line_chart(series: Sequence[Series], title: str, x_label: str, y_label: str)
 
     def x_of(count: int) -> float:
         inner = WIDTH - LEFT - RIGHT - 40
+        if ticks:
+            least, most = min(*counts, *ticks), max(*counts, *ticks)
+            return LEFT + 20 + inner * math.log(count / least) / math.log(most / least)
         return LEFT + 20 + inner * (counts.index(count) / (len(counts) - 1) if counts[1:] else 0.5)
 
     def y_of(value: float) -> float:
@@ -101,7 +107,7 @@ def line_chart(series: Sequence[Series], title: str, x_label: str, y_label: str)
 
     for tick in range(low, high + 1, step):
         parts += _grid_line(LEFT, WIDTH - RIGHT, y_of(tick / 100), f"{tick}%")
-    for count in counts:
+    for count in ticks or counts:
         parts.append(_text(x_of(count), bottom + 18, str(count), "tick middle"))
     for i, line in enumerate(series):
         known = [(x_of(c), c, f, f.value) for c, f in line.points if f.value is not None]
