@@ -20,10 +20,11 @@ from cluster.pipelines import scoring_stage
 from cluster.stages import Report, run_stage
 from genprm.calibration import CALIBRATION_FILE, fit
 from genprm.config import Config
+from genprm.errors import InputError
 from genprm.evaluation.reliability import labelled_steps
 from genprm.evaluation.tables import TableRow
 from genprm.models import assets_dir
-from genprm.records import EvaluationRow, Judgement, ScoreCalibration
+from genprm.records import CriticInfo, EvaluationRow, Judgement, ScoreCalibration
 from genprm.rows import read_records
 
 FILE = "calibration.json"
@@ -67,12 +68,20 @@ def calibrate(config: Config, data: Sequence[str], out: str) -> Calibrated:
     judgements = read_records(judging.out, Judgement)
     rows = inputs.records(data, EvaluationRow, inputs.check_steps)
     steps, _ = labelled_steps([EvaluationRow.model_validate(row) for row in rows], judgements)
-    score = config.score
-    calibration = fit(steps, judgements[0].critic, score.votes, score.early_stop)
+    calibration = fit(steps, _judge_of(judgements), config.score, " ".join(data))
     path, beside = folder / FILE, _place_in_critic(config)
     for place in filter(None, (path, beside)):
         storage.write_json(str(place), calibration.row())
     return Calibrated(calibration, str(path), beside is not None, judging)
+
+
+def _judge_of(judgements: Sequence[Judgement]) -> CriticInfo:
+    """The one critic behind all scores; a row that failed names one without having asked it."""
+    scored = (j for j in judgements if any(step.score is not None for step in j.steps))
+    critics = {j.critic.model_dump_json(): j.critic for j in scored}
+    if len(critics) != 1:
+        raise InputError(f"{len(critics)} critics judged these rows; a calibration is of one")
+    return next(iter(critics.values()))
 
 
 def _place_in_critic(config: Config) -> Path | None:

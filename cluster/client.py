@@ -27,6 +27,7 @@ RETRIED_STATUS = frozenset({429, 500, 502, 503, 504})
 NOT_YET_STATUS = RETRIED_STATUS | {404}  # a proxy that is up before the service has no route to it
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 8.0
+ANSWER_S = 10.0  # from a judgement's deadline to the answer's arrival
 JSON = {"Content-Type": "application/json"}
 
 
@@ -43,6 +44,12 @@ class ScoreOptions(TypedDict, total=False):
     id: str | None
     seed: int | None
     deadline_s: float | None
+
+
+def patience(options: Mapping[str, Any], attempt_s: float) -> float:
+    """Seconds for one attempt: a service that is given time to judge must get it."""
+    given = options.get("deadline_s")
+    return attempt_s if given is None else max(attempt_s, given + ANSWER_S)
 
 
 class Attempts:
@@ -192,7 +199,7 @@ class Client:
             EngineError: no answer within the deadline.
         """
         body = request_body(problem, steps, options)
-        answer = self._send("POST", "/v1/score", body)
+        answer = self._send("POST", "/v1/score", body, attempt_s=patience(options, self._attempt_s))
         return _judgement(answer, self._http.base_url)
 
     def model(self) -> dict[str, Any]:
@@ -210,8 +217,9 @@ class Client:
         path: str,
         body: dict[str, Any] | None = None,
         retried: frozenset[int] = RETRIED_STATUS,
+        attempt_s: float | None = None,
     ) -> dict[str, Any]:
-        attempts = Attempts(self._deadline_s, self._attempt_s)
+        attempts = Attempts(self._deadline_s, attempt_s or self._attempt_s)
         while True:
             timeout = attempts.timeout()
             try:
@@ -266,7 +274,9 @@ class AsyncClient:
     ) -> Judgement:
         """As `Client.score`."""
         body = request_body(problem, steps, options)
-        answer = await self._send("POST", "/v1/score", body)
+        answer = await self._send(
+            "POST", "/v1/score", body, attempt_s=patience(options, self._attempt_s)
+        )
         return _judgement(answer, self._http.base_url)
 
     async def score_batch(self, items: Sequence[ScoreItem]) -> list[Judgement]:
@@ -287,8 +297,9 @@ class AsyncClient:
         path: str,
         body: dict[str, Any] | None = None,
         retried: frozenset[int] = RETRIED_STATUS,
+        attempt_s: float | None = None,
     ) -> dict[str, Any]:
-        attempts = Attempts(self._deadline_s, self._attempt_s)
+        attempts = Attempts(self._deadline_s, attempt_s or self._attempt_s)
         while True:
             timeout = attempts.timeout()
             try:

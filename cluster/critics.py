@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from pathlib import Path
 
-from genprm.calibration import CALIBRATION_FILE, load_calibration
-from genprm.config import Config, CriticSource, resolve_critic
+from genprm.calibration import CALIBRATION_FILE, load_calibration, sampling_of
+from genprm.config import Config, CriticSource, ScoreConfig, resolve_critic
 from genprm.engines.base import Engine
 from genprm.errors import ConfigError
 from genprm.prompts import load_pack
@@ -14,6 +15,7 @@ from genprm.records import CriticInfo, ScoreCalibration
 from genprm.scorer import Scorer
 from genprm.training.manifest import check_manifest
 
+logger = logging.getLogger(__name__)
 NO_CALIBRATION = "none"  # score.calibration, to leave the critic's own aside
 
 
@@ -31,6 +33,14 @@ def critic_source(config: Config) -> CriticSource:
     source = resolve_critic(config.models.critic)
     check_manifest(source.adapter or source.model, pack)
     return source
+
+
+def with_whole_path(score: ScoreConfig) -> ScoreConfig:
+    """The section with its calibration's path made absolute, because actors work elsewhere."""
+    known = score.calibration
+    if known is None or known == NO_CALIBRATION:
+        return score
+    return score.model_copy(update={"calibration": str(Path(known).expanduser().resolve())})
 
 
 def critic_calibration(config: Config) -> ScoreCalibration | None:
@@ -65,18 +75,24 @@ async def make_scorer(config: Config, engine: Engine) -> Scorer:
     version = made.fingerprint if made else None
     scorer = Scorer(engine, pack, config.score, source.adapter, version)
     known = critic_calibration(config)
-    differs = known and _difference(known.critic, scorer.critic)
-    if known is None or (differs and config.score.calibration is None):
-        return scorer  # the critic's own is for another way of scoring, such as written verdicts
+    differs = known and _difference(known, scorer.critic, config.score)
+    if known is None:
+        return scorer
+    if differs and config.score.calibration is None:  # written verdicts, another temperature
+        logger.warning("the critic's own calibration is left aside: fitted for %s", differs)
+        return scorer
     if differs:
-        raise ConfigError(f"score.calibration: fitted for a critic with {differs}")
+        raise ConfigError(f"score.calibration: fitted for {differs}")
     return Scorer(engine, pack, config.score, source.adapter, version, known)
 
 
-def _difference(fitted: CriticInfo, here: CriticInfo) -> str | None:
-    """What a calibration's critic differs in from this one; one with a version may have moved."""
-    for name in ("version" if fitted.version else "model", "fingerprint", "scoring"):
-        was, now = getattr(fitted, name), getattr(here, name)
-        if was != now:
-            return f"{name} {was!r}, not {now!r}"
+def _difference(fitted: ScoreCalibration, here: CriticInfo, config: ScoreConfig) -> str | None:
+    """What a calibration was fitted for and is not so here; a critic with a version may have
+    moved. Votes are each request's own matter."""
+    names = ("version" if fitted.critic.version else "model", "fingerprint", "scoring")
+    then = {f"critic.{name}": getattr(fitted.critic, name) for name in names} | fitted.sampling
+    now = {f"critic.{name}": getattr(here, name) for name in names} | sampling_of(config)
+    for name, was in then.items():
+        if name in now and was != now[name]:
+            return f"{name} {was!r}, not {now[name]!r}"
     return None

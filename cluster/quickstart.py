@@ -277,7 +277,7 @@ def _serve(config: Config, folder: Path, clock: Clock) -> list[dict[str, Any]]:
         settings = config.serve.model_copy(update={"port": 0})
         served = _critic(config, str(folder / "critic")).model_copy(update={"serve": settings})
         with clock.part("serve"):
-            url = service.run(served, blocking=False)
+            url = service.run(served, blocking=False, tokens=False)  # for itself
             try:
                 shown = _ask(url, folder)
             finally:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import asdict
@@ -53,6 +54,8 @@ BATCH_BODY = _body(
         "maxItems": MAX_BATCH,
     }
 )
+logger = logging.getLogger(__name__)
+
 # What a request gets when it leaves the field out.
 REQUEST_DEFAULTS = {
     *("votes", "aggregate", "return_critiques", "stop_at_first_error", "early_stop", "splitter"),
@@ -86,8 +89,8 @@ def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
         and one that is not judged in time `deadline`; the rest stands.
         4xx: malformed JSON (400), no token where one is needed (401), a body over 4 MiB (413),
         anything else that cannot be judged (422): an unknown, missing or out-of-range field, a
-        blank problem or step, a problem and first step that together do not fit the context.
-        `field` names it.
+        blank problem or step, a problem and first step that together do not fit the context (in a
+        stream that is a status). `field` names it.
         503: the engine failed; the same request may be sent again.
         """
         asked = parse_request(await read_body(request))
@@ -141,8 +144,10 @@ async def _lines(told: AsyncGenerator[StepJudgement | Judgement]) -> AsyncIterat
                     del row["steps"]
                 yield json.dumps(row) + "\n"
     except Exception as error:  # the status is long sent
-        known = isinstance(error, EngineError)
-        message = str(error) if known else f"internal error: {type(error).__name__}"
+        message = str(error)
+        if not isinstance(error, EngineError):
+            logger.exception("a stream broke off")
+            message = f"internal error: {type(error).__name__}"
         yield json.dumps({"error": one_line(message), "field": None}) + "\n"
 
 
@@ -165,6 +170,7 @@ def describe(host: CriticHost) -> dict[str, Any]:
     score = host.config.score
     return {
         "critic": host.scorer.critic.row(),
+        "calibration": _calibration(host),
         "context_tokens": host.engine.max_model_len,
         "capabilities": asdict(host.engine.capabilities),
         "defaults": score.model_dump(mode="json", include=REQUEST_DEFAULTS),
@@ -176,6 +182,14 @@ def describe(host: CriticHost) -> dict[str, Any]:
             "batch_steps": MAX_BATCH_STEPS,
         },
     }
+
+
+def _calibration(host: CriticHost) -> dict[str, Any] | None:
+    """What calibrated scores there are, and with which votes they come."""
+    known = host.scorer.calibration
+    if known is None:
+        return None
+    return known.model_dump(mode="json", include={"method", "votes", "early_stop"})
 
 
 def _answer_errors_in_json(app: FastAPI) -> None:

@@ -27,7 +27,7 @@ from ray.serve.config import BackpressureConfig, ProxyLocation
 from cluster import runtime
 from cluster.actors import DEFAULT_NAME, CriticHost, ScoreOptions
 from cluster.client import Client
-from cluster.critics import critic_calibration, critic_source
+from cluster.critics import critic_calibration, critic_source, with_whole_path
 from cluster.routes import build_routes
 from cluster.tokens import token_hashes
 from genprm.config import Config, parse_config
@@ -38,6 +38,7 @@ RETRY_AFTER_S = 1  # what an overloaded service asks callers to wait
 START_ATTEMPTS = 2  # of a replica; what fails twice in a row is not the machine's mood
 # Serve's own logs, in files of Ray's session: no line per request.
 QUIET: dict[str, Any] = {"log_level": "WARNING", "enable_access_log": False}
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 ANSWER_SECONDS = 30.0  # for the first health check, once Serve says that the application runs
 
 
@@ -73,12 +74,12 @@ class ScoringService:
         await self._host.engine.check_health()
 
 
-def build_app(args: dict[str, Any]) -> serve.Application:
+def build_app(args: dict[str, Any], *, tokens: bool = True) -> serve.Application:
     """The application for a config given as a plain mapping; the builder of Serve config files.
 
     Needs a connected Ray, which tells whether engines run on GPUs. Host and port are Serve's own
     settings and are not read here. Bearer tokens come from this process's environment
-    (`cluster.tokens`).
+    (`cluster.tokens`), if any are wanted.
 
     Raises:
         ConfigError: an unknown key, a directory that is no model, a pack that cannot be loaded,
@@ -94,7 +95,7 @@ def build_app(args: dict[str, Any]) -> serve.Application:
         max_constructor_retry_count=START_ATTEMPTS,
         ray_actor_options=runtime.engine_options(config, config.serve.num_replicas),
     )
-    return deployment.bind(config.model_dump(mode="json"), token_hashes())
+    return deployment.bind(config.model_dump(mode="json"), token_hashes() if tokens else ())
 
 
 def check_config(config: Config) -> Config:
@@ -109,19 +110,16 @@ def check_config(config: Config) -> Config:
     critic_calibration(config)
     token_hashes()
     models = config.models.model_copy(update={"critic": _absolute(config.models.critic)})
-    known = config.score.calibration
-    score = config.score.model_copy(update={"calibration": known and _absolute(known)})
-    return config.model_copy(
-        update={"models": models, "pack": _absolute(config.pack), "score": score}
-    )
+    score, pack = with_whole_path(config.score), _absolute(config.pack)
+    return config.model_copy(update={"models": models, "pack": pack, "score": score})
 
 
-def run(config: Config, *, blocking: bool, name: str = DEFAULT_NAME) -> str:
+def run(config: Config, *, blocking: bool, name: str = DEFAULT_NAME, tokens: bool = True) -> str:
     """Start the service, print its address when it answers, and return it.
 
     With `blocking` it serves until Ctrl-C or SIGTERM and then takes the service down, and Ray
     with it if it started Ray. Without, the caller does so, by `stop` and `cluster.runtime.stop`.
-    Port 0 takes a free one.
+    Port 0 takes a free one. Without `tokens` nobody needs one, whatever the environment says.
 
     Raises:
         ConfigError: settings that cannot work or an address in use, before Ray is started; a
@@ -137,8 +135,10 @@ def run(config: Config, *, blocking: bool, name: str = DEFAULT_NAME) -> str:
         if name in serve.status().applications:  # not ours to replace, or to take down
             raise ConfigError(f"a service {name!r} runs already on this Ray cluster")
         deployed = True
-        url = _deploy(config, address, name)
+        url = _deploy(config, address, name, tokens)
         print(f"genprm serves {config.models.critic} at {url}", flush=True)
+        if config.serve.host not in LOOPBACK and not (tokens and token_hashes()):
+            print("without tokens: whoever reaches this address may ask (GENPRM_TOKENS_FILE)")
         if blocking:
             _wait_for_the_end()
         stays = not blocking
@@ -189,7 +189,7 @@ def check_address(config: Config) -> tuple[str, int]:
         return host, probe.getsockname()[1]
 
 
-def _deploy(config: Config, address: tuple[str, int], name: str) -> str:
+def _deploy(config: Config, address: tuple[str, int], name: str, tokens: bool) -> str:
     """Run the application on the connected Ray; its address, once it answers there."""
     host, port = address
     logs = {} if os.environ.get(runtime.DEBUG_ENV) else QUIET
@@ -202,7 +202,7 @@ def _deploy(config: Config, address: tuple[str, int], name: str) -> str:
     )
     try:
         serve.run(
-            build_app(config.model_dump(mode="json")),
+            build_app(config.model_dump(mode="json"), tokens=tokens),
             name=name,
             route_prefix=config.serve.route_prefix,
             logging_config=logs,

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster import outputs, runtime, storage
+from cluster.critics import with_whole_path
 from cluster.outputs import Identity, Output, Result
 from cluster.progress import Board, ProgressLine, format_line
 from cluster.provenance import provenance
@@ -233,11 +234,11 @@ def _execute(stage: Stage, config: Config, output: Output, board: ActorHandle) -
 def anchored(config: Config) -> Config:
     """The config with its local paths made absolute, because actors work in other folders."""
     models = {name: _absolute(value) for name, value in config.models.model_dump().items()}
-    teacher, known = config.distill.teacher_model, config.score.calibration
+    teacher = config.distill.teacher_model
     return config.model_copy(
         update={
             "pack": _absolute(config.pack),
-            "score": config.score.model_copy(update={"calibration": known and _absolute(known)}),
+            "score": with_whole_path(config.score),
             "models": config.models.model_copy(update=models),
             "distill": config.distill.model_copy(
                 update={"teacher_model": _absolute(teacher) if teacher else None}

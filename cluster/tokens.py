@@ -30,26 +30,29 @@ def token_hashes() -> tuple[str, ...]:
         ConfigError: a file that cannot be read, no token where some are meant to be, or a token
             that is too short or has blanks or signs beyond ASCII in it.
     """
-    given, path = os.environ.get(TOKENS_ENV), os.environ.get(FILE_ENV)
-    if given is None and path is None:
-        return ()
-    tokens, where = [] if given is None else given.split(","), TOKENS_ENV
-    if path is not None:
+    found = []
+    if (given := os.environ.get(TOKENS_ENV)) is not None:
+        found += _checked(given.split(","), TOKENS_ENV)
+    if (path := os.environ.get(FILE_ENV)) is not None:
         where = f"{FILE_ENV}: {path}"
         try:
             lines = Path(path).expanduser().read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{where}: {getattr(error, 'strerror', None) or error}") from None
-        tokens += [line for line in lines if not line.lstrip().startswith("#")]
-    tokens = [token.strip() for token in tokens if token.strip()]
+        found += _checked([line for line in lines if not line.lstrip().startswith("#")], where)
+    return tuple(_hash(token) for token in found)
+
+
+def _checked(texts: Sequence[str], where: str) -> list[str]:
+    tokens = [text.strip() for text in texts if text.strip()]
     if not tokens:
         raise ConfigError(f"{where}: no token in it")
-    for number, token in enumerate(tokens):
+    for number, token in enumerate(tokens, start=1):
         if len(token) < SHORTEST or not token.isascii() or len(token.split()) != 1:
             raise ConfigError(
-                f"{where}: token {number + 1}: at least {SHORTEST} ASCII characters without blanks"
+                f"{where}: token {number}: at least {SHORTEST} ASCII characters without blanks"
             )
-    return tuple(_hash(token) for token in tokens)
+    return tokens
 
 
 class BearerTokens:
@@ -59,7 +62,7 @@ class BearerTokens:
         self._app, self._hashes = app, tuple(hashes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or _path(scope) in OPEN_PATHS or self._lets_in(scope):
+        if scope["type"] == "lifespan" or _path(scope) in OPEN_PATHS or self._lets_in(scope):
             await self._app(scope, receive, send)
             return
         said = {"error": "authorization: a bearer token is needed", "field": "authorization"}

@@ -1,9 +1,11 @@
 """From step scores to probabilities: what a critic's score is worth, learnt from labelled rows.
 
-Three methods: `none` takes the score as it is, `platt` fits sigmoid(a · logit(score) + b) (Platt
-1999, with his targets), `isotonic` the rising step function of least squares (pool adjacent
-violators), linear between its steps. The one with the least Brier score on solutions that it was
-not fitted on is fitted on all. Pure but for `load_calibration`.
+Labels end at the first error, so a calibrated score is the probability that a step is correct if
+all before it are. Three methods: `none` takes the score as it is, `platt` fits
+sigmoid(a · logit(score) + b) (Platt 1999, with his targets), `isotonic` the rising step function of
+least squares over scores of two digits (pool adjacent violators), linear between its steps. The one
+with the least Brier score on solutions that it was not fitted on is fitted on all. Pure but for
+`load_calibration`.
 """
 
 from __future__ import annotations
@@ -21,11 +23,14 @@ from genprm.errors import ConfigError, InputError
 from genprm.evaluation.reliability import LabelledStep, calibration_error
 from genprm.invalid import first_problem
 from genprm.records import CriticInfo, ScoreCalibration, content_id
+from genprm.sections import ScoreConfig
 
 CALIBRATION_FILE = "genprm_calibration.json"  # in a critic's directory
 FOLDS = 5
+DIGITS = 6  # that a calibration keeps
 GRID = 100  # intervals of a smooth curve that is kept as points
 EDGE = 0.01  # scores of 0 and 1 have no logit
+LEAST = 20  # steps of a block
 RIDGE = 1e-3  # keeps Platt's slope finite where one score parts right from wrong
 
 
@@ -67,31 +72,53 @@ def platt(steps: Sequence[LabelledStep]) -> Curve:
         slope, shift = slope - by[0] / max(1.0, length), shift - by[1] / max(1.0, length)
         if length < 1e-9:
             break
-    slope = max(0.0, slope)  # a better score is never worth less
+    if slope < 0:  # a better score is never worth less: all are worth the same
+        mean = sum(target for _, target in points) / len(points)
+        return Curve([0.0, 1.0], [mean, mean])
     scores = [i / GRID for i in range(GRID + 1)]
     return Curve(scores, [_sigmoid(slope * _logit(score) + shift) for score in scores])
 
 
 def isotonic(steps: Sequence[LabelledStep]) -> Curve:
-    """Pools neighbours whose means fall. No probability of 0 or 1: n steps do not show that."""
-    blocks: list[list[float]] = []  # right, steps, lowest and highest score
-    for step in sorted(steps, key=lambda step: step.score):
-        blocks.append([step.correct, 1, step.score, step.score])
-        while len(blocks) > 1 and (
-            blocks[-2][3] == blocks[-1][2]
-            or blocks[-2][0] * blocks[-1][1] >= blocks[-1][0] * blocks[-2][1]
-        ):
-            right, n, _, high = blocks.pop()
-            blocks[-1] = [blocks[-1][0] + right, blocks[-1][1] + n, blocks[-1][2], high]
-    least = 1 / (len(steps) + 2)
+    """Pools neighbours whose shares of right steps fall, and those with too few steps to tell."""
+    by_score: dict[float, Block] = {}
+    for step in steps:  # scores of n votes lie near k/n: what differs by less is noise
+        score = round(step.score, 2)
+        known = by_score.get(score, Block(0, 0, score, score))
+        by_score[score] = known._replace(right=known.right + step.correct, n=known.n + 1)
+    blocks: list[Block] = []
+    for score in sorted(by_score):
+        blocks.append(by_score[score])
+        while len(blocks) > 1 and blocks[-2].falls_to(blocks[-1]):
+            last = blocks.pop()
+            blocks[-1] = blocks[-1].with_next(last)
+    if len(blocks) > 1 and blocks[-1].n < LEAST:
+        last = blocks.pop()
+        blocks[-1] = blocks[-1].with_next(last)
     scores, probabilities = [], []
-    for right, n, low, high in blocks:
-        for score in dict.fromkeys((low, high)):
+    reached = 0.0
+    for block in blocks:
+        # never 0 or 1, which n steps do not show; that may part the blocks' order a little
+        reached = max(reached, (block.right + 0.5) / (block.n + 1))
+        for score in (block.low, block.high):
             scores.append(score)
-            probabilities.append(min(max(right / n, least), 1 - least))
-    if len(scores) == 1:
-        scores, probabilities = [scores[0], 1.0], [*probabilities, *probabilities]
+            probabilities.append(reached)
     return Curve(scores, probabilities)
+
+
+class Block(NamedTuple):
+    """Neighbouring scores that are worth the same: right steps, all steps, lowest and highest."""
+
+    right: int
+    n: int
+    low: float
+    high: float
+
+    def falls_to(self, higher: Block) -> bool:
+        return self.n < LEAST or self.right * higher.n >= higher.right * self.n
+
+    def with_next(self, higher: Block) -> Block:
+        return Block(self.right + higher.right, self.n + higher.n, self.low, higher.high)
 
 
 METHODS: dict[str, Callable[[Sequence[LabelledStep]], Curve]] = {
@@ -102,9 +129,9 @@ METHODS: dict[str, Callable[[Sequence[LabelledStep]], Curve]] = {
 
 
 def fit(
-    steps: Sequence[LabelledStep], critic: CriticInfo, votes: int, early_stop: bool
+    steps: Sequence[LabelledStep], critic: CriticInfo, config: ScoreConfig, source: str
 ) -> ScoreCalibration:
-    """Choose a method on held-out solutions and fit it on all.
+    """Choose a method on held-out solutions and fit it on all; `source` says where they are from.
 
     Raises:
         InputError: no right or no wrong step, or too few solutions to hold some out.
@@ -125,11 +152,13 @@ def fit(
     curve = METHODS[best](steps)
     return ScoreCalibration(
         method=best,
-        scores=curve.scores,
-        probabilities=curve.probabilities,
+        scores=[round(score, DIGITS) for score in curve.scores],
+        probabilities=[round(p, DIGITS) for p in curve.probabilities],
         critic=critic,
-        votes=votes,
-        early_stop=early_stop,
+        votes=config.votes,
+        early_stop=config.early_stop,
+        sampling=sampling_of(config),
+        source=source,
         steps=len(steps),
         solutions=solutions,
         held_out=held_out,
@@ -146,11 +175,20 @@ def _held_out(
         curve = method(others)
         told += [(curve.at(step.score), step.correct) for step in fold]
     ece, brier = calibration_error(told)
-    return {"brier": brier, "ece": ece}
+    return {"brier": round(brier, DIGITS), "ece": round(ece, DIGITS)}
+
+
+def sampling_of(config: ScoreConfig) -> dict[str, float]:
+    """What else decides how a critic's scores are spread; a calibration holds for one such. Not the
+    budget of a critique: a critic that often runs out of it needs another budget first."""
+    names = ["temperature", "top_p"]
+    if config.early_stop:
+        names += ["round_votes", "stop_risk"]
+    return {name: getattr(config, name) for name in names}
 
 
 def calibrated(calibration: ScoreCalibration, score: float) -> float:
-    """The probability that a step with this score is correct."""
+    """The probability that a step with this score is correct, if all before it are."""
     return Curve(calibration.scores, calibration.probabilities).at(score)
 
 

@@ -188,9 +188,9 @@ class Judgement(Record):
 
 
 class ScoreCalibration(Record):
-    """What one critic's step scores mean: P(correct) as a curve over the score, linear between its
-    points. It holds for the critic, the number of votes and the way of voting that it was fitted
-    on. `held_out` has Brier score and ECE of each method on rows that it was not fitted on."""
+    """What one critic's step scores mean: P(correct, if all before it are) as a curve over the
+    score, linear between its points. It holds for the critic, the votes and the sampling that it
+    was fitted on. `held_out` has Brier score and ECE of each method on rows kept out of its fit."""
 
     method: str
     scores: list[float] = Field(min_length=2)
@@ -198,6 +198,8 @@ class ScoreCalibration(Record):
     critic: CriticInfo
     votes: int
     early_stop: bool
+    sampling: dict[str, float]
+    source: str
     steps: int
     solutions: int
     held_out: dict[str, dict[str, float]]

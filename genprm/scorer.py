@@ -68,7 +68,7 @@ class Scorer:
         self._pack = pack
         self._config = config
         self._adapter = adapter
-        self._calibration = calibration
+        self.calibration = calibration
         self._slots = asyncio.Semaphore(config.max_concurrency)
         can = engine.capabilities
         wanted = config.use_label_probs and can.label_probs and can.prefill
@@ -254,7 +254,7 @@ class Scorer:
 
     def _calibrated(self, request: _Request, score: float | None) -> float | None:
         """P(correct) behind a score; null where no calibration tells."""
-        known = self._calibration
+        known = self.calibration
         if known is None or score is None:
             return None
         if (request.votes, request.early) != (known.votes, known.early_stop):

@@ -14,8 +14,10 @@ from genprm.calibration import METHODS, calibrated, fit, isotonic, load_calibrat
 from genprm.errors import ConfigError, InputError
 from genprm.evaluation.reliability import LabelledStep, calibration_error
 from genprm.records import CriticInfo, content_id
+from genprm.sections import ScoreConfig
 
 CRITIC = CriticInfo(model="m", pack="native", fingerprint="f", scoring="label_probs")
+SCORE = ScoreConfig(votes=8)
 some_steps = st.lists(
     st.builds(LabelledStep, st.sampled_from("abcdef"), st.floats(0, 1), st.booleans()),
     min_size=1,
@@ -43,12 +45,37 @@ def test_every_curve_rises_and_stays_within_bounds(given_steps: list, name: str)
     assert all(0 <= value <= 1 for value in values)
 
 
+def many(score: float, right: int, n: int) -> list[tuple[float, bool]]:
+    return [(score, i < right) for i in range(n)]
+
+
 def test_isotonic_by_hand() -> None:
-    curve = isotonic(steps([(0.1, False), (0.2, True), (0.3, False), (0.6, True), (0.9, True)]))
-    assert curve.at(0.1) == pytest.approx(1 / 7)  # never 0: five steps do not show that
+    pairs = many(0.1, 0, 20) + many(0.2, 12, 20) + many(0.3, 8, 20) + many(0.9, 20, 20)
+    curve = isotonic(steps(pairs))
+    assert curve.at(0.1) == pytest.approx(0.5 / 21)  # never 0: twenty steps do not show that
     assert curve.at(0.2) == curve.at(0.25) == curve.at(0.3) == 0.5  # pooled
-    assert curve.at(0.45) == pytest.approx((0.5 + 6 / 7) / 2)
-    assert curve.at(1.0) == pytest.approx(6 / 7)
+    assert curve.at(0.6) == pytest.approx((0.5 + 20.5 / 21) / 2)
+    assert curve.at(1.0) == pytest.approx(20.5 / 21)
+
+
+def test_isotonic_does_not_depend_on_the_order_of_steps() -> None:
+    pairs = many(0.4, 24, 30) + many(0.5, 27, 30)
+    for order in (pairs, pairs[::-1], sorted(pairs)):
+        curve = isotonic(steps(order))
+        assert (curve.at(0.4), curve.at(0.5)) == pytest.approx((24.5 / 31, 27.5 / 31))
+
+
+def test_isotonic_takes_no_few_steps_at_their_word() -> None:
+    # thirteen steps a hair above a thousand others, and one at the top
+    pairs = many(0.12501, 50, 1000) + many(0.12539, 7, 13) + many(0.9, 900, 1000) + [(0.95, False)]
+    curve = isotonic(steps(pairs))
+    assert curve.at(0.1254) - curve.at(0.1250) < 0.01
+    assert curve.at(1.0) == pytest.approx(0.9, abs=0.01)
+
+
+def test_platt_on_falling_data_is_the_base_rate() -> None:
+    curve = platt(steps(many(0.1, 60, 100) + many(0.9, 20, 100)))
+    assert curve.at(0.1) == curve.at(0.9) == pytest.approx(0.4, abs=0.01)
 
 
 def test_platt_finds_what_the_scores_were_made_by() -> None:
@@ -71,7 +98,7 @@ def test_platt_is_finite_where_the_score_parts_right_from_wrong(pairs: list) -> 
 
 
 def test_the_chosen_method_is_the_best_on_held_out_solutions_and_helps_on_new_ones() -> None:
-    known = fit(simulated(2000, 3.0), CRITIC, votes=8, early_stop=False)
+    known = fit(simulated(2000, 3.0), CRITIC, SCORE, "rows")
     assert known.method in ("platt", "isotonic")
     assert known.held_out[known.method]["brier"] == min(f["brier"] for f in known.held_out.values())
     fresh = simulated(2000, 3.0, seed=9)
@@ -81,7 +108,7 @@ def test_the_chosen_method_is_the_best_on_held_out_solutions_and_helps_on_new_on
 
 
 def test_scores_that_mean_what_they_say_are_left_about_as_they_are() -> None:
-    known = fit(simulated(3000, 1.0), CRITIC, votes=8, early_stop=False)
+    known = fit(simulated(3000, 1.0), CRITIC, SCORE, "rows")
     assert all(abs(calibrated(known, score) - score) < 0.06 for score in (0.1, 0.3, 0.5, 0.7, 0.9))
 
 
@@ -90,7 +117,7 @@ def test_folds_hold_out_whole_solutions() -> None:
     noise = [LabelledStep(f"s{i % 40}", i % 40 / 40, rng.random() < 0.5) for i in range(400)]
     side = {f"s{i}": int(content_id(i), 16) % 2 == 0 for i in range(40)}
     by_luck = [s._replace(correct=side[s.solution]) for s in noise]
-    known = fit(by_luck, CRITIC, votes=1, early_stop=False)
+    known = fit(by_luck, CRITIC, SCORE, "rows")
     assert known.held_out["isotonic"]["brier"] > 0.2  # though each solution tells all of its steps
 
 
@@ -100,12 +127,12 @@ def test_folds_hold_out_whole_solutions() -> None:
 )
 def test_what_cannot_be_fitted_is_told_in_one_line(pairs: list, words: str) -> None:
     with pytest.raises(InputError, match=f"too few {words} ones") as caught:
-        fit(steps(pairs), CRITIC, votes=8, early_stop=False)
+        fit(steps(pairs), CRITIC, SCORE, "rows")
     assert "\n" not in str(caught.value)
 
 
 def test_a_calibration_comes_back_from_its_file(tmp_path: Path) -> None:
-    known = fit(simulated(200, 2.0), CRITIC, votes=8, early_stop=False)
+    known = fit(simulated(200, 2.0), CRITIC, SCORE, "rows")
     path = tmp_path / "c.json"
     path.write_text(json.dumps(known.row()))
     assert load_calibration(path) == known
@@ -130,7 +157,7 @@ def test_a_file_that_is_no_calibration(tmp_path: Path, text: str | None, words: 
 
 
 def test_a_falling_curve_is_refused(tmp_path: Path) -> None:
-    known = fit(simulated(200, 2.0), CRITIC, votes=8, early_stop=False).row()
+    known = fit(simulated(200, 2.0), CRITIC, SCORE, "rows").row()
     known["probabilities"] = known["probabilities"][::-1]
     path = tmp_path / "c.json"
     path.write_text(json.dumps(known))

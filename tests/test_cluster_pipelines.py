@@ -469,10 +469,14 @@ def test_calibrate_learns_what_scores_mean_and_scoring_uses_it(
     )
     assert all(s.calibrated is None for j in read_records(other.out, Judgement) for s in j.steps)
 
+    with pytest.raises(ConfigError, match=r"fitted for temperature 1\.0, not 0\.5"):
+        pipelines.score(
+            config(score={**given, "temperature": 0.5}), [str(data)], str(tmp_path / "cool.jsonl")
+        )
     known = json.loads(Path(found.path).read_text())
     known["critic"]["model"] = "another"
     Path(found.path).write_text(json.dumps(known))
-    with pytest.raises(ConfigError, match="fitted for a critic with model 'another'"):
+    with pytest.raises(ConfigError, match=r"fitted for critic\.model 'another'"):
         pipelines.score(config(score=given), [str(data)], str(tmp_path / "other.jsonl"))
 
 

@@ -38,14 +38,14 @@ def routes(
 
 
 def call(
-    app: FastAPI, method: str, path: str, content: Any = None, **headers: str
+    app: FastAPI, method: str, path: str, content: Any = None, root: str = "", **headers: str
 ) -> httpx.Response:
     """One request to the application; a dict is sent as JSON."""
     if isinstance(content, dict):
         content = json.dumps(content).encode()
 
     async def once() -> httpx.Response:
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False, root_path=root)
         async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
             return await client.request(method, path, content=content, headers=headers)
 
@@ -87,6 +87,9 @@ def test_a_service_with_tokens_lets_only_those_in(monkeypatch: pytest.MonkeyPatc
         assert call(app, "GET", "/v1/model", authorization=f"bearer {token}").is_success
     assert call(app, "GET", "/health").is_success
     assert call(app, "GET", "/absent").status_code == 401  # nor is said what there is
+    assert call(app, "GET", "/second/health", root="/second").is_success
+    assert call(app, "GET", "/second/v1/model", root="/second").status_code == 401
+    assert call(app, "GET", "/v1/model/health").status_code == 401
 
 
 def test_options_reach_the_scorer() -> None:

@@ -405,15 +405,20 @@ def test_a_deadline_keeps_what_is_judged_and_gives_up_the_rest(stop: bool) -> No
     engine = SlowEngine()
     steps = ["one", "a slow one", "three"]
     settings = {"deadline_s": 0.3, "stop_at_first_error": stop}
+
+    async def judged() -> tuple[Judgement, int]:
+        found = await scorer_of(engine, votes=2).score(PROBLEM, steps, **settings)
+        return found, engine.given_up  # before the loop ends, and cancels what is left
+
     begun = time.monotonic()
-    judgement = run(scorer_of(engine, votes=2).score(PROBLEM, steps, **settings))
+    judgement, given_up = run(judged())
     assert time.monotonic() - begun < 5
     statuses = [step.status for step in judgement.steps]
     assert statuses == ["ok", "deadline", "deadline" if stop else "ok"]
     assert judgement.steps[1].reason == "not judged within 0.3 s"
     assert judgement.steps[0].score == pytest.approx(0.9) and judgement.steps[1].score is None
     assert judgement.first_error == -1 and not judgement.covered
-    assert engine.given_up == 1
+    assert given_up == 1
     assert judgement.usage["critiques"] == (2 if stop else 4)
 
 
@@ -439,12 +444,13 @@ def test_a_time_out_of_the_engine_is_no_deadline() -> None:
 def test_whoever_leaves_a_stream_spares_the_engine_the_rest() -> None:
     engine = SlowEngine()
 
-    async def first() -> Any:
+    async def first() -> tuple[Any, int]:
         scorer = scorer_of(engine, votes=1)
         told = scorer.stream(ScoreItem(PROBLEM, ["a slow one", "quick"]))
         step = await anext(told)
         await told.aclose()
-        await asyncio.sleep(0)
-        return step
+        await asyncio.sleep(0.1)
+        return step, engine.given_up  # before the loop ends, and cancels what is left
 
-    assert run(first()).index == 1 and engine.given_up == 1
+    step, given_up = run(first())
+    assert (step.index, given_up) == (1, 1)
