@@ -72,7 +72,7 @@ class ScriptedEngine:
 
     A request that asks for labels is answered by `label_probs` alone, its text the likeliest
     label; all other text comes from `script`. Both may raise what an engine raises. `calls` holds
-    every request so far; `alive = False` makes the engine a dead one. With `tokenizer=None` it
+    every request so far, with `keep_calls`; `alive = False` makes the engine a dead one. With `tokenizer=None` it
     stands for an engine that is sent messages.
     """
 
@@ -85,6 +85,7 @@ class ScriptedEngine:
         prefill: bool = True,
         max_model_len: int = DEFAULT_CONTEXT,
         name: str = "scripted",
+        keep_calls: bool = True,
     ):
         self.name = name
         self.tokenizer = tokenizer
@@ -94,7 +95,7 @@ class ScriptedEngine:
         )
         self.calls: list[tuple[Prompt, Sampling]] = []
         self.alive = True
-        self._script = script
+        self._script, self._keep_calls = script, keep_calls
         self._label_probs = label_probs
 
     async def generate(
@@ -111,7 +112,8 @@ class ScriptedEngine:
         room = self.max_model_len - len(prompt.token_ids)
         if room < 1:
             raise PromptTooLongError(len(prompt.token_ids), self.max_model_len)
-        self.calls.append((prompt, sampling))
+        if self._keep_calls:
+            self.calls.append((prompt, sampling))
         if label_token_ids and self._label_probs is not None:
             return self._labels(prompt, label_token_ids, self._label_probs)
         budget = min(sampling.max_tokens, room)
@@ -166,6 +168,7 @@ def scripted_engine(config: EngineConfig, model: str) -> ScriptedEngine:
         tokenizer=ScriptedTokenizer(),
         max_model_len=config.max_model_len or DEFAULT_CONTEXT,
         name=model,
+        keep_calls=False,  # nobody could look at them, and a long job would fill its memory
     )
 
 
