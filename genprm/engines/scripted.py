@@ -72,8 +72,8 @@ class ScriptedEngine:
 
     A request that asks for labels is answered by `label_probs` alone, its text the likeliest
     label; all other text comes from `script`. Both may raise what an engine raises. `calls` holds
-    every request so far, with `keep_calls`; `alive = False` makes the engine a dead one. With `tokenizer=None` it
-    stands for an engine that is sent messages.
+    every request so far, with `keep_calls`; `alive = False` makes the engine a dead one. With
+    `tokenizer=None` it stands for an engine that is sent messages.
     """
 
     def __init__(
