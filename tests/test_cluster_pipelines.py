@@ -518,7 +518,7 @@ def test_enough_blocks_are_in_flight_and_not_many_more() -> None:
 
 
 @pytest.mark.parametrize(
-    ("estimator", "rollouts"), [("flat_hard", 24), ("first_zero", 4), ("adaptive", 2)]
+    ("estimator", "rollouts"), [("flat_hard", 24), ("first_zero", 4), ("adaptive", 1)]
 )
 def test_a_search_keeps_few_rollouts_busy_and_so_takes_more_rows(
     estimator: str, rollouts: int
