@@ -29,7 +29,7 @@ from genprm import tasks
 from genprm.config import Config, load_config, resolve_model
 from genprm.engines.base import Sampling
 from genprm.evaluation.tables import format_table
-from genprm.prompts import load_pack, solve_prompt
+from genprm.prompts import solve_prompt
 from genprm.records import Solution
 from genprm.rows import read_rows, write_jsonl
 
@@ -124,7 +124,7 @@ def _job(config: Config, source: Path, number: int, of: int) -> Job:
     from transformers import AutoTokenizer
 
     model, label = resolve_model(config.models.policy), config.label
-    pack, tokenizer = load_pack(config.pack), AutoTokenizer.from_pretrained(model)
+    pack, tokenizer = config.prompt_pack(), AutoTokenizer.from_pretrained(model)
     rows = list(read_rows(source))[number::of]
     return Job(
         model=str(model),

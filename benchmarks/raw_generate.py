@@ -3,7 +3,8 @@
     python benchmarks/raw_generate.py JOB    # JOB: a file that `Job` writes
 
 Says READY on a line of its own once the engine stands, waits for a line, generates, and says in a
-JSON line how many tokens it wrote in how many seconds. Started by other benchmarks; beside the
+JSON line how many tokens it wrote in how many seconds; then the first `one_by_one` prompts once
+more, a completion at a time as simple loops do it. Started by other benchmarks; beside the
 engine's own files the only one that imports vLLM. On GPUs the pipeline sends seeds, and this does
 not.
 """
@@ -17,6 +18,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -34,6 +36,7 @@ class Job(BaseModel):
     engine: EngineConfig
     sampling: Sampling
     prompts: list[list[int]]
+    one_by_one: int = 0
 
 
 class Speed(BaseModel):
@@ -42,6 +45,7 @@ class Speed(BaseModel):
     tokens: int
     seconds: float
     start: float
+    one_by_one: float | None = None  # tokens per second
 
 
 def generate(jobs: Sequence[Job], folder: Path) -> Speed:
@@ -79,6 +83,7 @@ def generate(jobs: Sequence[Job], folder: Path) -> Speed:
         tokens=sum(each["tokens"] for each in told),
         seconds=max(each["seconds"] for each in told),
         start=ready - begun,
+        one_by_one=told[0]["one_by_one"],
     )
 
 
@@ -109,11 +114,27 @@ def main() -> None:
     prompts = [TokensPrompt(prompt_token_ids=ids) for ids in job.prompts]
     print(READY, flush=True)
     sys.stdin.readline()
+    tokens, seconds = _timed(llm, prompts, parameters)
+    slow = None
+    if job.one_by_one:
+        llm.reset_prefix_cache()
+        wrote, took = 0, 0.0
+        for prompt, wanted in zip(prompts[: job.one_by_one], parameters, strict=False):
+            single = wanted.clone()
+            single.n = 1
+            for _ in range(wanted.n):
+                more, passed = _timed(llm, [prompt], [single])
+                wrote, took = wrote + more, took + passed
+        slow = wrote / took
+    print(json.dumps({"tokens": tokens, "seconds": seconds, "one_by_one": slow}), flush=True)
+
+
+def _timed(llm: Any, prompts: list[Any], parameters: list[Any]) -> tuple[int, float]:
+    """Tokens written, and the seconds that took."""
     begun = time.monotonic()
     outputs = llm.generate(prompts, parameters, use_tqdm=False)
     seconds = time.monotonic() - begun
-    tokens = sum(len(one.token_ids) for output in outputs for one in output.outputs)
-    print(json.dumps({"tokens": tokens, "seconds": seconds}), flush=True)
+    return sum(len(one.token_ids) for output in outputs for one in output.outputs), seconds
 
 
 if __name__ == "__main__":

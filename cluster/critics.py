@@ -10,7 +10,6 @@ from genprm.calibration import CALIBRATION_FILE, load_calibration, sampling_of
 from genprm.config import Config, CriticSource, ScoreConfig, resolve_critic
 from genprm.engines.base import Engine
 from genprm.errors import ConfigError
-from genprm.prompts import load_pack
 from genprm.records import CriticInfo, ScoreCalibration
 from genprm.scorer import Scorer
 from genprm.training.manifest import check_manifest
@@ -27,7 +26,7 @@ def critic_source(config: Config) -> CriticSource:
         ConfigError: no model directory, a pack that cannot be loaded, a critic that was trained
             for another pack.
     """
-    pack = load_pack(config.pack)
+    pack = config.prompt_pack()
     if config.engine.kind != "vllm":
         return CriticSource(model=config.models.critic)
     source = resolve_critic(config.models.critic)
@@ -64,7 +63,7 @@ async def make_scorer(config: Config, engine: Engine) -> Scorer:
     Raises:
         ConfigError: model, adapter, tokenizer or pack do not belong together.
     """
-    pack, source = load_pack(config.pack), critic_source(config)
+    pack, source = config.prompt_pack(), critic_source(config)
     made = await asyncio.to_thread(  # an adapter's base is hashed: gigabytes
         check_manifest,
         source.adapter or source.model,
@@ -92,7 +91,8 @@ def _difference(fitted: ScoreCalibration, here: CriticInfo, config: ScoreConfig)
     names = ("version" if fitted.critic.version else "model", "fingerprint", "scoring")
     then = {f"critic.{name}": getattr(fitted.critic, name) for name in names} | fitted.sampling
     now = {f"critic.{name}": getattr(here, name) for name in names} | sampling_of(config)
-    for name, was in then.items():
+    for name in then.keys() | ({"top_k"} & now.keys()):
+        was = then.get(name, 0)  # a top_k that is not there is none
         if name in now and was != now[name]:
             return f"{name} {was!r}, not {now[name]!r}"
     return None

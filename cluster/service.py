@@ -110,8 +110,10 @@ def check_config(config: Config) -> Config:
     critic_calibration(config)
     token_hashes()
     models = config.models.model_copy(update={"critic": _absolute(config.models.critic)})
-    score, pack = with_whole_path(config.score), _absolute(config.pack)
-    return config.model_copy(update={"models": models, "pack": pack, "score": score})
+    texts = _absolute(config.pack_texts) if config.pack_texts else None
+    packs = {"pack": _absolute(config.pack), "pack_texts": texts}
+    score = with_whole_path(config.score)
+    return config.model_copy(update={"models": models, "score": score, **packs})
 
 
 def run(config: Config, *, blocking: bool, name: str = DEFAULT_NAME, tokens: bool = True) -> str:

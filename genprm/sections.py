@@ -220,6 +220,8 @@ class ScoreConfig(Section):
     """Sampling temperature of a critique; 0 allows one vote only."""
     top_p: float = Field(default=1.0, gt=0, le=1)
     """Sample from the likeliest tokens that together hold this probability."""
+    top_k: int = Field(default=0, ge=0)
+    """Sample from this many of the likeliest tokens; 0: from all."""
     max_critique_tokens: int = Field(default=256, ge=1)
     """Budget of a critique in tokens; one that runs out of it is asked for its verdict."""
     aggregate: Aggregate = "min"
@@ -236,6 +238,9 @@ class ScoreConfig(Section):
     stop_risk: float = Field(default=0.0, ge=0, lt=0.5)
     """`early_stop`: how probable a change may be. At 0 none can come: the verdicts are those
     of all votes."""
+    budget: float | None = Field(default=None, gt=0)
+    """`early_stop`: critiques per step, on average over a solution or a batch of them; undecided
+    steps get what the others leave. Null: as many as they have votes."""
     deadline_s: float | None = Field(default=None, gt=0)
     """Seconds for one solution; steps not judged by then have status deadline. Null: no limit."""
     use_label_probs: bool = True
@@ -251,6 +256,14 @@ class ScoreConfig(Section):
     @model_validator(mode="after")
     def _greedy_is_single(self) -> ScoreConfig:
         _check_greedy(self.temperature, self.votes, "votes")
+        return self
+
+    @model_validator(mode="after")
+    def _budget_for_a_round(self) -> ScoreConfig:
+        if self.budget is not None and self.budget < self.round_votes:
+            raise ValueError(
+                f"budget {self.budget:g} is less than one round of {self.round_votes} (round_votes)"
+            )
         return self
 
 
