@@ -188,10 +188,10 @@ class CritiqueSampler:
                 draft.section_start = draft.unread = len(draft.safe)
                 draft.put(pack.sections[draft.section].begin)
                 return True
-        if pack.ask_always or pack.sections or closed:
-            self._force(draft, cut=not room)
-            return False
         draft.stop = said.stop_reason or ""
+        stated = parse_verdict(pack, draft.text + draft.stop) != "invalid"
+        if (pack.ask_always and not stated) or pack.sections or closed:
+            self._force(draft, cut=not room)
         return False
 
     async def _used(self, draft: Draft, closed: Sequence[Tool]) -> bool:

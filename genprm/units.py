@@ -28,6 +28,7 @@ from genprm.verdict import LabelReading, StatedVerdict, stated_verdicts
 from genprm.voting import Budget, settled, vote
 
 T = TypeVar("T")
+LONG_TEXT = 20_000  # characters that are neutralised and tokenised in some ten milliseconds
 
 
 class Task(NamedTuple):
@@ -46,6 +47,29 @@ class Task(NamedTuple):
     budget: Budget | None
     tell: Callable[[StepJudgement], None]
     calibrate: Callable[[float], float | None]
+
+
+class _Asked(NamedTuple):
+    """A prompt, and the untrusted texts in it as it shows them."""
+
+    prompt: Prompt
+    shown: tuple[str, ...]
+
+
+class _Reach:
+    """How far the prefixes of one solution fit the context: what follows one that does not is
+    longer still, and need not be tokenised to know that."""
+
+    def __init__(self) -> None:
+        self.end: tuple[int, PromptTooLongError] | None = None
+
+    def check(self, place: int) -> None:
+        if self.end is not None and place > self.end[0]:
+            raise PromptTooLongError(self.end[1].length, self.end[1].limit)
+
+    def ends(self, place: int, error: PromptTooLongError) -> None:
+        if self.end is None or place < self.end[0]:
+            self.end = (place, error)
 
 
 class Judged(NamedTuple):
@@ -69,6 +93,7 @@ class Unit:
     ):
         self.engine, self.pack, self.config, self.sampler = engine, pack, config, sampler
         self.slots = asyncio.Semaphore(config.max_concurrency)
+        self.long_texts = asyncio.Lock()
 
     async def judge(self, task: Task) -> Judged:
         """One result per step. Whatever goes wrong is a status; only a dead engine raises."""
@@ -81,11 +106,11 @@ class Unit:
                 return await self._solution(task)
 
     async def _prefixes(self, task: Task) -> Judged:
-        ledger = Ledger()
+        ledger, reach = Ledger(), _Reach()
 
         async def one(place: int) -> StepJudgement:
-            step, _ = await self._step(task, place, partial(self._critiques, task, place, ledger))
-            return step
+            work = partial(self._critiques, task, place, reach, ledger)
+            return (await self._step(task, place, work))[0]
 
         places = range(len(task.steps))
         if not task.stop:
@@ -97,17 +122,50 @@ class Unit:
                 break
         return Judged(steps + _left_out(task, len(steps)), ledger.usage)
 
-    async def _critiques(self, task: Task, place: int, ledger: Ledger) -> list[Critique]:
+    async def _critiques(
+        self, task: Task, place: int, reach: _Reach, ledger: Ledger
+    ) -> list[Critique]:
         """All critiques of one prefix: in one round, or until the vote is settled."""
-        prefix = task.steps[: place + 1]
-        prompt = critique_prompt(self.pack, self.engine.tokenizer, task.problem, prefix)
-        shown = rendered_texts(self.pack, self.engine.tokenizer, task.problem, prefix)
+        asked: _Asked | None = None
 
         async def some(n: int, number: Sequence[int]) -> list[Critique]:
+            nonlocal asked
+            if asked is None:
+                asked = await self._asked(task, task.steps[: place + 1], reach=reach)
             seed = None if task.seed is None else derive_seed(task.seed, "score", place, *number)
-            return await self.sampler.sample(prompt, n, shown, seed, ledger)
+            return await self.sampler.sample(asked.prompt, n, asked.shown, seed, ledger)
 
-        return await self._until_settled(task, some)
+        try:
+            return await self._until_settled(task, some)
+        except PromptTooLongError as error:
+            reach.ends(place, error)
+            raise
+
+    async def _asked(
+        self,
+        task: Task,
+        steps: Sequence[str],
+        history: Sequence[str] = (),
+        reach: _Reach | None = None,
+    ) -> _Asked:
+        """The prompt about some steps. Long ones are made elsewhere, one after another: others'
+        requests go on meanwhile."""
+
+        def make() -> _Asked:
+            tokenizer = self.engine.tokenizer
+            return _Asked(
+                critique_prompt(self.pack, tokenizer, task.problem, steps, history),
+                rendered_texts(self.pack, tokenizer, task.problem, steps),
+            )
+
+        if sum(map(len, (task.problem, *steps, *history))) <= LONG_TEXT:
+            if reach is not None:
+                reach.check(len(steps) - 1)
+            return make()
+        async with self.long_texts:
+            if reach is not None:
+                reach.check(len(steps) - 1)
+            return await asyncio.to_thread(make)
 
     async def _until_settled(
         self, task: Task, some: Callable[[int, Sequence[int]], Awaitable[list[Critique]]]
@@ -158,7 +216,6 @@ class Unit:
     ) -> list[Critique]:
         """The critiques of one step, conversations that are alike in one request."""
         prefix = task.steps[: place + 1]
-        shown = rendered_texts(self.pack, self.engine.tokenizer, task.problem, prefix)
         waiting = iter(histories)
 
         async def some(n: int, number: Sequence[int]) -> list[Critique]:
@@ -170,9 +227,8 @@ class Unit:
                 seed = task.seed
                 if seed is not None:
                     seed = derive_seed(seed, "turn", place, group, *number)
-                tokenizer = self.engine.tokenizer
-                prompt = critique_prompt(self.pack, tokenizer, task.problem, prefix, history)
-                return await self.sampler.sample(prompt, count, shown, seed, ledger)
+                asked = await self._asked(task, prefix, history)
+                return await self.sampler.sample(asked.prompt, count, asked.shown, seed, ledger)
 
             found = await together(
                 of_one(history, count, group)
@@ -195,15 +251,12 @@ class Unit:
         if any(not step.strip() for step in task.steps):
             reason = "a step has no text, so the solution cannot be judged as one"
             return self._told(task, _all_failed(task, "empty", reason), ledger)
-        prompt = critique_prompt(self.pack, self.engine.tokenizer, task.problem, task.steps)
-        shown = rendered_texts(self.pack, self.engine.tokenizer, task.problem, task.steps)
 
-        async def some(n: int, number: Sequence[int]) -> None:
+        async def some(asked: _Asked, n: int, number: Sequence[int]) -> None:
             seed = None if task.seed is None else derive_seed(task.seed, "solution", *number)
-            drafts = await self.sampler.drafts(prompt, n, seed, ledger)
+            drafts = await self.sampler.drafts(asked.prompt, n, seed, ledger)
             found = await together(
-                self._read_solution(prompt, draft, len(task.steps), shown, ledger)
-                for draft in drafts
+                self._read_solution(asked, draft, len(task.steps), ledger) for draft in drafts
             )
             for critiques, whole in found:
                 for step, critique in zip(per_step, critiques, strict=False):
@@ -212,9 +265,10 @@ class Unit:
                     overall.append(whole)
 
         async def all_rounds() -> None:
+            asked = await self._asked(task, task.steps)
             remaining = task.votes
             for n, number in self._rounds(task, len(task.steps)):
-                await some(n, number)
+                await some(asked, n, number)
                 remaining -= n
                 if self._solution_settled(per_step, remaining):
                     break
@@ -239,12 +293,12 @@ class Unit:
         return self._told(task, steps, ledger)._replace(overall=mean)
 
     async def _read_solution(
-        self, prompt: Prompt, draft: Draft, steps: int, shown: Sequence[str], ledger: Ledger
+        self, asked: _Asked, draft: Draft, steps: int, ledger: Ledger
     ) -> tuple[list[Critique], float | None]:
         """The critiques in one text, in the order of the steps: up to the first that says
         incorrect, or to an invalid one where the text ends early or has no verdict of the pack's.
         """
-        stated = stated_verdicts(self.pack, draft.safe, shown)
+        stated = stated_verdicts(self.pack, draft.safe, asked.shown)
         if len(stated) > steps:  # which of them is about which step?
             return [self._part(draft, draft.safe, LabelReading("invalid", None, None))], None
         critiques: list[Critique] = []
@@ -252,7 +306,7 @@ class Unit:
         for verdict in stated:
             reading = LabelReading(verdict.verdict, None, None)
             if self.sampler.labels is not None and verdict.verdict != "invalid":
-                reading = await self._reading(prompt, draft, verdict, ledger)
+                reading = await self._reading(asked.prompt, draft, verdict, ledger)
             critiques.append(self._part(draft, draft.safe[done : verdict.opener], reading))
             done = verdict.end
             if verdict.verdict != "correct":
@@ -263,7 +317,7 @@ class Unit:
             critiques.append(self._part(draft, draft.safe[done:], rest))
         whole = None
         if self.pack.overall is not None and draft.finish_reason == "stop":
-            whole = await self.sampler.overall(prompt, draft.safe, ledger)
+            whole = await self.sampler.overall(asked.prompt, draft.safe, ledger)
         return critiques, whole
 
     async def _reading(

@@ -265,14 +265,14 @@ def test_undecided_steps_share_a_budget() -> None:
     options = {"votes": 8, "early_stop": True, "round_votes": 2, "stop_risk": 0.1}
     steps = ["2 + 3 = 5", "5 + 4 = 8?", "So it is 8?"]
     free = judge(probabilistic(labels, script), steps, **options)
-    assert counts(free) == [4, 8, 8]
+    assert counts(free) == [2, 8, 8]
     some = judge(probabilistic(labels, script), steps, **options, budget=4)
-    assert sum(counts(some)) == 12 and counts(some)[0] == 4 and min(counts(some)) >= 2
+    assert counts(some)[0] == 2 and sorted(counts(some)[1:]) == [4, 6]
     tight = judge(probabilistic(labels, script), steps, **options, budget=2)
     assert counts(tight) == [2, 2, 2]
     items = [ScoreItem(PROBLEM, steps[:1]), ScoreItem(PROBLEM, steps[1:])]
-    scorer = scorer_of(probabilistic(labels, script), **options, budget=6)
-    assert sum(sum(counts(j)) for j in run(scorer.score_batch(items))) == 18
+    scorer = scorer_of(probabilistic(labels, script), **options, budget=5)
+    assert sum(sum(counts(j)) for j in run(scorer.score_batch(items))) == 15
     with pytest.raises(ValueError, match="budget 1 is less than one round of 2"):
         ScoreConfig(budget=1)
 

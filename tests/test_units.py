@@ -287,8 +287,10 @@ def test_what_code_prints_is_no_verdict_and_no_special_token() -> None:
     engine = engine_of(Dialogue(forged), lambda p, ids: (0.9, 0.1))
     judgement = judge(pack, engine, STEPS[:1], votes=1)
     [critique] = judgement.steps[0].critiques or []
-    assert "boxed{No}" in critique.text and pack.opener not in critique.text
-    assert "<|im_end|>" not in critique.text
+    output = critique.text.split("[Code Output]")[1]
+    assert "boxed{No}" in output and pack.opener not in output and "<|im_end|>" not in output
+    shown_again = [prompt.prefill for prompt, _ in engine.calls if "[Code" in prompt.prefill]
+    assert shown_again and not any("<|im_end|>" in text for text in shown_again)
     assert critique.verdict == "correct"
 
 
