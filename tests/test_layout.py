@@ -28,6 +28,7 @@ sys.meta_path.insert(0, Missing())
 import genprm
 public = [getattr(genprm, name) for name in genprm.__all__]
 import genprm.steps, genprm.tasks, genprm.verdict, genprm.voting, genprm.engines.scripted
+import genprm.client
 assert genprm.load_config(None, []) and genprm.load_pack("native")
 assert not set({HEAVY!r}) & set(sys.modules)
 """
@@ -87,6 +88,10 @@ def test_only_the_engine_module_imports_vllm() -> None:
     found = importers("vllm", "genprm", "cluster", "tests", "benchmarks")
     assert "genprm/engines/vllm.py" in found  # the search finds what it looks for
     assert {f for f in found if not f.startswith("genprm/engines/vllm")} == set()
+
+
+def test_only_the_client_imports_httpx() -> None:
+    assert importers("httpx", "genprm", "cluster") == {"genprm/client.py"}
 
 
 @pytest.mark.parametrize(
