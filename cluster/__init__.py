@@ -1,6 +1,6 @@
 """Runs `genprm` on Ray: stages, training, the scoring service, jobs and the command line.
 
-Importing this package imports no Ray; `connect`, `ScorerActor` and `Client` do when they are used.
+Importing this package imports no Ray; `connect` and `ScorerActor` do when they are used.
 """
 
 from __future__ import annotations

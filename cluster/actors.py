@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 import ray
 from ray import serve
@@ -23,23 +23,11 @@ from genprm.config import Config
 from genprm.engines import build_engine
 from genprm.engines.base import Engine
 from genprm.errors import ConfigError, EngineError, GenprmError
-from genprm.records import Aggregate, Judgement
+from genprm.records import Judgement
 from genprm.scorer import ScoreItem, Scorer
+from genprm.step_scorer import ScoreOptions
 
 DEFAULT_NAME = "genprm"
-
-
-class ScoreOptions(TypedDict, total=False):
-    """The options of `StepScorer.score`; left out or None, the critic's own settings hold."""
-
-    id: str | None
-    votes: int | None
-    aggregate: Aggregate | None
-    return_critiques: bool | None
-    stop_at_first_error: bool | None
-    early_stop: bool | None
-    seed: int | None
-    deadline_s: float | None
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from genprm import steps as splitting
 from genprm.errors import InputError
 from genprm.invalid import first_problem
+from genprm.limits import MAX_BATCH, MAX_BATCH_STEPS, MAX_STEPS
 from genprm.records import Aggregate, Judgement
 
-MAX_BODY_BYTES = 4 * 1024 * 1024  # a problem with 512 long steps is well under 1 MiB
-MAX_STEPS = 512
 MAX_VOTES = 64
-MAX_BATCH = 256  # solutions of one request
-MAX_BATCH_STEPS = 4096  # of all of them together
 MAX_ID_CHARS = 256
 MAX_FIELD_CHARS = 100
 MAX_DEADLINE_S = 3600.0

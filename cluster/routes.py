@@ -20,10 +20,6 @@ from starlette.exceptions import HTTPException
 
 from cluster.actors import CriticHost
 from cluster.requests import (
-    MAX_BATCH,
-    MAX_BATCH_STEPS,
-    MAX_BODY_BYTES,
-    MAX_STEPS,
     MAX_VOTES,
     RequestError,
     ScoreRequest,
@@ -36,6 +32,7 @@ from cluster.requests import (
 )
 from cluster.tokens import BearerTokens
 from genprm.errors import EngineError, InputError
+from genprm.limits import MAX_BATCH, MAX_BATCH_STEPS, MAX_BODY_BYTES, MAX_STEPS
 from genprm.records import Judgement, StepJudgement
 from genprm.step_scorer import ScoreItem
 

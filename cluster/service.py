@@ -25,7 +25,7 @@ from ray.serve import context
 from ray.serve.config import BackpressureConfig, ProxyLocation
 
 from cluster import runtime
-from cluster.actors import DEFAULT_NAME, CriticHost, ScoreOptions
+from cluster.actors import DEFAULT_NAME, CriticHost
 from cluster.client import Client
 from cluster.critics import critic_calibration, critic_source, with_whole_path
 from cluster.routes import build_routes
@@ -33,6 +33,7 @@ from cluster.tokens import token_hashes
 from genprm.config import Config, parse_config
 from genprm.errors import ConfigError, EngineError, GenprmError
 from genprm.scorer import ScoreItem
+from genprm.step_scorer import ScoreOptions
 
 RETRY_AFTER_S = 1  # what an overloaded service asks callers to wait
 START_ATTEMPTS = 2  # of a replica; what fails twice in a row is not the machine's mood

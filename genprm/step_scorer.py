@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypedDict
 
 from genprm.records import Aggregate, Judgement
 
@@ -27,6 +27,19 @@ class ScoreItem:
     early_stop: bool | None = None
     seed: int | None = None
     deadline_s: float | None = None
+
+
+class ScoreOptions(TypedDict, total=False):
+    """The options of `StepScorer.score`; left out or None, the scorer's own settings hold."""
+
+    id: str | None
+    votes: int | None
+    aggregate: Aggregate | None
+    return_critiques: bool | None
+    stop_at_first_error: bool | None
+    early_stop: bool | None
+    seed: int | None
+    deadline_s: float | None
 
 
 class StepScorer(Protocol):

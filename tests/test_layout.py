@@ -28,6 +28,7 @@ sys.meta_path.insert(0, Missing())
 import genprm
 public = [getattr(genprm, name) for name in genprm.__all__]
 import genprm.steps, genprm.tasks, genprm.verdict, genprm.voting, genprm.engines.scripted
+import genprm.client
 assert genprm.load_config(None, []) and genprm.load_pack("native")
 assert not set({HEAVY!r}) & set(sys.modules)
 """
@@ -88,6 +89,10 @@ def test_only_the_engine_module_and_the_yardstick_import_vllm() -> None:
     assert "genprm/engines/vllm.py" in found  # the search finds what it looks for
     others = {f for f in found if not f.startswith("genprm/engines/vllm")}
     assert others == {"benchmarks/raw_generate.py"}  # what throughput is compared with
+
+
+def test_only_the_client_imports_httpx() -> None:
+    assert importers("httpx", "genprm", "cluster") == {"genprm/client.py"}
 
 
 @pytest.mark.parametrize(

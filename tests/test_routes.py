@@ -13,12 +13,12 @@ from fastapi import FastAPI
 from scripted_critic import critique, label_probs
 
 from cluster.actors import CriticHost
-from cluster.requests import MAX_BATCH, MAX_BODY_BYTES
 from cluster.routes import build_routes
 from cluster.tokens import TOKENS_ENV, token_hashes
 from genprm.config import Config
 from genprm.engines.base import Prompt, Sampling
 from genprm.engines.scripted import ScriptedEngine, ScriptedTokenizer
+from genprm.limits import MAX_BATCH, MAX_BODY_BYTES
 from genprm.prompts import load_pack
 from genprm.records import Judgement
 from genprm.scorer import Scorer
