@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import os
 import random
 import signal
@@ -52,6 +53,17 @@ class Sent(NamedTuple):
     lost: str
 
 
+class _Watch(logging.Handler):
+    """Notes when the client says that an attempt failed."""
+
+    def __init__(self, failures: list[float]):
+        super().__init__(logging.INFO)
+        self._failures = failures
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._failures.append(time.monotonic())
+
+
 def main() -> None:
     """Every fault, with two replicas and with one."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -60,6 +72,7 @@ def main() -> None:
     parser.add_argument("--replicas", type=int, nargs="+", default=[2, 1])
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
+    logging.getLogger("genprm.client").setLevel(logging.INFO)
     versions = [_adapter(args.out / f"version-{number}", number) for number in range(2)]
     told: list[dict[str, Any]] = []
     for replicas in args.replicas:
@@ -127,7 +140,8 @@ async def _disturbed(url: str, config: Config, fault: Fault, clients: int) -> di
     failures: list[float] = []
     over = asyncio.Event()
     async with AsyncClient(url, deadline_s=DEADLINE_S, attempt_s=ATTEMPT_S) as client:
-        client.on_failure = lambda reason: failures.append(time.monotonic())
+        watch = _Watch(failures)
+        logging.getLogger("genprm.client").addHandler(watch)
 
         async def one(number: int) -> None:
             rng = random.Random(f"{time.time()} {number}")
@@ -151,6 +165,7 @@ async def _disturbed(url: str, config: Config, fault: Fault, clients: int) -> di
                 break
         over.set()
         await asyncio.gather(*running)
+        logging.getLogger("genprm.client").removeHandler(watch)
     back = max([at, *failures]) - at
     return {
         "requests": len(sent),

@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import functools
 import json
+import logging
 import random
 import re
 import time
@@ -42,6 +43,7 @@ SLICE = 8  # solutions of one request of a batch
 SLICES_IN_FLIGHT = 16  # requests of one batch at a time
 JSON = {"Content-Type": "application/json"}
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Body = dict[str, Any] | list[dict[str, Any]]
 
@@ -153,6 +155,7 @@ class Attempts:
         """Seconds to wait before the next attempt: doubling, at random below that, never past
         the deadline, and at least what the service asked for."""
         self._failure = _why(failure)
+        logger.info("an attempt failed: %s", self._failure)
         pause = random.uniform(0.5, 1.0) * self._pause_s  # callers must not return in step
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
         asked = failure.retry_after if isinstance(failure, TryAgainError) else None
