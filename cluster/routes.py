@@ -19,6 +19,8 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from cluster.actors import CriticHost
+from cluster.body import json_body, read_body
+from cluster.compat_routes import add_compat_routes
 from cluster.requests import (
     MAX_BATCH,
     MAX_BATCH_STEPS,
@@ -39,14 +41,8 @@ from genprm.errors import EngineError, InputError
 from genprm.records import Judgement, StepJudgement
 from genprm.step_scorer import ScoreItem
 
-
-def _body(schema: dict[str, Any]) -> dict[str, Any]:
-    content = {"application/json": {"schema": schema}}
-    return {"requestBody": {"required": True, "content": content}}
-
-
-SCORE_BODY = _body(ScoreRequest.model_json_schema())
-BATCH_BODY = _body(
+SCORE_BODY = json_body(ScoreRequest.model_json_schema())
+BATCH_BODY = json_body(
     {
         "type": "array",
         "items": ScoreRequest.model_json_schema(),
@@ -125,6 +121,7 @@ def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
         """Which critic serves, what a request gets by default, and the limits of a request."""
         return JSONResponse(describe(host))
 
+    add_compat_routes(app, host)
     return app
 
 
@@ -149,20 +146,6 @@ async def _lines(told: AsyncGenerator[StepJudgement | Judgement]) -> AsyncIterat
             logger.exception("a stream broke off")
             message = f"internal error: {type(error).__name__}"
         yield json.dumps({"error": one_line(message), "field": None}) + "\n"
-
-
-async def read_body(request: Request) -> bytes:
-    """The whole body, whatever its content type says.
-
-    Raises:
-        RequestError: more than MAX_BODY_BYTES (413); reading stops there.
-    """
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise RequestError("body", f"is larger than {MAX_BODY_BYTES} bytes", status=413)
-    return bytes(body)
 
 
 def describe(host: CriticHost) -> dict[str, Any]:

@@ -6,7 +6,7 @@ naming mistakes and putting the sections together is `genprm.config`.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -269,6 +269,19 @@ class ServeConfig(Section):
     """Requests that one replica works on at once."""
     max_queued_requests: int = Field(default=256, ge=-1)
     """Requests that wait for a replica before the service answers 503; -1: no limit."""
+    step_marker: str = Field(default="<extra_0>", min_length=1)
+    """`/pooling` and `/classify`: what stands behind each step of the assistant's text; a text
+    without it is split by `score.splitter`. The default is the marker of Qwen2.5-Math-PRM."""
+    end_tokens: tuple[Annotated[str, Field(min_length=1)], ...] = (
+        "<|im_end|>",
+        "<|endoftext|>",
+        "<|eot_id|>",
+        "</s>",
+    )
+    """What may end the text of a solution in the formats of others, and is no part of it."""
+    unscored: float | None = Field(default=None, ge=0, le=1)
+    """Stands for what was not scored in the formats of others, which have no word for it. Null:
+    such a request is an error."""
 
 
 class RuntimeConfig(Section):
