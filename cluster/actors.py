@@ -1,15 +1,14 @@
-"""A critic inside a process of a Ray cluster, and the handles by which pipelines call it.
+"""The handles by which pipelines call a critic in another process of a Ray cluster.
 
-`CriticHost` is one engine with its scorer: the Serve application and `ScorerActor` each put one
-into an actor. `connect` finds a running service; what it returns is a `StepScorer` and pickles,
-so a trainer or another actor can hold it. Knows nothing of HTTP.
+The Serve application and `ScorerActor` each put a `CriticHost` into an actor. `connect` finds a
+running service; what it returns is a `StepScorer` and pickles, so a trainer or another actor can
+hold it. Knows nothing of HTTP.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, TypedDict, Unpack
 
 import ray
@@ -18,13 +17,11 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
-from cluster.critics import critic_source, make_scorer
+from cluster.host import CriticHost
 from genprm.config import Config
-from genprm.engines import build_engine
-from genprm.engines.base import Engine
 from genprm.errors import ConfigError, EngineError, GenprmError
 from genprm.records import Aggregate, Judgement
-from genprm.scorer import ScoreItem, Scorer
+from genprm.step_scorer import ScoreItem
 
 DEFAULT_NAME = "genprm"
 
@@ -40,32 +37,6 @@ class ScoreOptions(TypedDict, total=False):
     early_stop: bool | None
     seed: int | None
     deadline_s: float | None
-
-
-@dataclass(frozen=True)
-class CriticHost:
-    """One engine and its scorer, on the event loop that started them."""
-
-    engine: Engine
-    scorer: Scorer
-    config: Config
-
-    @classmethod
-    async def start(cls, config: Config) -> CriticHost:
-        """Load the critic and start its engine: seconds to minutes.
-
-        Raises:
-            ConfigError: settings, model, adapter, tokenizer or pack that do not belong together.
-            EngineError: the engine did not come up.
-        """
-        source = critic_source(config)
-        engine = await build_engine(config.engine, source.model, source.adapter_rank)
-        try:
-            scorer = await make_scorer(config, engine)
-        except BaseException:
-            await engine.close()
-            raise
-        return cls(engine, scorer, config)
 
 
 class ScorerHandle:
@@ -137,11 +108,11 @@ class ScorerActor:
         self, problem: str, steps: Sequence[str], **options: Unpack[ScoreOptions]
     ) -> Judgement:
         """Judge one solution; see `StepScorer.score`."""
-        return await (await self._host()).scorer.score(problem, steps, **options)
+        return await (await self._host()).score(ScoreItem(problem, steps, **options))
 
     async def score_batch(self, items: Sequence[ScoreItem]) -> list[Judgement]:
         """Judge many, in the order given."""
-        return await (await self._host()).scorer.score_batch(items)
+        return await (await self._host()).score_batch(items)
 
 
 async def _answer(response: DeploymentResponse) -> Any:

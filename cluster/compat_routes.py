@@ -14,9 +14,9 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from cluster.actors import CriticHost
 from cluster.body import json_body, read_body
 from cluster.compat import PoolingRequest, RewardRequest, Translator
+from cluster.host import CriticHost
 from genprm.chat_marks import chat_marks
 from genprm.records import Judgement
 
@@ -35,9 +35,9 @@ def add_compat_routes(app: FastAPI, host: CriticHost) -> None:
         """
         asked = translator.rollouts(await read_body(request))
         items = [item for item in asked.values() if item is not None]
-        judged = iter(await host.scorer.score_batch(items))
-        by_field = {field: item and next(judged) for field, item in asked.items()}
-        return JSONResponse(translator.rewards(by_field))
+        judged = iter(await host.score_batch(items))
+        known = {field: None if item is None else next(judged) for field, item in asked.items()}
+        return JSONResponse(translator.rewards(known))
 
     @app.post("/pooling", openapi_extra=json_body(PoolingRequest.model_json_schema()))
     async def pooling(request: Request) -> JSONResponse:
@@ -46,7 +46,7 @@ def add_compat_routes(app: FastAPI, host: CriticHost) -> None:
         """
         asked = translator.conversations(await read_body(request))
         items = [replace(item, stop_at_first_error=False) for item in asked.values()]  # every row
-        judged = await host.scorer.score_batch(items)
+        judged = await host.score_batch(items)
         rows = translator.step_rows(dict(zip(asked, judged, strict=True)))
         return JSONResponse(answer("pool", host, judged, rows))
 
@@ -54,7 +54,7 @@ def add_compat_routes(app: FastAPI, host: CriticHost) -> None:
     async def classify(request: Request) -> JSONResponse:
         """vLLM's classification: P(incorrect) and P(correct) of whole solutions, by aggregate."""
         asked = translator.conversations(await read_body(request))
-        judged = await host.scorer.score_batch(list(asked.values()))
+        judged = await host.score_batch(list(asked.values()))
         rows = translator.classes(dict(zip(asked, judged, strict=True)))
         return JSONResponse(answer("classify", host, judged, rows))
 

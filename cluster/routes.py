@@ -18,9 +18,9 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
-from cluster.actors import CriticHost
 from cluster.body import json_body, read_body
 from cluster.compat_routes import add_compat_routes
+from cluster.host import CriticHost
 from cluster.requests import (
     MAX_BATCH,
     MAX_BATCH_STEPS,
@@ -92,9 +92,9 @@ def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
         asked = parse_request(await read_body(request))
         steps = given_steps(asked, host.config.score.splitter)
         if asked.stream:
-            told = host.scorer.stream(_item(asked, steps))
+            told = host.stream(_item(asked, steps))
             return StreamingResponse(_lines(told), media_type="application/x-ndjson")
-        [judgement] = await host.scorer.score_batch([_item(asked, steps)])
+        judgement = await host.score(_item(asked, steps))
         refuse_unscorable(judgement, asked.problem, steps)
         return JSONResponse(judgement.row())
 
@@ -108,7 +108,7 @@ def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
         asked = parse_batch(await read_body(request))
         steps = batch_steps(asked, host.config.score.splitter)
         items = [_item(each, given) for each, given in zip(asked, steps, strict=True)]
-        return JSONResponse([j.row() for j in await host.scorer.score_batch(items)])
+        return JSONResponse([j.row() for j in await host.score_batch(items)])
 
     @app.get("/health")
     async def health() -> JSONResponse:

@@ -10,7 +10,7 @@ import pytest
 from scripted_critic import critique, label_probs
 from test_routes import CONTEXT, call
 
-from cluster.actors import CriticHost
+from cluster.host import CriticHost
 from cluster.requests import MAX_STEPS
 from cluster.routes import build_routes
 from genprm.config import Config

@@ -21,7 +21,7 @@ from tiny_model import make_tiny_model
 from cluster import runtime, service
 from cluster.actors import connect
 from cluster.client import AsyncClient, Client
-from genprm.config import Config, parse_config
+from genprm.config import Config, ServeConfig, parse_config
 from genprm.errors import ConfigError, EngineError, InputError
 from genprm.paths import configs_dir
 from genprm.records import Judgement
@@ -100,6 +100,15 @@ def test_shipped_serve_configs_are_valid(config: dict[str, Any]) -> None:
     (application,) = ServeDeploySchema.model_validate(config).applications
     assert application.import_path == "cluster.service:build_app"
     assert parse_config(application.args).serve.max_ongoing_requests == 64
+
+
+def test_replicas_are_a_fixed_number_or_follow_the_load() -> None:
+    assert service.replica_settings(ServeConfig(num_replicas=3)) == {"num_replicas": 3}
+    scaling = {"max_replicas": 4, "downscale_delay_s": 120}
+    settings = ServeConfig.model_validate({"autoscaling": scaling, "max_ongoing_requests": 30})
+    given = service.replica_settings(settings)["autoscaling_config"]
+    assert (given.min_replicas, given.max_replicas, given.downscale_delay_s) == (1, 4, 120)
+    assert given.target_ongoing_requests == pytest.approx(20)  # two thirds
 
 
 def test_why_a_replica_did_not_start_is_one_line() -> None:
