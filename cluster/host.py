@@ -4,26 +4,37 @@ through, over HTTP, by a handle or in an actor. Knows nothing of either.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Sequence
 
-from cluster.critics import critic_source, make_scorer
+from cluster.critics import critic_source, make_scorer, with_adapter
 from cluster.metrics import ScoringMetrics
 from genprm.concurrent import together
 from genprm.config import Config
 from genprm.engines import build_engine
-from genprm.engines.base import Engine
-from genprm.records import Judgement, StepJudgement
+from genprm.engines.base import Engine, Sampling
+from genprm.errors import ConfigError
+from genprm.models import model_identity
+from genprm.prompts import critique_prompt, load_pack
+from genprm.records import CriticInfo, Judgement, StepJudgement
 from genprm.scorer import ScoreItem, Scorer
 
 
 class CriticHost:
-    """A critic that judges, and counts what it judges (`cluster.metrics`)."""
+    """A critic that judges, and counts what it judges (`cluster.metrics`).
+
+    Where the critic is an adapter, another version of it may take over while it judges: each
+    judgement is made by the version that it began with.
+    """
 
     def __init__(self, engine: Engine, scorer: Scorer, config: Config):
         self.engine, self.scorer, self.config = engine, scorer, config
         self._metrics = ScoringMetrics()
+        self._loading = asyncio.Lock()
+        self._ready: tuple[Config, Scorer] | None = None
+        self._weights: dict[str, str] = {}  # of adapters that the engine knows by their path
 
     @classmethod
     async def start(cls, config: Config) -> CriticHost:
@@ -40,7 +51,48 @@ class CriticHost:
         except BaseException:
             await engine.close()
             raise
-        return cls(engine, scorer, config)
+        host = cls(engine, scorer, config)
+        if source.adapter is not None:
+            host._weights[source.adapter] = await asyncio.to_thread(model_identity, source.adapter)
+        return host
+
+    async def prepare(self, directory: str) -> None:
+        """Load the version of the critic in `directory`, an absolute path, beside the one that
+        judges.
+
+        Raises:
+            ConfigError: not an adapter for this base, tokenizer and prompt pack, or one whose
+                weights have changed since it was loaded from there.
+            EngineError: the engine cannot load it.
+        """
+        async with self._loading:
+            self._ready = await self._load(directory)
+
+    async def adopt(self, directory: str) -> CriticInfo:
+        """Let the version in `directory` judge whatever comes from here on. Raises what `prepare`
+        raises, where that was not called before."""
+        async with self._loading:
+            if self._ready is None and self.config.models.critic == directory:
+                return self.scorer.critic
+            if self._ready is None or self._ready[0].models.critic != directory:
+                self._ready = await self._load(directory)
+            (self.config, self.scorer), self._ready = self._ready, None
+            return self.scorer.critic
+
+    async def _load(self, directory: str) -> tuple[Config, Scorer]:
+        config = await asyncio.to_thread(with_adapter, self.config, self.engine, directory)
+        weights = await asyncio.to_thread(model_identity, directory)
+        if self._weights.get(directory, weights) != weights:
+            raise ConfigError(
+                f"{directory}: its weights have changed since they were loaded; "
+                "write each version to a directory of its own"
+            )
+        scorer = await make_scorer(config, self.engine)
+        # what the engine cannot load or run is refused here, and not by the first judgement
+        probe = critique_prompt(load_pack(config.pack), self.engine.tokenizer, "1 + 1", ["= 2"])
+        await self.engine.generate(probe, Sampling(max_tokens=1), adapter=directory)
+        self._weights[directory] = weights
+        return config, scorer
 
     async def score(self, item: ScoreItem) -> Judgement:
         """Judge one solution; see `StepScorer.score`."""

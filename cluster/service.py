@@ -7,6 +7,7 @@ and Serve around it. What requests and answers look like is `cluster.routes`.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import logging
@@ -15,6 +16,7 @@ import re
 import signal
 import socket
 import threading
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Unpack
@@ -27,6 +29,7 @@ from ray.serve.config import AutoscalingConfig, BackpressureConfig, ProxyLocatio
 
 from cluster import runtime
 from cluster.actors import DEFAULT_NAME, ScoreOptions
+from cluster.chosen import ChosenCritic
 from cluster.client import Client
 from cluster.critics import critic_calibration, critic_source, with_whole_path
 from cluster.host import CriticHost
@@ -46,6 +49,9 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 ANSWER_SECONDS = 30.0  # for the first health check, once Serve says that the application runs
 
 
+logger = logging.getLogger("ray.serve")
+
+
 @serve.ingress()
 class ScoringService:
     """One replica: the routes of `cluster.routes`, and the same methods for handles.
@@ -55,10 +61,12 @@ class ScoringService:
     """
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it
-        self, args: dict[str, Any], token_hashes: Sequence[str] = ()
+        self, args: dict[str, Any], token_hashes: Sequence[str], deployment: str
     ):
         self._token_hashes = token_hashes
+        self._chosen, self._choosing = ChosenCritic(deployment), asyncio.Lock()
         self._host = await CriticHost.start(parse_config(args))
+        await self._follow()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return build_routes(self._host, self._token_hashes)
@@ -73,9 +81,31 @@ class ScoringService:
         """The rows of many judgements, in the order of `items`."""
         return [judgement.row() for judgement in await self._host.score_batch(items)]
 
+    async def prepare(self, directory: str) -> None:
+        """See `CriticHost.prepare`."""
+        await self._host.prepare(directory)
+
+    async def adopt(self, directory: str) -> dict[str, Any]:
+        """See `CriticHost.adopt`; replicas that start later do so too."""
+        async with self._choosing:
+            await self._chosen.set(directory)
+            return (await self._host.adopt(directory)).row()
+
     async def check_health(self) -> None:
-        """Serve replaces a replica whose engine is dead."""
+        """Serve replaces a replica whose engine is dead. One that was starting while the others
+        were told of another critic hears of it here."""
         await self._host.engine.check_health()
+        try:
+            await self._follow()
+        except GenprmError:  # the critic that it has is still better than none
+            logger.exception("the critic that was chosen cannot be loaded")
+
+    async def _follow(self) -> None:
+        """Serve the critic that was chosen since the deployment, if any was."""
+        async with self._choosing:
+            chosen = await self._chosen.get()
+            if chosen is not None and chosen != self._host.config.models.critic:
+                await self._host.adopt(chosen)
 
 
 def build_app(args: dict[str, Any], *, tokens: bool = True) -> serve.Application:
@@ -102,7 +132,8 @@ def build_app(args: dict[str, Any], *, tokens: bool = True) -> serve.Application
         max_constructor_retry_count=START_ATTEMPTS,
         ray_actor_options=runtime.engine_options(config, settings.most_replicas),
     )
-    return deployment.bind(config.model_dump(mode="json"), token_hashes() if tokens else ())
+    hashes = token_hashes() if tokens else ()
+    return deployment.bind(config.model_dump(mode="json"), hashes, uuid.uuid4().hex)
 
 
 def replica_settings(settings: ServeConfig) -> dict[str, Any]:
