@@ -84,6 +84,8 @@ def main() -> None:
         ]
         config = load_config("tiny", changes)
         url = service.run(config, blocking=False, tokens=False)
+        port = {"port": int(url.rsplit(":", 1)[1])}  # where it is to stay
+        config = config.model_copy(update={"serve": config.serve.model_copy(update=port)})
         try:
             for name, fault in _faults(str(versions[1])).items():
                 row = asyncio.run(_disturbed(url, config, fault, args.clients))
@@ -115,7 +117,7 @@ def _faults(version: str) -> dict[str, Fault]:
         changed = config.model_copy(
             update={"score": config.score.model_copy(update={"max_critique_tokens": 200})}
         )
-        await asyncio.to_thread(service.deploy, changed)
+        await asyncio.to_thread(service.deploy, changed, tokens=False)
 
     return {
         "adapter reloaded": reloaded,

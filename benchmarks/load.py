@@ -185,6 +185,5 @@ def _draw(path: Path, levels: dict[int, dict[str, Any]]) -> None:
     path.write_text(standalone(chart, plot_css()))
 
 
-
 if __name__ == "__main__":
     main()

@@ -10,9 +10,10 @@ from genprm.calibration import CALIBRATION_FILE, load_calibration, sampling_of
 from genprm.config import Config, CriticSource, ScoreConfig, resolve_critic
 from genprm.engines.base import Engine
 from genprm.errors import ConfigError
+from genprm.models import model_identity
 from genprm.records import CriticInfo, ScoreCalibration
 from genprm.scorer import Scorer
-from genprm.training.manifest import check_manifest
+from genprm.training.manifest import check_manifest, weights_sha256
 
 logger = logging.getLogger(__name__)
 NO_CALIBRATION = "none"  # score.calibration, to leave the critic's own aside
@@ -72,6 +73,8 @@ async def make_scorer(config: Config, engine: Engine) -> Scorer:
         tokenizer=engine.tokenizer,
     )
     version = made.fingerprint if made else None
+    if version is None and source.adapter is not None:  # one on its base is told from the next
+        version = await asyncio.to_thread(model_identity, source.adapter)
     scorer = Scorer(engine, pack, config.score, source.adapter, version)
     known = critic_calibration(config)
     differs = known and _difference(known, scorer.critic, config.score)
@@ -83,6 +86,31 @@ async def make_scorer(config: Config, engine: Engine) -> Scorer:
     if differs:
         raise ConfigError(f"score.calibration: fitted for {differs}")
     return Scorer(engine, pack, config.score, source.adapter, version, known)
+
+
+def with_adapter(config: Config, engine: Engine, directory: str) -> Config:
+    """The config with another adapter as its critic, one that can be put on a running engine. A
+    calibration that the config names is of the critic that it names: another brings its own.
+
+    Raises:
+        ConfigError: an engine without adapters, full weights, or an adapter for another base.
+    """
+    hint = "full weights are changed by deploying the service again"
+    if not engine.capabilities.lora:
+        raise ConfigError(f"{directory}: the service was started without an adapter; {hint}")
+    source = resolve_critic(directory)
+    if source.adapter is None:
+        raise ConfigError(f"{directory}: not an adapter; {hint}")
+    if source.model != engine.name:
+        ours, its = weights_sha256(engine.name), weights_sha256(source.model)
+        if ours is None or ours != its:
+            raise ConfigError(f"{directory}: an adapter for {source.model}, not for {engine.name}")
+    named = config.score.calibration
+    score = config.score.model_copy(
+        update={"calibration": named if named == NO_CALIBRATION else None}
+    )
+    models = config.models.model_copy(update={"critic": directory})
+    return config.model_copy(update={"models": models, "score": score})
 
 
 def _difference(fitted: ScoreCalibration, here: CriticInfo, config: ScoreConfig) -> str | None:

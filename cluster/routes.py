@@ -18,7 +18,9 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
-from cluster.actors import CriticHost
+from cluster.body import json_body, read_body
+from cluster.compat_routes import add_compat_routes
+from cluster.host import CriticHost
 from cluster.requests import (
     MAX_VOTES,
     RequestError,
@@ -36,14 +38,8 @@ from genprm.limits import MAX_BATCH, MAX_BATCH_STEPS, MAX_BODY_BYTES, MAX_STEPS
 from genprm.records import Judgement, StepJudgement
 from genprm.step_scorer import ScoreItem
 
-
-def _body(schema: dict[str, Any]) -> dict[str, Any]:
-    content = {"application/json": {"schema": schema}}
-    return {"requestBody": {"required": True, "content": content}}
-
-
-SCORE_BODY = _body(ScoreRequest.model_json_schema())
-BATCH_BODY = _body(
+SCORE_BODY = json_body(ScoreRequest.model_json_schema())
+BATCH_BODY = json_body(
     {
         "type": "array",
         "items": ScoreRequest.model_json_schema(),
@@ -93,9 +89,9 @@ def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
         asked = parse_request(await read_body(request))
         steps = given_steps(asked, host.config.score.splitter)
         if asked.stream:
-            told = host.scorer.stream(_item(asked, steps))
+            told = host.stream(_item(asked, steps))
             return StreamingResponse(_lines(told), media_type="application/x-ndjson")
-        [judgement] = await host.scorer.score_batch([_item(asked, steps)])
+        judgement = await host.score(_item(asked, steps))
         refuse_unscorable(judgement, asked.problem, steps)
         return JSONResponse(judgement.row())
 
@@ -109,7 +105,7 @@ def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
         asked = parse_batch(await read_body(request))
         steps = batch_steps(asked, host.config.score.splitter)
         items = [_item(each, given) for each, given in zip(asked, steps, strict=True)]
-        return JSONResponse([j.row() for j in await host.scorer.score_batch(items)])
+        return JSONResponse([j.row() for j in await host.score_batch(items)])
 
     @app.get("/health")
     async def health() -> JSONResponse:
@@ -122,6 +118,7 @@ def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
         """Which critic serves, what a request gets by default, and the limits of a request."""
         return JSONResponse(describe(host))
 
+    add_compat_routes(app, host)
     return app
 
 
@@ -146,20 +143,6 @@ async def _lines(told: AsyncGenerator[StepJudgement | Judgement]) -> AsyncIterat
             logger.exception("a stream broke off")
             message = f"internal error: {type(error).__name__}"
         yield json.dumps({"error": one_line(message), "field": None}) + "\n"
-
-
-async def read_body(request: Request) -> bytes:
-    """The whole body, whatever its content type says.
-
-    Raises:
-        RequestError: more than MAX_BODY_BYTES (413); reading stops there.
-    """
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise RequestError("body", f"is larger than {MAX_BODY_BYTES} bytes", status=413)
-    return bytes(body)
 
 
 def describe(host: CriticHost) -> dict[str, Any]:

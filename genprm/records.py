@@ -189,6 +189,14 @@ class Judgement(Record):
     critic: CriticInfo
 
 
+class BestOfN(Record):
+    """The judgements of n solutions to one problem, and the place of the best; null where none
+    has a score."""
+
+    best: int | None
+    judgements: list[Judgement]
+
+
 class ScoreCalibration(Record):
     """What one critic's step scores mean: P(correct, if all before it are) as a curve over the
     score, linear between its points. It holds for the critic, the votes and the sampling that it

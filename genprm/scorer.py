@@ -101,21 +101,31 @@ class Scorer:
     async def score_batch(self, items: Sequence[ScoreItem]) -> list[Judgement]:
         """Judge many; see `StepScorer.score_batch`."""
         requests = [self._checked(item) for item in items]
-        budget = self._budget(requests)
+        budget = self._shared(requests)
         return await together([self._judge(request, budget) for request in requests])
 
-    def stream(self, item: ScoreItem) -> AsyncGenerator[StepJudgement | Judgement]:
+    def budget(self, items: Sequence[ScoreItem]) -> Budget | None:
+        """What the undecided steps of these items share, where the config has a budget; for
+        `stream`, where a batch is judged by several of those. Raises InputError as `stream`."""
+        return self._shared([self._checked(item) for item in items])
+
+    def stream(
+        self, item: ScoreItem, budget: Budget | None = None
+    ) -> AsyncGenerator[StepJudgement | Judgement]:
         """Judge one solution and tell each step when it is settled, in the order of that; the
-        judgement comes last. Leaving the iterator gives up what is still to be judged.
+        judgement comes last. Leaving the iterator gives up what is still to be judged. Without
+        a `budget` shared with others the item has its own.
 
         Raises:
             InputError: at once, for an item that is no solution.
         """
-        return self._told(self._checked(item))
+        request = self._checked(item)
+        return self._told(request, budget or self._shared([request]))
 
-    async def _told(self, request: _Request) -> AsyncGenerator[StepJudgement | Judgement]:
+    async def _told(
+        self, request: _Request, budget: Budget | None
+    ) -> AsyncGenerator[StepJudgement | Judgement]:
         settled_steps: asyncio.Queue[StepJudgement | None] = asyncio.Queue()
-        budget = self._budget([request])
         judging = asyncio.create_task(self._judge(request, budget, settled_steps.put_nowait))
         judging.add_done_callback(lambda _: settled_steps.put_nowait(None))
         try:
@@ -164,8 +174,7 @@ class Scorer:
             deadline_s=deadline,
         )
 
-    def _budget(self, requests: Sequence[_Request]) -> Budget | None:
-        """What the undecided steps of these requests share, where there is a budget."""
+    def _shared(self, requests: Sequence[_Request]) -> Budget | None:
         if self._config.budget is None:
             return None
         early = [request for request in requests if request.early]

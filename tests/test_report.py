@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from judged import judge, row
 
 from genprm.evaluation.intervals import Estimate
-from genprm.evaluation.plots import Bar, Calibration, Series, escape
+from genprm.evaluation.plots import SECONDS, Bar, Calibration, Series, escape, line_chart
 from genprm.evaluation.report import (
     ReportData,
     StageCost,

@@ -10,6 +10,7 @@ the same methods: `ScorerActor.options(**engine_options(config, 1)).remote(confi
 from __future__ import annotations
 
 import asyncio
+import random
 import sys
 from typing import Any
 
@@ -19,8 +20,6 @@ import cluster
 from genprm import tasks
 from genprm.records import BestOfN
 from genprm.step_scorer import StepScorer
-
-CANDIDATES = 4
 
 
 @ray.remote(num_cpus=0)
@@ -56,14 +55,12 @@ def main(address: str) -> None:
 
 
 def _candidates(seed: int) -> tuple[str, list[list[str]]]:
-    from random import Random
-
-    from genprm.tasks.arithmetic.expressions import parse
-    from genprm.tasks.arithmetic.solutions import write_solution
-
-    problem = tasks.get("arithmetic").generate(1, seed=seed)[0].problem
-    rng = Random(seed)
-    return problem, [write_solution(parse(problem), rng, 0.3) for _ in range(CANDIDATES)]
+    """A problem and solutions with more and more slips: the seed fixes the problem."""
+    written = [
+        tasks.get("arithmetic").solution(random.Random(seed), slip_rate)
+        for slip_rate in (0.6, 0.3, 0.1, 0.0)
+    ]
+    return written[0][0].problem, [steps for _, steps in written]
 
 
 if __name__ == "__main__":

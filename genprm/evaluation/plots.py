@@ -126,9 +126,7 @@ def line_chart(
 
     for number in range(round((high - low) / step) + 1):
         tick = low + number * step
-        parts += _grid_line(
-            LEFT, WIDTH - RIGHT, y_of(tick / unit.factor), f"{tick:g}{unit.sign}"
-        )
+        parts += _grid_line(LEFT, WIDTH - RIGHT, y_of(tick / unit.factor), f"{tick:g}{unit.sign}")
     for count in ticks or counts:
         parts.append(_text(x_of(count), bottom + 18, str(count), "tick middle"))
     for i, line in enumerate(series):
