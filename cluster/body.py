@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from fastapi import Request
 
 from cluster.requests import RequestError
 from genprm.limits import MAX_BODY_BYTES
+
+T = TypeVar("T")
+LONG_BODY = 50_000  # bytes that are read and split in some ten milliseconds
 
 
 async def read_body(request: Request) -> bytes:
@@ -22,6 +27,13 @@ async def read_body(request: Request) -> bytes:
         if len(body) > MAX_BODY_BYTES:
             raise RequestError("body", f"is larger than {MAX_BODY_BYTES} bytes", status=413)
     return bytes(body)
+
+
+async def understood(request: Request, read: Callable[[bytes], T]) -> T:
+    """What `read` makes of the body. A long one is read and split in another thread: others'
+    requests go on meanwhile. Raises what either does."""
+    body = await read_body(request)
+    return read(body) if len(body) <= LONG_BODY else await asyncio.to_thread(read, body)
 
 
 def json_body(schema: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from cluster.body import json_body, read_body
+from cluster.body import json_body, understood
 from cluster.compat import PoolingRequest, RewardRequest, Translator
 from cluster.host import CriticHost
 from genprm.chat_marks import chat_marks
@@ -33,7 +33,7 @@ def add_compat_routes(app: FastAPI, host: CriticHost) -> None:
         Empty lists are answered with empty lists. Errors as `/v1/score`, and 422 or 503 for a
         rollout that has no score, unless the service was told what stands for one.
         """
-        asked = translator.rollouts(await read_body(request))
+        asked = await understood(request, translator.rollouts)
         items = [item for item in asked.values() if item is not None]
         judged = iter(await host.score_batch(items))
         known = {field: None if item is None else next(judged) for field, item in asked.items()}
@@ -44,7 +44,7 @@ def add_compat_routes(app: FastAPI, host: CriticHost) -> None:
         """vLLM's token classification, as a discriminative process reward model answers it: for
         each step of the assistant's turn, P(incorrect) and P(correct).
         """
-        asked = translator.conversations(await read_body(request))
+        asked = await understood(request, translator.conversations)
         items = [replace(item, stop_at_first_error=False) for item in asked.values()]  # every row
         judged = await host.score_batch(items)
         rows = translator.step_rows(dict(zip(asked, judged, strict=True)))
@@ -53,7 +53,7 @@ def add_compat_routes(app: FastAPI, host: CriticHost) -> None:
     @app.post("/classify", openapi_extra=json_body(PoolingRequest.model_json_schema()))
     async def classify(request: Request) -> JSONResponse:
         """vLLM's classification: P(incorrect) and P(correct) of whole solutions, by aggregate."""
-        asked = translator.conversations(await read_body(request))
+        asked = await understood(request, translator.conversations)
         judged = await host.score_batch(list(asked.values()))
         rows = translator.classes(dict(zip(asked, judged, strict=True)))
         return JSONResponse(answer("classify", host, judged, rows))

@@ -18,7 +18,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
-from cluster.body import json_body, read_body
+from cluster.body import json_body, understood
 from cluster.compat_routes import add_compat_routes
 from cluster.host import CriticHost
 from cluster.requests import (
@@ -72,6 +72,15 @@ def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
     _answer_errors_in_json(app)
     app.add_middleware(BearerTokens, hashes=token_hashes)
 
+    def one(body: bytes) -> tuple[ScoreRequest, list[str]]:
+        asked = parse_request(body)
+        return asked, given_steps(asked, host.config.score.splitter)
+
+    def many(body: bytes) -> list[tuple[ScoreRequest, list[str]]]:
+        asked = parse_batch(body)
+        steps = batch_steps(asked, host.config.score.splitter)
+        return list(zip(asked, steps, strict=True))
+
     @app.post("/v1/score", openapi_extra=SCORE_BODY)
     async def score(request: Request) -> Response:
         """Judge one solution, every step of it.
@@ -86,8 +95,7 @@ def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
         stream that is a status). `field` names it.
         503: the engine failed; the same request may be sent again.
         """
-        asked = parse_request(await read_body(request))
-        steps = given_steps(asked, host.config.score.splitter)
+        asked, steps = await understood(request, one)
         if asked.stream:
             told = host.stream(_item(asked, steps))
             return StreamingResponse(_lines(told), media_type="application/x-ndjson")
@@ -102,9 +110,7 @@ def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
         Refused as a whole, with the place of what is wrong, such as `[3].votes`; but a first step
         that is too long is a status here, for the others' sake.
         """
-        asked = parse_batch(await read_body(request))
-        steps = batch_steps(asked, host.config.score.splitter)
-        items = [_item(each, given) for each, given in zip(asked, steps, strict=True)]
+        items = [_item(each, given) for each, given in await understood(request, many)]
         return JSONResponse([j.row() for j in await host.score_batch(items)])
 
     @app.get("/health")
