@@ -1,7 +1,7 @@
 """The HTTP face of the scoring service: requests in, judgements and one-line errors out.
 
 An ASGI application over any scorer, in whatever process that lives; knows nothing of Ray. Every
-answer is JSON; every error is `{"error": one line, "field": what to change or null}`.
+answer but the page is JSON; every error is `{"error": one line, "field": what to change or null}`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from cluster.actors import CriticHost
+from cluster.page import add_page
 from cluster.requests import (
     MAX_BATCH,
     MAX_BATCH_STEPS,
@@ -66,7 +67,8 @@ REQUEST_DEFAULTS = {
 def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
     """The routes of one replica. The engine is closed when the application shuts down.
 
-    With `token_hashes` (`cluster.tokens`) every route but `/health` needs a bearer token.
+    With `token_hashes` (`cluster.tokens`) every route but `/health` and the page needs a bearer
+    token.
     """
 
     @contextlib.asynccontextmanager
@@ -102,6 +104,12 @@ def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
         refuse_unscorable(judgement, asked.problem, steps)
         return JSONResponse(judgement.row())
 
+    @app.post("/v1/steps", openapi_extra=SCORE_BODY)
+    async def split(request: Request) -> JSONResponse:
+        """The steps that `/v1/score` would judge for the same body, which it checks alike."""
+        asked = parse_request(await read_body(request))
+        return JSONResponse({"steps": given_steps(asked, host.config.score.splitter)})
+
     @app.post("/v1/score/batch", openapi_extra=BATCH_BODY)
     async def score_batch(request: Request) -> JSONResponse:
         """Judge many solutions, each as `/v1/score` does: a list in, a list out, in order.
@@ -125,6 +133,7 @@ def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
         """Which critic serves, what a request gets by default, and the limits of a request."""
         return JSONResponse(describe(host))
 
+    add_page(app)
     return app
 
 
