@@ -1,7 +1,7 @@
 """The HTTP face of the scoring service: requests in, judgements and one-line errors out.
 
 An ASGI application over any scorer, in whatever process that lives; knows nothing of Ray. Every
-answer is JSON; every error is `{"error": one line, "field": what to change or null}`.
+answer but the page is JSON; every error is `{"error": one line, "field": what to change or null}`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 from cluster.body import json_body, understood
 from cluster.compat_routes import add_compat_routes
 from cluster.host import CriticHost
+from cluster.page import add_page
 from cluster.requests import (
     MAX_VOTES,
     RequestError,
@@ -59,7 +60,8 @@ REQUEST_DEFAULTS = {
 def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
     """The routes of one replica. The engine is closed when the application shuts down.
 
-    With `token_hashes` (`cluster.tokens`) every route but `/health` needs a bearer token.
+    With `token_hashes` (`cluster.tokens`) every route but `/health` and the page needs a bearer
+    token.
     """
 
     @contextlib.asynccontextmanager
@@ -103,6 +105,12 @@ def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
         refuse_unscorable(judgement, asked.problem, steps)
         return JSONResponse(judgement.row())
 
+    @app.post("/v1/steps", openapi_extra=SCORE_BODY)
+    async def split(request: Request) -> JSONResponse:
+        """The steps that `/v1/score` would judge for the same body, which it checks alike."""
+        _, steps = await understood(request, one)
+        return JSONResponse({"steps": steps})
+
     @app.post("/v1/score/batch", openapi_extra=BATCH_BODY)
     async def score_batch(request: Request) -> JSONResponse:
         """Judge many solutions, each as `/v1/score` does: a list in, a list out, in order.
@@ -125,6 +133,7 @@ def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
         return JSONResponse(describe(host))
 
     add_compat_routes(app, host)
+    add_page(app)
     return app
 
 

@@ -15,11 +15,14 @@ from pathlib import Path
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from cluster.page import PATHS
 from genprm.errors import ConfigError
 
 TOKENS_ENV = "GENPRM_TOKENS"  # one or more, with commas between
 FILE_ENV = "GENPRM_TOKENS_FILE"  # one on each line; blank lines and those with # do not count
-OPEN_PATHS = frozenset({"/health"})  # for whoever looks whether the service lives
+# For whoever looks whether the service lives, and the page, which asks for a token. A bare prefix
+# ("") is sent on to the page.
+OPEN_PATHS = frozenset({"/health", "", *PATHS})
 SHORTEST = 16  # characters: a shorter one can be found from its hash
 
 
