@@ -1,0 +1,136 @@
+r"""A critic as the reward of OpenRLHF: `--reward.remote_url` with a Python file.
+
+    # reward.py
+    from genprm.client import AsyncClient
+    from genprm.integrations.openrlhf import build_reward_func
+    reward_func = build_reward_func(AsyncClient("http://critic:8000"))
+
+Follows `SingleTurnAgentExecutor` in `openrlhf/utils/agent.py` of OpenRLHF 0.10, and
+`openrlhf/cli/serve_rm.py`, whose shape of request and answer `POST /get_reward` has. A call has one
+query: prompt and response in one text, special tokens included. The answer must have a number
+for each, so that what is unscored gets one, and is flagged in `extra_logs`. One number per response
+is all that this interface has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Unpack
+
+from genprm.integrations.asking import judge, wait_for
+from genprm.integrations.credit import check_reward, facts, solution_reward
+from genprm.records import Judgement
+from genprm.step_scorer import ScoreOptions, StepScorer
+
+# What ends a turn or a text in the chat formats of Qwen, Llama, Gemma, Phi, Mistral, DeepSeek.
+END_TOKENS = (
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|eot_id|>",
+    "<|end_of_text|>",
+    "<end_of_turn>",
+    "<eos>",
+    "<|end|>",
+    "</s>",
+    "<｜end▁of▁sentence｜>",
+)
+
+
+def build_reward_func(
+    scorer: StepScorer,
+    *,
+    reward: str = "solution_score",
+    unscored: float = 0.0,
+    splitter: str = "lines",
+    prompt_prefix: str = "",
+    prompt_suffix: str = "",
+    end_tokens: Sequence[str] = END_TOKENS,
+    **options: Unpack[ScoreOptions],
+) -> Callable[..., dict[str, Any]]:
+    """The `reward_func(queries, prompts, labels)` that OpenRLHF looks for in the file.
+
+    It may be called from many threads. Labels are not used.
+
+    Args:
+        scorer: who judges.
+        reward, unscored: see `reward_answer`.
+        splitter: how responses are cut into steps; the critic's training data was cut the same.
+        prompt_prefix, prompt_suffix: see `problem_text`.
+        end_tokens: see `bare_response`.
+        options: of `StepScorer.score`, for all responses.
+
+    Raises:
+        InputError: there is no such reward.
+    """
+    check_reward(reward)
+
+    def reward_func(
+        queries: Sequence[str], prompts: Sequence[str], labels: Sequence[Any], **ignored: Any
+    ) -> dict[str, Any]:
+        problems = [problem_text(prompt, prompt_prefix, prompt_suffix) for prompt in prompts]
+        responses = [
+            bare_response(query, prompt, end_tokens)
+            for query, prompt in zip(queries, prompts, strict=True)
+        ]
+        judgements = wait_for(judge(scorer, problems, responses, splitter, options))
+        return reward_answer(judgements, reward, unscored)
+
+    return reward_func
+
+
+def bare_response(query: str, prompt: str, end_tokens: Sequence[str] = END_TOKENS) -> str:
+    """What the policy wrote: the query without the prompt before it and the end tokens after it.
+
+    The prompt may stand behind a token that the tokenizer put first. A query that does not hold
+    it, as when OpenRLHF had to cut a long prompt, is returned whole.
+    """
+    _, found, rest = query.partition(prompt) if prompt else ("", "", "")
+    response = rest if found else query
+    while True:
+        response = response.rstrip()
+        ending = next((end for end in end_tokens if end and response.endswith(end)), None)
+        if ending is None:
+            return response
+        response = response.removesuffix(ending)
+
+
+def problem_text(prompt: str, prefix: str = "", suffix: str = "") -> str:
+    r"""The problem inside a prompt: what stands behind the last `prefix` and before the next
+    `suffix`.
+
+    Chat markup and instructions differ by model and data set, so nothing is guessed. For a prompt
+    without a chat template both stay empty and the prompt is the problem. For ChatML they are
+    `"<|im_start|>user\n"` and `"<|im_end|>"`, which also drops the system prompt and, of a
+    conversation, all but the last user message; an instruction that follows every problem
+    (`" Let's think step by step<|im_end|>"`) can stand in the suffix. What does not occur in a
+    prompt cuts nothing from it. The critic reads markup that stays as plain text, which it was not
+    trained on.
+    """
+    problem = prompt.rpartition(prefix)[2] if prefix else prompt
+    return (problem.partition(suffix)[0] if suffix else problem).strip()
+
+
+def reward_answer(
+    judgements: Sequence[Judgement | None],
+    reward: str = "solution_score",
+    unscored: float = 0.0,
+) -> dict[str, Any]:
+    """What OpenRLHF is answered: a number for each judgement, in order; empty lists for none.
+
+    Args:
+        judgements: None where a response could not be judged.
+        reward: see `genprm.integrations.credit.solution_reward`.
+        unscored: the reward of what has none; at 0 a policy gains nothing by writing what cannot
+            be judged.
+
+    Returns:
+        `rewards`; `scores`, the same clipped to [0, 1] for dynamic filtering; and `extra_logs`, a
+        list per name: `unscored` (1 or 0), `covered`, `steps`, `first_error` and `correct_share`.
+    """
+    known = [solution_reward(judgement, reward) for judgement in judgements]
+    rewards = [unscored if value is None else value for value in known]
+    logged = [facts(judgement) for judgement in judgements]
+    extra_logs = {name: [each[name] for each in logged] for name in facts(None)}
+    extra_logs["unscored"] = [float(value is None) for value in known]
+    scores = [min(max(value, 0.0), 1.0) for value in rewards]
+    return {"rewards": rewards, "scores": scores, "extra_logs": extra_logs}
