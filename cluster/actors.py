@@ -1,59 +1,32 @@
-"""A critic inside a process of a Ray cluster, and the handles by which pipelines call it.
+"""The handles by which pipelines call a critic in another process of a Ray cluster.
 
-`CriticHost` is one engine with its scorer: the Serve application and `ScorerActor` each put one
-into an actor. `connect` finds a running service; what it returns is a `StepScorer` and pickles,
-so a trainer or another actor can hold it. Knows nothing of HTTP.
+The Serve application and `ScorerActor` each put a `CriticHost` into an actor. `connect` finds a
+running service; what it returns is a `StepScorer` and pickles, so a trainer or another actor can
+hold it. Knows nothing of HTTP.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Sequence
+from pathlib import Path
 from typing import Any, Unpack
 
 import ray
 from ray import serve
 from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
-from ray.serve.handle import DeploymentHandle, DeploymentResponse
+from ray.serve.handle import DeploymentHandle
 
-from cluster.critics import critic_source, make_scorer
+from cluster.chosen import ChosenCritic
+from cluster.host import CriticHost
+from genprm.choose import ChoiceOptions, best_of_n
 from genprm.config import Config
-from genprm.engines import build_engine
-from genprm.engines.base import Engine
 from genprm.errors import ConfigError, EngineError, GenprmError
-from genprm.records import Judgement
-from genprm.scorer import ScoreItem, Scorer
-from genprm.step_scorer import ScoreOptions
+from genprm.records import BestOfN, CriticInfo, Judgement
+from genprm.step_scorer import ScoreItem, ScoreOptions
 
 DEFAULT_NAME = "genprm"
-
-
-@dataclass(frozen=True)
-class CriticHost:
-    """One engine and its scorer, on the event loop that started them."""
-
-    engine: Engine
-    scorer: Scorer
-    config: Config
-
-    @classmethod
-    async def start(cls, config: Config) -> CriticHost:
-        """Load the critic and start its engine: seconds to minutes.
-
-        Raises:
-            ConfigError: settings, model, adapter, tokenizer or pack that do not belong together.
-            EngineError: the engine did not come up.
-        """
-        source = critic_source(config)
-        engine = await build_engine(config.engine, source.model, source.adapter_rank)
-        try:
-            scorer = await make_scorer(config, engine)
-        except BaseException:
-            await engine.close()
-            raise
-        return cls(engine, scorer, config)
 
 
 class ScorerHandle:
@@ -82,6 +55,29 @@ class ScorerHandle:
         rows = await _answer(self._handle.score_batch.remote(list(items)))
         return [Judgement.model_validate(row) for row in rows]
 
+    async def best_of_n(
+        self, problem: str, candidates: Sequence[Sequence[str]], **options: Unpack[ChoiceOptions]
+    ) -> BestOfN:
+        """The best candidate, by one call to one replica; see `genprm.choose.best_of_n`."""
+        return await best_of_n(self, problem, candidates, **options)
+
+    async def reload(self, directory: str | Path) -> CriticInfo:
+        """Let another version of the critic, a LoRA adapter that all nodes see in `directory`,
+        judge in every replica, those that start later included.
+
+        No request is dropped or waits; what is being judged ends with the version that it began
+        with. All replicas load the version before any of them judges with it.
+
+        Raises:
+            ConfigError: full weights, or an adapter for another base, tokenizer or prompt pack;
+                nothing has changed.
+            EngineError: a replica cannot load it or died; the call may be repeated.
+        """
+        path = str(Path(directory).expanduser().resolve())
+        await _answer(self._handle.broadcast("prepare", path).results_async())
+        critic, *_ = await _answer(self._handle.broadcast("adopt", path).results_async())
+        return CriticInfo.model_validate(critic)
+
 
 def connect(name: str = DEFAULT_NAME) -> ScorerHandle:
     """The scoring service called `name` on the Ray cluster that this process belongs to.
@@ -109,13 +105,20 @@ class ScorerActor:
 
     def __init__(self, config: Config):
         self._config = config
+        self._chosen = ChosenCritic(ray.get_runtime_context().get_actor_id())
         self._starting: asyncio.Task[CriticHost] | None = None
 
     async def _host(self) -> CriticHost:
         if self._starting is None:
-            self._starting = asyncio.create_task(CriticHost.start(self._config))
+            self._starting = asyncio.create_task(self._start())
         # a caller that is cancelled must not take the engine of the others with it
         return await asyncio.shield(self._starting)
+
+    async def _start(self) -> CriticHost:
+        host = await CriticHost.start(self._config)
+        if (chosen := await self._chosen.get()) is not None:  # before Ray started it again
+            await host.adopt(chosen)
+        return host
 
     async def ready(self) -> None:
         """Return when the engine is up. Raises what `CriticHost.start` raises."""
@@ -125,14 +128,28 @@ class ScorerActor:
         self, problem: str, steps: Sequence[str], **options: Unpack[ScoreOptions]
     ) -> Judgement:
         """Judge one solution; see `StepScorer.score`."""
-        return await (await self._host()).scorer.score(problem, steps, **options)
+        return await (await self._host()).score(ScoreItem(problem, steps, **options))
 
     async def score_batch(self, items: Sequence[ScoreItem]) -> list[Judgement]:
         """Judge many, in the order given."""
-        return await (await self._host()).scorer.score_batch(items)
+        return await (await self._host()).score_batch(items)
+
+    async def best_of_n(
+        self, problem: str, candidates: Sequence[Sequence[str]], **options: Unpack[ChoiceOptions]
+    ) -> BestOfN:
+        """The best candidate; see `genprm.choose.best_of_n`."""
+        return await best_of_n(self, problem, candidates, **options)
+
+    async def reload(self, directory: str | Path) -> CriticInfo:
+        """Let another version of the critic judge, also if Ray starts this actor again; see
+        `ScorerHandle.reload`. The path is that of the actor's node."""
+        host, path = await self._host(), str(Path(directory).expanduser().resolve())
+        critic = await host.adopt(path)
+        await self._chosen.set(path)
+        return critic
 
 
-async def _answer(response: DeploymentResponse) -> Any:
+async def _answer(response: Awaitable[Any]) -> Any:
     """The result of a call, and Serve's errors as ours."""
     try:
         return await response

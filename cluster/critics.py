@@ -10,10 +10,10 @@ from genprm.calibration import CALIBRATION_FILE, load_calibration, sampling_of
 from genprm.config import Config, CriticSource, ScoreConfig, resolve_critic
 from genprm.engines.base import Engine
 from genprm.errors import ConfigError
-from genprm.prompts import load_pack
+from genprm.models import model_identity
 from genprm.records import CriticInfo, ScoreCalibration
 from genprm.scorer import Scorer
-from genprm.training.manifest import check_manifest
+from genprm.training.manifest import check_manifest, weights_sha256
 
 logger = logging.getLogger(__name__)
 NO_CALIBRATION = "none"  # score.calibration, to leave the critic's own aside
@@ -27,7 +27,7 @@ def critic_source(config: Config) -> CriticSource:
         ConfigError: no model directory, a pack that cannot be loaded, a critic that was trained
             for another pack.
     """
-    pack = load_pack(config.pack)
+    pack = config.prompt_pack()
     if config.engine.kind != "vllm":
         return CriticSource(model=config.models.critic)
     source = resolve_critic(config.models.critic)
@@ -64,7 +64,7 @@ async def make_scorer(config: Config, engine: Engine) -> Scorer:
     Raises:
         ConfigError: model, adapter, tokenizer or pack do not belong together.
     """
-    pack, source = load_pack(config.pack), critic_source(config)
+    pack, source = config.prompt_pack(), critic_source(config)
     made = await asyncio.to_thread(  # an adapter's base is hashed: gigabytes
         check_manifest,
         source.adapter or source.model,
@@ -73,6 +73,8 @@ async def make_scorer(config: Config, engine: Engine) -> Scorer:
         tokenizer=engine.tokenizer,
     )
     version = made.fingerprint if made else None
+    if version is None and source.adapter is not None:  # one on its base is told from the next
+        version = await asyncio.to_thread(model_identity, source.adapter)
     scorer = Scorer(engine, pack, config.score, source.adapter, version)
     known = critic_calibration(config)
     differs = known and _difference(known, scorer.critic, config.score)
@@ -86,13 +88,39 @@ async def make_scorer(config: Config, engine: Engine) -> Scorer:
     return Scorer(engine, pack, config.score, source.adapter, version, known)
 
 
+def with_adapter(config: Config, engine: Engine, directory: str) -> Config:
+    """The config with another adapter as its critic, one that can be put on a running engine. A
+    calibration that the config names is of the critic that it names: another brings its own.
+
+    Raises:
+        ConfigError: an engine without adapters, full weights, or an adapter for another base.
+    """
+    hint = "full weights are changed by deploying the service again"
+    if not engine.capabilities.lora:
+        raise ConfigError(f"{directory}: the service was started without an adapter; {hint}")
+    source = resolve_critic(directory)
+    if source.adapter is None:
+        raise ConfigError(f"{directory}: not an adapter; {hint}")
+    if source.model != engine.name:
+        ours, its = weights_sha256(engine.name), weights_sha256(source.model)
+        if ours is None or ours != its:
+            raise ConfigError(f"{directory}: an adapter for {source.model}, not for {engine.name}")
+    named = config.score.calibration
+    score = config.score.model_copy(
+        update={"calibration": named if named == NO_CALIBRATION else None}
+    )
+    models = config.models.model_copy(update={"critic": directory})
+    return config.model_copy(update={"models": models, "score": score})
+
+
 def _difference(fitted: ScoreCalibration, here: CriticInfo, config: ScoreConfig) -> str | None:
     """What a calibration was fitted for and is not so here; a critic with a version may have
     moved. Votes are each request's own matter."""
     names = ("version" if fitted.critic.version else "model", "fingerprint", "scoring")
     then = {f"critic.{name}": getattr(fitted.critic, name) for name in names} | fitted.sampling
     now = {f"critic.{name}": getattr(here, name) for name in names} | sampling_of(config)
-    for name, was in then.items():
+    for name in then.keys() | ({"top_k"} & now.keys()):
+        was = then.get(name, 0)  # a top_k that is not there is none
         if name in now and was != now[name]:
             return f"{name} {was!r}, not {now[name]!r}"
     return None

@@ -23,7 +23,7 @@ from genprm.engines.base import Engine
 from genprm.errors import ConfigError
 from genprm.evaluation import audit
 from genprm.labeling import label_solution
-from genprm.prompts import load_pack
+from genprm.prompts import label_tokens
 from genprm.records import (
     CriticInfo,
     CritiqueTarget,
@@ -96,6 +96,11 @@ def distill(config: Config, labels: Sequence[str], out: str) -> Report:
     was dropped if it was.
     """
     by_rule = config.distill.writer == "rule"
+    pack = config.prompt_pack()
+    if not pack.trains:
+        raise ConfigError(
+            f"pack {pack.name}: its critiques have sections or tools, which no writer here writes"
+        )
     stage = Stage(
         name="distill",
         fingerprint=config.fingerprint("distill"),
@@ -151,12 +156,12 @@ def _check_labels(config: Config) -> None:
         tokenizer = AutoTokenizer.from_pretrained(model)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{model}: no tokenizer: {' '.join(str(error).split())}") from None
-    load_pack(config.pack).check_tokenizer(tokenizer)
+    label_tokens(config.prompt_pack(), tokenizer)
 
 
 async def _make_solver(config: Config, engine: Engine | None) -> RowWork:
     assert engine is not None
-    pack = load_pack(config.pack)
+    pack = config.prompt_pack()
 
     async def work(row: Row) -> list[Row]:
         problem = Problem.model_validate(row)
@@ -170,7 +175,7 @@ async def _make_solver(config: Config, engine: Engine | None) -> RowWork:
 
 async def _make_labeller(config: Config, engine: Engine | None) -> RowWork:
     assert engine is not None
-    pack = load_pack(config.pack)
+    pack = config.prompt_pack()
 
     async def work(row: Row) -> list[Row]:
         solution = Solution.model_validate(row)
@@ -181,7 +186,7 @@ async def _make_labeller(config: Config, engine: Engine | None) -> RowWork:
 
 
 async def _make_distiller(config: Config, engine: Engine | None) -> RowWork:
-    pack = load_pack(config.pack)
+    pack = config.prompt_pack()
     writer: CritiqueWriter = (
         RuleWriter(config.distill, config.seed)
         if engine is None
@@ -220,7 +225,7 @@ def _judgements(
     results: Iterable[Result], config: Config, details: dict[str, Any]
 ) -> Iterator[Row]:
     """Judgements; a row that failed as a whole has one too, every step of it an `error`."""
-    pack = load_pack(config.pack)
+    pack = config.prompt_pack()
     critic = CriticInfo(
         model=config.models.critic,
         pack=pack.name,

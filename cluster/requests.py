@@ -85,16 +85,17 @@ def parse_request(body: bytes) -> ScoreRequest:
         RequestError: not JSON, not an object, an unknown or missing field, a wrong type, a
             number out of bounds. The first fault is named.
     """
-    return _parse(_ONE, body)
+    return parse_as(_ONE, body)
 
 
 def parse_batch(body: bytes) -> list[ScoreRequest]:
     """Read the JSON body of a batch: a list of requests. Errors as `parse_request`; a field is
     named with its place in the list, such as `[3].votes`."""
-    return _parse(_BATCH, body)
+    return parse_as(_BATCH, body)
 
 
-def _parse(kind_of: TypeAdapter[T], body: bytes) -> T:
+def parse_as(kind_of: TypeAdapter[T], body: bytes) -> T:
+    """Read a JSON body as any kind of request; errors as `parse_request`."""
     try:
         return kind_of.validate_json(body)
     except ValidationError as error:

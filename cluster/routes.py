@@ -18,7 +18,9 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
-from cluster.actors import CriticHost
+from cluster.body import json_body, understood
+from cluster.compat_routes import add_compat_routes
+from cluster.host import CriticHost
 from cluster.requests import (
     MAX_VOTES,
     RequestError,
@@ -36,14 +38,8 @@ from genprm.limits import MAX_BATCH, MAX_BATCH_STEPS, MAX_BODY_BYTES, MAX_STEPS
 from genprm.records import Judgement, StepJudgement
 from genprm.step_scorer import ScoreItem
 
-
-def _body(schema: dict[str, Any]) -> dict[str, Any]:
-    content = {"application/json": {"schema": schema}}
-    return {"requestBody": {"required": True, "content": content}}
-
-
-SCORE_BODY = _body(ScoreRequest.model_json_schema())
-BATCH_BODY = _body(
+SCORE_BODY = json_body(ScoreRequest.model_json_schema())
+BATCH_BODY = json_body(
     {
         "type": "array",
         "items": ScoreRequest.model_json_schema(),
@@ -76,6 +72,15 @@ def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
     _answer_errors_in_json(app)
     app.add_middleware(BearerTokens, hashes=token_hashes)
 
+    def one(body: bytes) -> tuple[ScoreRequest, list[str]]:
+        asked = parse_request(body)
+        return asked, given_steps(asked, host.config.score.splitter)
+
+    def many(body: bytes) -> list[tuple[ScoreRequest, list[str]]]:
+        asked = parse_batch(body)
+        steps = batch_steps(asked, host.config.score.splitter)
+        return list(zip(asked, steps, strict=True))
+
     @app.post("/v1/score", openapi_extra=SCORE_BODY)
     async def score(request: Request) -> Response:
         """Judge one solution, every step of it.
@@ -90,12 +95,11 @@ def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
         stream that is a status). `field` names it.
         503: the engine failed; the same request may be sent again.
         """
-        asked = parse_request(await read_body(request))
-        steps = given_steps(asked, host.config.score.splitter)
+        asked, steps = await understood(request, one)
         if asked.stream:
-            told = host.scorer.stream(_item(asked, steps))
+            told = host.stream(_item(asked, steps))
             return StreamingResponse(_lines(told), media_type="application/x-ndjson")
-        [judgement] = await host.scorer.score_batch([_item(asked, steps)])
+        judgement = await host.score(_item(asked, steps))
         refuse_unscorable(judgement, asked.problem, steps)
         return JSONResponse(judgement.row())
 
@@ -106,10 +110,8 @@ def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
         Refused as a whole, with the place of what is wrong, such as `[3].votes`; but a first step
         that is too long is a status here, for the others' sake.
         """
-        asked = parse_batch(await read_body(request))
-        steps = batch_steps(asked, host.config.score.splitter)
-        items = [_item(each, given) for each, given in zip(asked, steps, strict=True)]
-        return JSONResponse([j.row() for j in await host.scorer.score_batch(items)])
+        items = [_item(each, given) for each, given in await understood(request, many)]
+        return JSONResponse([j.row() for j in await host.score_batch(items)])
 
     @app.get("/health")
     async def health() -> JSONResponse:
@@ -122,6 +124,7 @@ def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
         """Which critic serves, what a request gets by default, and the limits of a request."""
         return JSONResponse(describe(host))
 
+    add_compat_routes(app, host)
     return app
 
 
@@ -146,20 +149,6 @@ async def _lines(told: AsyncGenerator[StepJudgement | Judgement]) -> AsyncIterat
             logger.exception("a stream broke off")
             message = f"internal error: {type(error).__name__}"
         yield json.dumps({"error": one_line(message), "field": None}) + "\n"
-
-
-async def read_body(request: Request) -> bytes:
-    """The whole body, whatever its content type says.
-
-    Raises:
-        RequestError: more than MAX_BODY_BYTES (413); reading stops there.
-    """
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise RequestError("body", f"is larger than {MAX_BODY_BYTES} bytes", status=413)
-    return bytes(body)
 
 
 def describe(host: CriticHost) -> dict[str, Any]:

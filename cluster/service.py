@@ -7,6 +7,8 @@ and Serve around it. What requests and answers look like is `cluster.routes`.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import errno
 import logging
 import os
@@ -14,6 +16,7 @@ import re
 import signal
 import socket
 import threading
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Unpack
@@ -22,25 +25,31 @@ import ray
 from fastapi import FastAPI
 from ray import serve
 from ray.serve import context
-from ray.serve.config import BackpressureConfig, ProxyLocation
+from ray.serve.config import AutoscalingConfig, BackpressureConfig, ProxyLocation
 
 from cluster import runtime
-from cluster.actors import DEFAULT_NAME, CriticHost
+from cluster.actors import DEFAULT_NAME
+from cluster.chosen import ChosenCritic
 from cluster.client import Client
 from cluster.critics import critic_calibration, critic_source, with_whole_path
+from cluster.host import CriticHost
 from cluster.routes import build_routes
 from cluster.tokens import token_hashes
-from genprm.config import Config, parse_config
+from genprm.config import Config, ServeConfig, parse_config
 from genprm.errors import ConfigError, EngineError, GenprmError
-from genprm.scorer import ScoreItem
-from genprm.step_scorer import ScoreOptions
+from genprm.step_scorer import ScoreItem, ScoreOptions
 
-RETRY_AFTER_S = 1  # what an overloaded service asks callers to wait
+ENGINE_END_S = 20.0  # for an engine's own end, once its replica has answered what it had
+DRAIN_POLL_S = 1.0  # how often Serve looks whether it has
+TARGET_SHARE = 2 / 3  # of max_ongoing_requests, where autoscaling names no target
 START_ATTEMPTS = 2  # of a replica; what fails twice in a row is not the machine's mood
 # Serve's own logs, in files of Ray's session: no line per request.
 QUIET: dict[str, Any] = {"log_level": "WARNING", "enable_access_log": False}
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 ANSWER_SECONDS = 30.0  # for the first health check, once Serve says that the application runs
+
+
+logger = logging.getLogger("ray.serve")
 
 
 @serve.ingress()
@@ -52,10 +61,12 @@ class ScoringService:
     """
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it
-        self, args: dict[str, Any], token_hashes: Sequence[str] = ()
+        self, args: dict[str, Any], token_hashes: Sequence[str], deployment: str
     ):
         self._token_hashes = token_hashes
+        self._chosen, self._choosing = ChosenCritic(deployment), asyncio.Lock()
         self._host = await CriticHost.start(parse_config(args))
+        await self._follow()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return build_routes(self._host, self._token_hashes)
@@ -63,16 +74,38 @@ class ScoringService:
     async def score(
         self, problem: str, steps: Sequence[str], **options: Unpack[ScoreOptions]
     ) -> dict[str, Any]:
-        """The row of one judgement; see `genprm.scorer.StepScorer.score`."""
-        return (await self._host.scorer.score(problem, steps, **options)).row()
+        """The row of one judgement; see `StepScorer.score`."""
+        return (await self._host.score(ScoreItem(problem, steps, **options))).row()
 
     async def score_batch(self, items: Sequence[ScoreItem]) -> list[dict[str, Any]]:
         """The rows of many judgements, in the order of `items`."""
-        return [judgement.row() for judgement in await self._host.scorer.score_batch(items)]
+        return [judgement.row() for judgement in await self._host.score_batch(items)]
+
+    async def prepare(self, directory: str) -> None:
+        """See `CriticHost.prepare`."""
+        await self._host.prepare(directory)
+
+    async def adopt(self, directory: str) -> dict[str, Any]:
+        """See `CriticHost.adopt`; replicas that start later do so too."""
+        async with self._choosing:
+            await self._chosen.set(directory)
+            return (await self._host.adopt(directory)).row()
 
     async def check_health(self) -> None:
-        """Serve replaces a replica whose engine is dead."""
+        """Serve replaces a replica whose engine is dead. One that was starting while the others
+        were told of another critic hears of it here."""
         await self._host.engine.check_health()
+        try:
+            await self._follow()
+        except GenprmError:  # the critic that it has is still better than none
+            logger.exception("the critic that was chosen cannot be loaded")
+
+    async def _follow(self) -> None:
+        """Serve the critic that was chosen since the deployment, if any was."""
+        async with self._choosing:
+            chosen = await self._chosen.get()
+            if chosen is not None and chosen != self._host.config.models.critic:
+                await self._host.adopt(chosen)
 
 
 def build_app(args: dict[str, Any], *, tokens: bool = True) -> serve.Application:
@@ -87,16 +120,32 @@ def build_app(args: dict[str, Any], *, tokens: bool = True) -> serve.Application
             tokens that cannot be read.
     """
     config = check_config(parse_config(args))
+    settings = config.serve
     deployment = serve.deployment(
         ScoringService,
-        num_replicas=config.serve.num_replicas,
-        max_ongoing_requests=config.serve.max_ongoing_requests,
-        max_queued_requests=config.serve.max_queued_requests,
-        backpressure_config=BackpressureConfig(retry_after_s=RETRY_AFTER_S),
+        **replica_settings(settings),
+        max_ongoing_requests=settings.max_ongoing_requests,
+        max_queued_requests=settings.max_queued_requests,
+        backpressure_config=BackpressureConfig(retry_after_s=settings.retry_after_s),
+        graceful_shutdown_wait_loop_s=DRAIN_POLL_S,
+        graceful_shutdown_timeout_s=settings.drain_s + ENGINE_END_S,
         max_constructor_retry_count=START_ATTEMPTS,
-        ray_actor_options=runtime.engine_options(config, config.serve.num_replicas),
+        ray_actor_options=runtime.engine_options(config, settings.most_replicas),
     )
-    return deployment.bind(config.model_dump(mode="json"), token_hashes() if tokens else ())
+    hashes = token_hashes() if tokens else ()
+    return deployment.bind(config.model_dump(mode="json"), hashes, uuid.uuid4().hex)
+
+
+def replica_settings(settings: ServeConfig) -> dict[str, Any]:
+    """Serve's own settings of how many replicas there are."""
+    scaling = settings.autoscaling
+    if scaling is None:
+        return {"num_replicas": settings.num_replicas}
+    given = scaling.model_dump()
+    given["target_ongoing_requests"] = (
+        scaling.target_ongoing_requests or TARGET_SHARE * settings.max_ongoing_requests
+    )
+    return {"autoscaling_config": AutoscalingConfig(**given)}
 
 
 def check_config(config: Config) -> Config:
@@ -111,8 +160,10 @@ def check_config(config: Config) -> Config:
     critic_calibration(config)
     token_hashes()
     models = config.models.model_copy(update={"critic": _absolute(config.models.critic)})
-    score, pack = with_whole_path(config.score), _absolute(config.pack)
-    return config.model_copy(update={"models": models, "pack": pack, "score": score})
+    texts = _absolute(config.pack_texts) if config.pack_texts else None
+    packs = {"pack": _absolute(config.pack), "pack_texts": texts}
+    score = with_whole_path(config.score)
+    return config.model_copy(update={"models": models, "score": score, **packs})
 
 
 def run(config: Config, *, blocking: bool, name: str = DEFAULT_NAME, tokens: bool = True) -> str:
@@ -152,10 +203,24 @@ def run(config: Config, *, blocking: bool, name: str = DEFAULT_NAME, tokens: boo
     return url
 
 
+def deploy(config: Config, *, name: str = DEFAULT_NAME, tokens: bool = True) -> str:
+    """Put the service on the connected Ray, where it outlives this process, and return its address.
+    One of that name is changed over replica by replica.
+
+    Raises:
+        ConfigError: settings that cannot work.
+        EngineError: the service did not come up.
+    """
+    config = check_config(config)
+    return _deploy(config, check_address(config), name, tokens)
+
+
 def stop(name: str = DEFAULT_NAME) -> None:
-    """Take a service down: requests in flight are answered, then its engines are closed."""
-    if name in serve.status().applications:
-        serve.delete(name)
+    """Take a service down: requests in flight are answered within `serve.drain_s`, then its engines
+    are closed."""
+    while name in serve.status().applications:
+        with contextlib.suppress(TimeoutError):  # after a minute of Serve's own
+            serve.delete(name)
     # Serve keeps its controller across Ray sessions of a process, and takes the next one's for it
     context._disconnect()
 

@@ -238,6 +238,7 @@ def anchored(config: Config) -> Config:
     return config.model_copy(
         update={
             "pack": _absolute(config.pack),
+            "pack_texts": _absolute(config.pack_texts) if config.pack_texts else None,
             "score": with_whole_path(config.score),
             "models": config.models.model_copy(update=models),
             "distill": config.distill.model_copy(

@@ -27,7 +27,7 @@ from cluster.stages import StageError
 from cluster.train_progress import PLAIN_SECONDS, Board, format_line
 from genprm.config import Config, resolve_model
 from genprm.errors import ConfigError, InputError
-from genprm.prompts import PromptPack, load_pack
+from genprm.prompts import PromptPack, label_tokens
 from genprm.records import CritiqueTarget
 from genprm.rows import read_records
 from genprm.sections import TrainConfig
@@ -95,7 +95,7 @@ def train(
             setting that cannot work.
         StageError: the workers failed three times; the same command goes on from there.
     """
-    pack = load_pack(config.pack)
+    pack = config.prompt_pack()
     base = config.train.init or config.models.policy
     model = resolve_model(base)
     if os.path.isdir(model):
@@ -113,7 +113,7 @@ def train(
         rows.targets,
         tokenizer,
         config.train.max_length,
-        label_tokens=pack.check_tokenizer(tokenizer),
+        label_tokens=label_tokens(pack, tokenizer),
         verdict_weight=config.train.verdict_weight,
     )
     if dropped:

@@ -182,6 +182,8 @@ def sampling_of(config: ScoreConfig) -> dict[str, float]:
     """What else decides how a critic's scores are spread; a calibration holds for one such. Not the
     budget of a critique: a critic that often runs out of it needs another budget first."""
     names = ["temperature", "top_p"]
+    if config.top_k:
+        names.append("top_k")
     if config.early_stop:
         names += ["round_votes", "stop_risk"]
     return {name: getattr(config, name) for name in names}

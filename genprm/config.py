@@ -21,8 +21,8 @@ from pydantic import ValidationError
 from genprm.errors import ConfigError
 from genprm.invalid import first_problem
 from genprm.models import CriticSource, model_identity, resolve_critic, resolve_model
+from genprm.packs import PromptPack, load_pack
 from genprm.paths import configs_dir
-from genprm.prompts import load_pack
 from genprm.sections import (
     DistillConfig,
     EngineConfig,
@@ -77,6 +77,9 @@ class Config(Section):
     """How completions are generated."""
     pack: str = "native"
     """The prompt pack: the name of a shipped one, or a path to a YAML file."""
+    pack_texts: str | None = None
+    """A YAML file with texts in place of the pack's, such as those that a published critic was
+    trained with (`critique: {system: ...}`)."""
     solve: SolveConfig = SolveConfig()
     """How the policy writes solutions."""
     label: LabelConfig = LabelConfig()
@@ -91,6 +94,11 @@ class Config(Section):
     """The scoring service."""
     runtime: RuntimeConfig = RuntimeConfig()
     """Where stages run on Ray, and on how much of it."""
+
+    def prompt_pack(self) -> PromptPack:
+        """The prompt pack, with the texts that it is to have. Raises ConfigError if either cannot
+        be loaded."""
+        return load_pack(self.pack, self.pack_texts)
 
     def fingerprint(self, stage: Stage) -> str:
         """16 hex digits of what decides the rows that `stage` writes.
@@ -118,7 +126,7 @@ class Config(Section):
             mode="json", exclude=SPEED_ONLY.get(section)
         )
         if stage != "train":  # training rows carry their prompts as text
-            chosen["pack"] = load_pack(self.pack).fingerprint
+            chosen["pack"] = self.prompt_pack().fingerprint
         if stage in ("solve", "label", "score", "eval") or "teacher" in models:
             chosen["engine"] = self.engine.model_dump(mode="json", include=ENGINE_DECIDES)
         blob = json.dumps(chosen, sort_keys=True, ensure_ascii=True)
@@ -144,11 +152,18 @@ def parse_config(
 ) -> Config:
     """Validate a plain mapping, such as the `args` of a Serve config.
 
-    `where` names the source in errors, except for keys in `overridden`, which came from `--set`.
-    Raises ConfigError in one line that names the dotted key.
+    A pack's own sampling takes the place of the defaults of `score`. `where` names the source in
+    errors, except for keys in `overridden`, which came from `--set`. Raises ConfigError in one line
+    that names the dotted key.
     """
     try:
-        return Config.model_validate(data)
+        config = Config.model_validate(data)
+        chosen = config.prompt_pack().sampling.model_dump(exclude_none=True)
+        unset = chosen.keys() - config.score.model_fields_set
+        if not unset:
+            return config
+        score = {**(data.get("score") or {}), **{key: chosen[key] for key in unset}}
+        return Config.model_validate({**data, "score": score})
     except ValidationError as error:
         key, message, kind = first_problem(error)
         source = "--set" if any(_within(key, forced) for forced in overridden) else where

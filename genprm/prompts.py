@@ -1,50 +1,45 @@
-"""Prompt packs: the texts that a critic and a policy are asked with, and their rendering.
+"""Prompt packs rendered: the texts that a critic and a policy are asked with, as token ids.
 
-A pack is a YAML file in `prompts/`: templates, the opener of the verdict, its two labels. Problem
-and steps are untrusted: they are neutralised, put into the template in one pass, rendered with the
-chat template and tokenised once, so nothing in them can become a special token, a turn or a
-verdict. Training targets are rendered by the same functions. Knows no engine, sampling or votes.
+Problem and steps are untrusted: they are neutralised, put into the template in one pass, rendered
+with the chat template and tokenised once, so nothing in them can become a special token, a turn or
+a verdict. Training targets are rendered by the same functions. What a pack is, is `genprm.packs`;
+knows no engine, sampling or votes.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from collections.abc import Sequence
-from functools import cached_property, lru_cache
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
-
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from genprm.engines.base import Message, Prompt
 from genprm.errors import ConfigError
-from genprm.invalid import first_problem
+from genprm.packs import PLACEHOLDER, PromptPack, load_pack
 from genprm.paths import prompts_dir
 from genprm.untrusted import added_literals, neutralise
 
 __all__ = [
     "LabelTokens",
     "PromptPack",
+    "continued",
+    "critic_turn",
     "critique_prompt",
     "critique_target_messages",
+    "label_tokens",
     "load_pack",
     "neutralise",
+    "overall_label_tokens",
     "prompts_dir",
     "rendered_texts",
+    "safe_text",
+    "solution_target_messages",
     "solve_prompt",
     "verdict_prompt",
 ]
 
-PLACEHOLDER = re.compile(r"\{(problem|previous|step|question)\}")
-# A line of the template shorter than this is punctuation, not something a step could pretend to be.
-MIN_MARKER_CHARS = 4
-
 
 class LabelTokens(NamedTuple):
-    """A pack's opener and labels in the ids of one tokenizer.
+    """An opener and its two labels in the ids of one tokenizer.
 
     `correct_id` and `incorrect_id` are the tokens in which the two verdicts first differ; they
     follow the opener directly.
@@ -55,122 +50,74 @@ class LabelTokens(NamedTuple):
     incorrect_id: int
 
 
-class Template(BaseModel):
-    """The system and user text of one request."""
+def label_tokens(pack: PromptPack, tokenizer: Any) -> LabelTokens:
+    """The pack's opener and labels as token ids.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    system: str = ""
-    user: str
-
-    @property
-    def markers(self) -> tuple[str, ...]:
-        """The template's own lines, which no line of untrusted text may begin with."""
-        texts = PLACEHOLDER.split(self.user)[::2]
-        lines = (line.strip() for text in texts for line in text.split("\n"))
-        return tuple(line for line in lines if len(line) >= MIN_MARKER_CHARS)
-
-
-class PromptPack(BaseModel):
-    """One way of asking for a verdict on a step, loaded by `load_pack`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-    name: str = Field(min_length=1)
-    """What records call the pack."""
-    unit: Literal["prefix"] = "prefix"
-    """What one prompt shows: `prefix`, the problem and the steps up to the judged one."""
-    question: str
-    """What is asked about the last step; fills `{question}`."""
-    critique: Template
-    """Asks for a critique: `{problem}`, `{previous}` (one step per line), `{step}`."""
-    solve: Template
-    """Asks the policy for a solution: `{problem}`."""
-    opener: str
-    """Ends a critique and opens its verdict; what follows is one of the labels."""
-    correct_label: str
-    """Says that the answer to the question is good."""
-    incorrect_label: str
-    """Says that it is not."""
-    stop: tuple[str, ...] = ()
-    """Further strings that end a critique."""
-
-    @model_validator(mode="after")
-    def _usable(self) -> PromptPack:
-        for field, template, needed in (
-            ("critique", self.critique, ("{problem}", "{step}")),
-            ("solve", self.solve, ("{problem}",)),
-        ):
-            missing = [name for name in needed if name not in template.user]
-            if missing:
-                raise ValueError(f"{field}.user has no {missing[0]}")
-        for field in ("opener", "correct_label", "incorrect_label"):
-            if not getattr(self, field).strip():
-                raise ValueError(f"{field} is blank")
-        if self.correct_label.strip() == self.incorrect_label.strip():
-            raise ValueError(f"both labels are {self.correct_label.strip()!r}")
-        return self
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """16 hex digits over everything in the pack: a critic belongs to one of them."""
-        blob = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=True)
-        return hashlib.sha256(blob.encode()).hexdigest()[:16]
-
-    @cached_property
-    def markers(self) -> tuple[str, ...]:
-        """Lines that only the pack may write into a critique prompt."""
-        return (*self.critique.markers, self.question.strip())
-
-    def check_tokenizer(self, tokenizer: Any) -> LabelTokens:
-        """The pack's opener and labels as token ids.
-
-        Raises ConfigError if the labels share their first token after the opener, or if a label
-        melts into the opener, so that no single position decides between them.
-        """
-        return _label_tokens(self, tokenizer)
-
-    def label_text(self, correct: bool) -> str:
-        """The label for a verdict."""
-        return self.correct_label if correct else self.incorrect_label
-
-
-def load_pack(name_or_path: str | Path) -> PromptPack:
-    """A shipped pack by its name (`native`), or any pack by the path of its YAML file.
-
-    Raises ConfigError in one line that names the file and key.
+    Raises:
+        ConfigError: the labels share their first token after the opener, or a label melts into the
+            opener, so that no single position decides between them.
     """
-    name = str(name_or_path)
-    path = Path(name).expanduser()
-    if not path.is_file():
-        path = prompts_dir() / f"{name}.yaml"
-        if not re.fullmatch(r"[\w.-]+", name) or not path.is_file():
-            known = ", ".join(sorted(file.stem for file in prompts_dir().glob("*.yaml")))
-            raise ConfigError(f"{name}: no such prompt pack; shipped packs are {known}")
-    try:
-        return PromptPack.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except ValidationError as error:
-        key, message, _ = first_problem(error)
-        raise ConfigError(f"{path}: {f'{key!r}: ' if key else ''}{message}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    labels = (pack.correct_label, pack.incorrect_label)
+    return _label_tokens(pack.name, pack.opener, labels, tokenizer)
+
+
+def overall_label_tokens(pack: PromptPack, tokenizer: Any) -> LabelTokens:
+    """`label_tokens` of the pack's question about the whole solution."""
+    assert pack.overall is not None
+    labels = (pack.overall.correct_label, pack.overall.incorrect_label)
+    return _label_tokens(pack.name, pack.overall.ask, labels, tokenizer)
 
 
 def critique_prompt(
-    pack: PromptPack, tokenizer: Any, problem: str, steps_prefix: Sequence[str]
+    pack: PromptPack,
+    tokenizer: Any,
+    problem: str,
+    steps_prefix: Sequence[str],
+    history: Sequence[str] = (),
 ) -> Prompt:
-    """Ask about the last of `steps_prefix`; without a tokenizer the prompt has no token ids."""
-    return _rendered(tokenizer, _critique_messages(pack, tokenizer, problem, steps_prefix), "")
+    """Ask about the last of `steps_prefix`, or about all of them if the pack's unit is `solution`.
+
+    `history` holds, for unit `turns`, the critic's turns on the steps before the last, verdicts
+    included. Without a tokenizer the prompt has no token ids.
+    """
+    messages = _critique_messages(pack, tokenizer, problem, steps_prefix, history)
+    first = pack.sections[0].begin if pack.sections else ""
+    begin = _fill(pack.begin + first, {"number": _number(pack, len(steps_prefix) - 1)})
+    return _rendered(tokenizer, messages, begin)
+
+
+def continued(tokenizer: Any, prompt: Prompt, text: str) -> Prompt:
+    """The prompt with `text` written behind its beginning of the answer."""
+    return _rendered(tokenizer, prompt.messages, prompt.prefill + text)
 
 
 def verdict_prompt(pack: PromptPack, tokenizer: Any, prompt: Prompt, critique_text: str) -> Prompt:
     """Let the critique end here and ask for its verdict: the next token is a label.
 
-    A verdict that the critique began to write is cut off, since the budget may end anywhere. The
-    critique is a model's text about untrusted text, so special tokens in it are broken too.
+    A verdict that the critique began to write is cut off, since the budget may end anywhere.
+    `critique_text` is one that `safe_text` has been over, or the pack's own words.
     """
-    body = neutralise(_before_verdict(critique_text, pack.opener), added_literals(tokenizer))
-    return _rendered(tokenizer, prompt.messages, prompt.prefill + body + pack.opener)
+    return continued(tokenizer, prompt, _before_verdict(critique_text, pack.opener) + pack.opener)
+
+
+def safe_text(tokenizer: Any, text: str) -> str:
+    """What a model wrote about untrusted text, with special tokens in it broken, to be shown
+    to it again."""
+    return neutralise(text, added_literals(tokenizer))
+
+
+def critic_turn(
+    pack: PromptPack, tokenizer: Any, place: int, critique_text: str, correct: bool | None
+) -> str:
+    """A critique of the step at `place` as it stays in a conversation: with its verdict, or as
+    it was written where it has none."""
+    first = pack.sections[0].begin if pack.sections else ""
+    begin = _fill(pack.begin + first, {"number": _number(pack, place)})
+    text = safe_text(tokenizer, critique_text)
+    if correct is None:
+        return begin + text
+    text = _before_verdict(text, pack.opener)
+    return begin + text + pack.opener + pack.label_text(correct) + pack.closer
 
 
 def solve_prompt(
@@ -196,6 +143,7 @@ def critique_target_messages(
     critique_body: str,
     label: bool,
     tokenizer: Any = None,
+    history: Sequence[str] = (),
 ) -> tuple[list[Message], list[Message]]:
     """`(prompt, completion)` chat messages of a training row on the last of `steps_prefix`.
 
@@ -203,34 +151,81 @@ def critique_target_messages(
     broken, so that the row ends in its only verdict. The tokenizer matters only for text that
     holds special tokens of an unusual form.
     """
-    prompt = list(_critique_messages(pack, tokenizer, problem, steps_prefix))
-    body = neutralise(critique_body.strip(), (*added_literals(tokenizer), pack.opener))
-    verdict = body + pack.opener + pack.label_text(label)
-    return prompt, [Message(role="assistant", content=verdict)]
+    prompt = list(_critique_messages(pack, tokenizer, problem, steps_prefix, history))
+    begin = _fill(pack.begin, {"number": _number(pack, len(steps_prefix) - 1)})
+    content = begin + _judged(pack, tokenizer, critique_body, label)
+    return prompt, [Message(role="assistant", content=content)]
+
+
+def solution_target_messages(
+    pack: PromptPack,
+    problem: str,
+    steps: Sequence[str],
+    critiques: Sequence[tuple[str, bool]],
+    tokenizer: Any = None,
+) -> tuple[list[Message], list[Message]]:
+    """`(prompt, completion)` of a training row on a whole solution: critique and label of each step
+    up to the first error, all `steps` shown."""
+    prompt = list(_critique_messages(pack, tokenizer, problem, steps, ()))
+    parts = [_judged(pack, tokenizer, body, label) for body, label in critiques]
+    return prompt, [Message(role="assistant", content=pack.begin + "\n".join(parts))]
 
 
 def rendered_texts(
     pack: PromptPack, tokenizer: Any, problem: str, steps_prefix: Sequence[str]
 ) -> tuple[str, ...]:
     """Problem and steps as a critique prompt shows them: the text that a critique may quote."""
-    literals = (*added_literals(tokenizer), pack.opener)
+    literals = [*added_literals(tokenizer), pack.opener]
+    if pack.overall is not None:
+        literals.append(pack.overall.ask)
     return tuple(neutralise(text, literals, pack.markers) for text in (problem, *steps_prefix))
 
 
+def _judged(pack: PromptPack, tokenizer: Any, body: str, label: bool) -> str:
+    safe = neutralise(body.strip(), (*added_literals(tokenizer), pack.opener))
+    return safe + pack.opener + pack.label_text(label) + pack.closer
+
+
 def _critique_messages(
-    pack: PromptPack, tokenizer: Any, problem: str, steps_prefix: Sequence[str]
+    pack: PromptPack,
+    tokenizer: Any,
+    problem: str,
+    steps_prefix: Sequence[str],
+    history: Sequence[str],
 ) -> tuple[Message, ...]:
     if not steps_prefix:
         raise ValueError("a critique needs a step to be about")
     shown, *steps = rendered_texts(pack, tokenizer, problem, steps_prefix)
-    *previous, last = (step.strip("\n") for step in steps)
-    slots = {
-        "problem": shown,
-        "previous": "".join(f"{step}\n" for step in previous),
-        "step": last,
-        "question": pack.question,
-    }
-    return _messages(pack.critique.system, _fill(pack.critique.user, slots))
+    steps = [step.strip("\n") for step in steps]
+    numbered = [
+        _fill(pack.step_form, {"step": step, "number": _number(pack, place)})
+        for place, step in enumerate(steps)
+    ]
+    turns = []
+    for place, step in enumerate(steps):
+        slots = {
+            "problem": shown,
+            "previous": "".join(f"{each}\n" for each in numbered[:place]),
+            "steps": "\n".join(numbered),
+            "step": step,
+            "question": pack.question,
+            "number": _number(pack, place),
+        }
+        template = pack.next_turn if place and pack.unit == "turns" else pack.critique.user
+        turns.append((template, slots))
+    if pack.unit != "turns":
+        return _messages(pack.critique.system, _fill(*turns[-1]))
+    if len(history) != len(steps) - 1:
+        raise ValueError(f"{len(steps)} steps need {len(steps) - 1} critiques before the last")
+    messages = list(_messages(pack.critique.system, _fill(*turns[0])))
+    for said, turn in zip(history, turns[1:], strict=True):
+        messages.append(Message(role="assistant", content=said))
+        messages.append(Message(role="user", content=_fill(*turn)))
+    return tuple(messages)
+
+
+def _number(pack: PromptPack, place: int) -> str:
+    return str(pack.first_number + place)
 
 
 def _messages(system: str, user: str) -> tuple[Message, ...]:
@@ -267,21 +262,23 @@ def _token_ids(tokenizer: Any, text: str) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=16)
-def _label_tokens(pack: PromptPack, tokenizer: Any) -> LabelTokens:
+def _label_tokens(
+    pack_name: str, opener: str, both: tuple[str, str], tokenizer: Any
+) -> LabelTokens:
     body = "x"  # the opener's first characters may merge with what stands before them
-    opened = _token_ids(tokenizer, body + pack.opener)
+    opened = _token_ids(tokenizer, body + opener)
     labels: list[int] = []
-    for label in (pack.correct_label, pack.incorrect_label):
-        ids = _token_ids(tokenizer, body + pack.opener + label)
+    for label in both:
+        ids = _token_ids(tokenizer, body + opener + label)
         if ids[: len(opened)] != opened or len(ids) == len(opened):
             raise ConfigError(
-                f"pack {pack.name}: with this tokenizer the label {label!r} melts into the opener"
-                f" {pack.opener!r}, so its probability cannot be read"
+                f"pack {pack_name}: with this tokenizer the label {label!r} melts into the opener"
+                f" {opener!r}, so its probability cannot be read"
             )
         labels.append(ids[len(opened)])
     if labels[0] == labels[1]:
         raise ConfigError(
-            f"pack {pack.name}: with this tokenizer the labels {pack.correct_label!r} and"
-            f" {pack.incorrect_label!r} share their first token"
+            f"pack {pack_name}: with this tokenizer the labels {both[0]!r} and"
+            f" {both[1]!r} share their first token"
         )
     return LabelTokens(opened[len(_token_ids(tokenizer, body)) :], labels[0], labels[1])

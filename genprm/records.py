@@ -15,7 +15,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Verdict = Literal["correct", "incorrect", "invalid"]
-Aggregate = Literal["min", "product", "mean", "last"]
+# `overall` is the critic's verdict of the whole solution, where its pack asks for one.
+Aggregate = Literal["min", "product", "mean", "last", "overall"]
 StepStatus = Literal[
     "ok", "no_valid_critique", "too_long", "empty", "deadline", "not_scored", "error"
 ]
@@ -182,9 +183,18 @@ class Judgement(Record):
     first_error: int  # -1: none
     solution_score: float | None
     aggregate: Aggregate
+    overall: float | None = None  # P(correct) of the whole, where the pack asks for it
     covered: bool  # no null before the first error
     usage: dict[str, int]
     critic: CriticInfo
+
+
+class BestOfN(Record):
+    """The judgements of n solutions to one problem, and the place of the best; null where none
+    has a score."""
+
+    best: int | None
+    judgements: list[Judgement]
 
 
 class ScoreCalibration(Record):

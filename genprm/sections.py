@@ -6,7 +6,7 @@ naming mistakes and putting the sections together is `genprm.config`.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -220,6 +220,8 @@ class ScoreConfig(Section):
     """Sampling temperature of a critique; 0 allows one vote only."""
     top_p: float = Field(default=1.0, gt=0, le=1)
     """Sample from the likeliest tokens that together hold this probability."""
+    top_k: int = Field(default=0, ge=0)
+    """Sample from this many of the likeliest tokens; 0: from all."""
     max_critique_tokens: int = Field(default=256, ge=1)
     """Budget of a critique in tokens; one that runs out of it is asked for its verdict."""
     aggregate: Aggregate = "min"
@@ -236,6 +238,9 @@ class ScoreConfig(Section):
     stop_risk: float = Field(default=0.0, ge=0, lt=0.5)
     """`early_stop`: how probable a change may be. At 0 none can come: the verdicts are those
     of all votes."""
+    budget: float | None = Field(default=None, gt=0)
+    """`early_stop`: critiques per step, on average over a solution or a batch of them; undecided
+    steps get what the others leave. Null: as many as they have votes."""
     deadline_s: float | None = Field(default=None, gt=0)
     """Seconds for one solution; steps not judged by then have status deadline. Null: no limit."""
     use_label_probs: bool = True
@@ -253,6 +258,38 @@ class ScoreConfig(Section):
         _check_greedy(self.temperature, self.votes, "votes")
         return self
 
+    @model_validator(mode="after")
+    def _budget_for_a_round(self) -> ScoreConfig:
+        if self.budget is not None and self.budget < self.round_votes:
+            raise ValueError(
+                f"budget {self.budget:g} is less than one round of {self.round_votes} (round_votes)"
+            )
+        return self
+
+
+class AutoscalingConfig(Section):
+    """How many replicas there are, by how much they have to do."""
+
+    min_replicas: int = Field(default=1, ge=1)
+    """Replicas that are always there."""
+    max_replicas: int = Field(ge=1)
+    """Replicas that there are at most."""
+    target_ongoing_requests: float | None = Field(default=None, gt=0)
+    """Requests that each replica should have, running or waiting; null: two thirds of
+    `serve.max_ongoing_requests`."""
+    upscale_delay_s: float = Field(default=30, ge=0)
+    """Seconds of more requests before a replica is added."""
+    downscale_delay_s: float = Field(default=600, ge=0)
+    """Seconds of fewer requests before one is taken away."""
+
+    @model_validator(mode="after")
+    def _a_range(self) -> AutoscalingConfig:
+        if self.max_replicas < self.min_replicas:
+            raise ValueError(
+                f"max_replicas {self.max_replicas} is less than min_replicas {self.min_replicas}"
+            )
+        return self
+
 
 class ServeConfig(Section):
     """The scoring service."""
@@ -264,11 +301,50 @@ class ServeConfig(Section):
     route_prefix: str = Field(default="/", pattern="^/")
     """Path under which the routes stand."""
     num_replicas: int = Field(default=1, ge=1)
-    """Copies of engine and scorer."""
+    """Copies of engine and scorer, where `autoscaling` does not count them."""
+    autoscaling: AutoscalingConfig | None = None
+    """Copies by load; null: `num_replicas` of them."""
     max_ongoing_requests: int = Field(default=64, ge=1)
     """Requests that one replica works on at once."""
     max_queued_requests: int = Field(default=256, ge=-1)
     """Requests that wait for a replica before the service answers 503; -1: no limit."""
+    retry_after_s: int = Field(default=2, ge=1)
+    """What such a 503 asks callers to wait, in seconds: some time in which a fair part of the
+    queue is worked off."""
+    drain_s: float = Field(default=60, ge=0)
+    """Seconds that a replica which is to end has for the requests that it works on."""
+    step_marker: str = Field(default="<extra_0>", min_length=1)
+    """`/pooling` and `/classify`: what stands behind each step of the assistant's text; a text
+    without it is split by `score.splitter`. The default is the marker of Qwen2.5-Math-PRM."""
+    end_tokens: tuple[Annotated[str, Field(min_length=1)], ...] = (
+        "<|im_end|>",
+        "<|endoftext|>",
+        "<|eot_id|>",
+        "</s>",
+    )
+    """What may end the text of a solution in the formats of others, and is no part of it."""
+    unscored: float | None = Field(default=None, ge=0, le=1)
+    """Stands for what was not scored in the formats of others, which have no word for it. Null:
+    such a request is an error."""
+
+    @property
+    def most_replicas(self) -> int:
+        """How many replicas there may be at once."""
+        return self.autoscaling.max_replicas if self.autoscaling else self.num_replicas
+
+    @model_validator(mode="after")
+    def _scales(self) -> ServeConfig:
+        if self.autoscaling is None:
+            return self
+        if self.num_replicas != 1:
+            raise ValueError("num_replicas is for a fixed number: leave it out with autoscaling")
+        target = self.autoscaling.target_ongoing_requests or 0
+        if target > self.max_ongoing_requests:
+            raise ValueError(
+                f"autoscaling.target_ongoing_requests {target:g} is more than a replica works on "
+                f"at once (max_ongoing_requests {self.max_ongoing_requests})"
+            )
+        return self
 
 
 class RuntimeConfig(Section):

@@ -72,17 +72,18 @@ def _pattern(literals: tuple[str, ...], line_starts: tuple[str, ...]) -> re.Patt
 
 
 def _break(text: str, pattern: re.Pattern[str]) -> str:
-    """One pass: a space after the first visible character of every match, right to left."""
+    """One pass: a space after the first visible character of every match."""
     folded, origin = _fold(text)
-    for match in reversed(list(pattern.finditer(folded))):
+    kept: list[str] = []
+    done = 0
+    for match in pattern.finditer(folded):
         found = match.group()
         first = match.start() + len(found) - len(found.lstrip())
         start, end = origin[first], origin[match.end() - 1]
-        if start == end:  # the whole literal is one character: nothing to break
-            text = f"{text[:start]} {text[start + 1 :]}"
-        else:
-            text = f"{text[: start + 1]} {text[start + 1 :]}"
-    return text
+        # the whole literal may be one character: nothing to break
+        kept.append(f"{text[done:start]} " if start == end else f"{text[done : start + 1]} ")
+        done = start + 1
+    return "".join(kept) + text[done:]
 
 
 def _fold(text: str) -> tuple[str, Sequence[int]]:

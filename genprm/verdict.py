@@ -24,6 +24,14 @@ class LabelReading(NamedTuple):
     label_mass: float | None
 
 
+class StatedVerdict(NamedTuple):
+    """A verdict in a text: where its opener begins, and where what stands behind it does."""
+
+    verdict: Verdict
+    opener: int
+    end: int
+
+
 def parse_verdict(pack: PromptPack, text: str, untrusted: Sequence[str] = ()) -> Verdict:
     """The verdict that a finished critique states.
 
@@ -33,21 +41,46 @@ def parse_verdict(pack: PromptPack, text: str, untrusted: Sequence[str] = ()) ->
     counts. Pass the texts as the prompt showed them (`prompts.rendered_texts`): those hold no
     verdict line, so nobody can silence a verdict by writing it into a step.
     """
+    found = stated_verdicts(pack, text, untrusted)
+    return found[-1].verdict if found else "invalid"
+
+
+def stated_verdicts(
+    pack: PromptPack, text: str, untrusted: Sequence[str] = ()
+) -> list[StatedVerdict]:
+    """All verdicts that a text states, in order, each as `parse_verdict` reads one.
+
+    Places are characters of `text`; of an opener that begins with a newline and stands on the first
+    line it is 0.
+    """
     quoted = {line.strip() for source in untrusted for line in source.split("\n")}
-    labels: dict[str, Verdict] = {
-        pack.correct_label.rstrip(): "correct",
-        pack.incorrect_label.rstrip(): "incorrect",
-    }
-    text = "\n" + text  # a verdict may stand on the first line
-    end = len(text)
-    while (start := text.rfind(pack.opener, 0, end)) >= 0:
-        after = start + len(pack.opener)
+    opener, text = pack.opener, "\n" + text  # a verdict may stand on the first line
+    found = []
+    start = text.find(opener)
+    while start >= 0:
+        after = start + len(opener)
         tail = text[after:].split("\n", 1)[0]
         line_start = text.rfind("\n", 0, after) + 1
         if (text[line_start:after] + tail).strip() not in quoted:
-            return labels.get(tail.rstrip(), "invalid")
-        end = start + len(pack.opener) - 1
-    return "invalid"
+            verdict, length = _label(pack, tail)
+            found.append(StatedVerdict(verdict, max(start - 1, 0), after + length - 1))
+        start = text.find(opener, start + 1)
+    return found
+
+
+def _label(pack: PromptPack, tail: str) -> tuple[Verdict, int]:
+    """The verdict at the beginning of a line's rest, and how much of it that is. A pack whose
+    labels are closed by something needs that behind them, any other the end of the line."""
+    labels: list[tuple[str, Verdict]] = [
+        (pack.correct_label.rstrip(), "correct"),
+        (pack.incorrect_label.rstrip(), "incorrect"),
+    ]
+    for label, verdict in labels:
+        if pack.closer and tail.startswith(label + pack.closer[0]):
+            return verdict, len(label) + len(pack.closer.split("\n", 1)[0])
+        if not pack.closer.strip() and tail.rstrip() == label:
+            return verdict, len(tail)
+    return "invalid", len(tail)
 
 
 def read_labels(labels: LabelTokens, probabilities: Mapping[int, float]) -> LabelReading:

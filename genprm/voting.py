@@ -55,13 +55,30 @@ def settled(votes: Votes, remaining: int, risk: float = 0.0) -> bool:
     return math.fsum(to_come[: (remaining - lead) // 2 + 1]) <= risk
 
 
+class Budget:
+    """Critiques beyond its first round that the undecided steps of one or of many solutions share;
+    who asks first is served first."""
+
+    def __init__(self, critiques: int):
+        self.left = critiques
+
+    def take(self, critiques: int) -> int:
+        """As many of them as are left."""
+        taken = min(critiques, self.left)
+        self.left -= taken
+        return taken
+
+
 def first_error(steps: Sequence[StepJudgement]) -> int:
     """Place of the first step judged incorrect, -1 if there is none."""
     return next((i for i, step in enumerate(steps) if step.verdict == "incorrect"), -1)
 
 
 def aggregate(scores: Sequence[float | None], how: Aggregate) -> float | None:
-    """One score for a solution; None if any step score is None, or if there are none."""
+    """One score for a solution; None if any step score is None, or if there are none.
+
+    Raises ValueError for `overall`, which step scores do not say.
+    """
     known = [score for score in scores if score is not None]
     if not known or len(known) < len(scores):
         return None
@@ -74,6 +91,8 @@ def aggregate(scores: Sequence[float | None], how: Aggregate) -> float | None:
             return math.fsum(known) / len(known)
         case "last":
             return known[-1]
+        case "overall":
+            raise ValueError("a verdict of the whole is no aggregate of step scores")
 
 
 def solution_score(steps: Sequence[StepJudgement], how: Aggregate) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
@@ -38,6 +39,13 @@ def test_every_field_is_explained() -> None:
             for key, field in fields
             if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
             for gap in missing(field.annotation, key)
+        ]
+        inner += [
+            gap
+            for key, field in fields
+            for option in get_args(field.annotation)  # of one that may be null
+            if isinstance(option, type) and issubclass(option, Section)
+            for gap in missing(option, key)
         ]
         return own + inner
 
@@ -145,6 +153,31 @@ def test_resolve_model(tmp_path: Path) -> None:
         with pytest.raises(ConfigError) as caught:
             resolve_model(name)
         assert one_line(caught).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("serve", "message"),
+    [
+        ({"autoscaling": {}}, "'serve.autoscaling.max_replicas': field required"),
+        ({"autoscaling": {"max_replicas": 1, "min_replicas": 2}}, "max_replicas 1 is less than"),
+        ({"autoscaling": {"max_replicas": 2}, "num_replicas": 2}, "leave it out with autoscaling"),
+        (
+            {"autoscaling": {"max_replicas": 2, "target_ongoing_requests": 65}},
+            "target_ongoing_requests 65 is more than a replica works on at once",
+        ),
+    ],
+)
+def test_autoscaling_that_could_not_act_is_refused(serve: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config({"serve": serve})
+    assert message in one_line(caught) and "config key 'serve" in one_line(caught)
+
+
+def test_the_most_replicas_are_those_of_autoscaling_or_the_fixed_ones() -> None:
+    assert parse_config({"serve": {"num_replicas": 3}}).serve.most_replicas == 3
+    scaled = parse_config({"serve": {"autoscaling": {"max_replicas": 5}}})
+    assert scaled.serve.most_replicas == 5
+    assert parse_config(scaled.model_dump(mode="json")) == scaled  # as replicas get it
 
 
 def test_embedded_models_are_package_files() -> None:

@@ -29,6 +29,7 @@ from genprm.engines.base import Prompt, Sampling
 from genprm.engines.scripted import ScriptedEngine, ScriptedTokenizer
 from genprm.errors import EngineError, InputError
 from genprm.labeling import labels_from_values, unlabelled_reason
+from genprm.packs import PromptPack
 from genprm.prompts import critique_prompt, load_pack
 from genprm.records import CritiqueTarget, LabelledSolution
 from genprm.verdict import parse_verdict
@@ -255,6 +256,46 @@ def test_a_target_is_the_prompt_that_scoring_sends() -> None:
         "w",
         0.0,
     )
+
+
+def test_a_whole_solution_is_one_target_up_to_its_first_error() -> None:
+    pack = load_pack("native-solution")
+    solution = labelled([1.0, 1.0, 0.0, 0.0])
+    written = critiques(True, True, False)
+    written += [WrittenCritique(step=1, body="other", correct=True)]
+    first, second = targets_for(solution, written, pack, "w")
+    assert first.completion[0]["content"] == (
+        "body 0\nVerdict: correct\nbody 1\nVerdict: correct\nbody 2\nVerdict: incorrect"
+    )
+    assert "other" in second.completion[0]["content"] and first.id != second.id
+    assert (first.label, first.step) == (False, 2)
+    asked = critique_prompt(pack, None, solution.problem, solution.steps)
+    assert first.prompt == list(asked.messages)
+    [good] = targets_for(labelled([1.0, 1.0]), critiques(True, True), pack, "w")
+    assert good.label and good.completion[0]["content"].count("Verdict: correct") == 2
+    # a critique of the whole has no place for a step that nobody labelled or agreed on
+    uncertain = labelled([1.0, 1.0, None], labels=[True, True, None], unlabelled_reason="open")
+    assert targets_for(uncertain, critiques(True, True), pack, "w") == []
+    assert targets_for(solution, critiques(True, False, False), pack, "w") == []
+
+
+def test_a_target_in_a_conversation_has_the_critiques_before_it() -> None:
+    native = load_pack("native").model_dump()
+    turns = {"unit": "turns", "next_turn": "Next step:\n{step}"}
+    pack = PromptPack.model_validate(native | turns)
+    solution = labelled([1.0, 1.0, 0.0])
+    *_, last = targets_for(solution, critiques(True, True, False), pack, "w")
+    roles = [message["role"] for message in last.prompt]
+    assert roles == ["system", *("user", "assistant") * 2, "user"]
+    assert last.prompt[2]["content"] == "body 0\nVerdict: correct"
+    assert last.prompt[-1]["content"] == "Next step:\nstep 2"
+    assert last.completion[0]["content"] == "body 2\nVerdict: incorrect"
+    asked = critique_prompt(
+        pack, None, solution.problem, solution.steps, [m["content"] for m in last.prompt[2:-1:2]]
+    )
+    assert last.prompt == list(asked.messages)
+    # without a critique that agrees there is no conversation that goes on
+    assert len(targets_for(solution, critiques(True, False, False), pack, "w")) == 1
 
 
 def test_weights_follow_soft_values_to_the_side_of_the_label() -> None:

@@ -37,6 +37,8 @@ def test_rewards_of_a_solution() -> None:
     assert solution_reward(bad, "correct_share") == 0.25
     assert solution_reward(calibrated(good, 0.8, 0.5), "calibrated") == pytest.approx(0.4)
     assert solution_reward(calibrated(good, 0.8, None), "calibrated") is None
+    overall = calibrated(good, 0.8, 0.5).model_copy(update={"aggregate": "overall"})
+    assert solution_reward(overall, "calibrated") is None
     with pytest.raises(InputError, match="unknown reward 'best'; known are solution_score"):
         solution_reward(good, "best")
 
@@ -58,8 +60,20 @@ def test_a_null_behind_the_first_error_takes_only_the_score_away() -> None:
 def test_facts_have_the_same_keys_whatever_happened() -> None:
     told = [facts(j) for j in (judge("a", "+", "-"), judge("a", "", "-"), None)]
     assert [sorted(each) for each in told] == [sorted(told[0])] * 3
-    assert told[0] == {"covered": 1.0, "steps": 2.0, "first_error": 1.0, "correct_share": 0.5}
+    assert told[0] == pytest.approx(
+        {
+            "covered": 1.0,
+            "steps": 2.0,
+            "first_error": 1.0,
+            "correct_share": 0.5,
+            "min_step_score": 0.1,
+            "mean_step_score": 0.5,
+            "invalid_share": 0.0,
+            "critique_tokens": 20.0,
+        }
+    )
     assert told[1]["covered"] == told[1]["correct_share"] == 0.0
+    assert facts(judge("a", "+?", "???+"))["invalid_share"] == pytest.approx(4 / 6)
 
 
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=20))

@@ -14,7 +14,7 @@ import pytest
 from genprm.errors import ConfigError
 from genprm.pretraining.text import Document, PackedRows, early_share
 from genprm.pretraining.tokenizer import build_tokenizer
-from genprm.prompts import load_pack
+from genprm.prompts import label_tokens, load_pack
 from genprm.tasks.base import given
 
 ROOT = Path(__file__).parent.parent
@@ -44,7 +44,7 @@ def test_digits_stand_alone_and_text_survives(tokenizer: Any) -> None:
 
 def test_shipped_packs_can_be_read_with_it(tokenizer: Any) -> None:
     for name in ("native", "native-value"):
-        labels = load_pack(name).check_tokenizer(tokenizer)
+        labels = label_tokens(load_pack(name), tokenizer)
         assert labels.correct_id != labels.incorrect_id
 
 

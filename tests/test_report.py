@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from judged import judge, row
 
 from genprm.evaluation.intervals import Estimate
-from genprm.evaluation.plots import Bar, Calibration, Series, escape
+from genprm.evaluation.plots import SECONDS, Bar, Calibration, Series, escape, line_chart
 from genprm.evaluation.report import (
     ReportData,
     StageCost,
@@ -248,3 +248,9 @@ def test_a_browser_shows_the_page_and_runs_nothing(tmp_path):
     page = Page(done.stdout)
     assert "script" not in page.tags
     assert "<title>shown " in done.stdout and "<title>owned" not in done.stdout
+
+
+def test_a_line_chart_of_seconds_begins_at_0() -> None:
+    points = ((1, Estimate(0.21)), (64, Estimate(3.4)))
+    chart = line_chart([Series("p50", points)], "t", "x", "y", ticks=(1, 64), unit=SECONDS)
+    assert ">0 s<" in chart and ">4 s<" in chart and "64: 3.40 s" in chart and "%" not in chart

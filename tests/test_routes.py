@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 from scripted_critic import critique, label_probs
 
-from cluster.actors import CriticHost
+from cluster.host import CriticHost
 from cluster.routes import build_routes
 from cluster.tokens import TOKENS_ENV, token_hashes
 from genprm.config import Config

@@ -249,6 +249,34 @@ def test_stop_at_first_error_asks_nothing_after_it() -> None:
     assert all(last_step(prompt) != STEPS[2] for prompt, _ in engine.calls)
 
 
+def test_undecided_steps_share_a_budget() -> None:
+    """Half of the critiques of a doubted step say the one, half the other: it is never settled."""
+
+    def script(prompt: Prompt, sampling: Sampling, i: int) -> str:
+        doubted = "?" in last_step(prompt)
+        return f"Version {i if doubted else 0}.{OPENER} correct"
+
+    def labels(prompt: Prompt, ids: Sequence[int]) -> Sequence[float]:
+        return (0.2, 0.7) if "Version 1" in prompt.prefill else (0.7, 0.2)
+
+    def counts(judgement: Judgement) -> list[int]:
+        return [s.votes.correct + s.votes.incorrect for s in judgement.steps]
+
+    options = {"votes": 8, "early_stop": True, "round_votes": 2, "stop_risk": 0.1}
+    steps = ["2 + 3 = 5", "5 + 4 = 8?", "So it is 8?"]
+    free = judge(probabilistic(labels, script), steps, **options)
+    assert counts(free) == [2, 8, 8]
+    some = judge(probabilistic(labels, script), steps, **options, budget=4)
+    assert counts(some)[0] == 2 and sorted(counts(some)[1:]) == [4, 6]
+    tight = judge(probabilistic(labels, script), steps, **options, budget=2)
+    assert counts(tight) == [2, 2, 2]
+    items = [ScoreItem(PROBLEM, steps[:1]), ScoreItem(PROBLEM, steps[1:])]
+    scorer = scorer_of(probabilistic(labels, script), **options, budget=5)
+    assert sum(sum(counts(j)) for j in run(scorer.score_batch(items))) == 15
+    with pytest.raises(ValueError, match="budget 1 is less than one round of 2"):
+        ScoreConfig(budget=1)
+
+
 def test_early_stop_asks_in_rounds_until_the_vote_is_settled() -> None:
     def labels(prompt: Prompt, ids: Sequence[int]) -> tuple[float, float]:
         return (0.1, 0.8) if "bad" in prompt.prefill else (0.8, 0.1)

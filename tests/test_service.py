@@ -1,10 +1,14 @@
-"""The service: its start-up checks, and the real one with a tiny random model through vLLM."""
+"""The service: its start-up checks, and the real one, two replicas of a tiny random critic with a
+LoRA adapter through vLLM, and beside it two of a scripted critic behind a token."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import shutil
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,19 +19,25 @@ import pytest
 import ray
 import scripted_critic
 import yaml
+from ray import serve
 from ray.serve.schema import ServeDeploySchema
+from test_engine_vllm import make_adapter
 from tiny_model import make_tiny_model
 
 from cluster import runtime, service
 from cluster.actors import connect
 from cluster.client import AsyncClient, Client
-from genprm.config import Config, parse_config
+from cluster.tokens import TOKENS_ENV
+from genprm.config import Config, ServeConfig, parse_config
 from genprm.errors import ConfigError, EngineError, InputError
 from genprm.paths import configs_dir
-from genprm.records import Judgement
+from genprm.records import CriticInfo, Judgement
 from genprm.scorer import ScoreItem
 
 CONTEXT = 256  # tokens
+REPLICAS = 2
+TOKEN = "a-token-of-some-length"
+AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
 SETTLED = {"ok", "no_valid_critique"}  # a random critic may end without a verdict
 
 
@@ -37,7 +47,7 @@ def tiny_config(model: Path) -> Config:
             "models": {"critic": str(model)},
             "engine": {"max_model_len": CONTEXT, "max_num_seqs": 32, "kv_cache_gib": 0.25},
             "score": {"votes": 2, "max_critique_tokens": 12},
-            "serve": {"port": 0},
+            "serve": {"port": 0, "num_replicas": REPLICAS},
         }
     )
 
@@ -102,6 +112,15 @@ def test_shipped_serve_configs_are_valid(config: dict[str, Any]) -> None:
     assert parse_config(application.args).serve.max_ongoing_requests == 64
 
 
+def test_replicas_are_a_fixed_number_or_follow_the_load() -> None:
+    assert service.replica_settings(ServeConfig(num_replicas=3)) == {"num_replicas": 3}
+    scaling = {"max_replicas": 4, "downscale_delay_s": 120}
+    settings = ServeConfig.model_validate({"autoscaling": scaling, "max_ongoing_requests": 30})
+    given = service.replica_settings(settings)["autoscaling_config"]
+    assert (given.min_replicas, given.max_replicas, given.downscale_delay_s) == (1, 4, 120)
+    assert given.target_ongoing_requests == pytest.approx(20)  # two thirds
+
+
 def test_why_a_replica_did_not_start_is_one_line() -> None:
     trace = (
         "Deploying application genprm failed: The deployment failed to start 2 times in a row.\n"
@@ -125,19 +144,38 @@ def engine_processes() -> set[int]:
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A running service; at its end, that the engine's processes end with it is checked too."""
-    model = make_tiny_model(tmp_path_factory.mktemp("critic"))
+def versions(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two adapters on the same tiny model; the first one serves."""
+    folder = tmp_path_factory.mktemp("critic")
+    model = make_tiny_model(folder / "base")
+    return [make_adapter(model, folder / f"v{seed}", seed) for seed in (1, 2)]
+
+
+@pytest.fixture(scope="module")
+def url(versions: list[Path]) -> Iterator[str]:
+    """A running service; at its end, that the engines' processes end with it is checked too."""
     with pytest.MonkeyPatch.context() as patch:
         tests = str(Path(__file__).parent)  # where workers find scripted_critic
         patch.setenv("PYTHONPATH", tests, prepend=os.pathsep)
-        yield service.run(tiny_config(model), blocking=False)
+        yield service.run(tiny_config(versions[0]), blocking=False)
         running = engine_processes()
         service.stop()
         left = engine_processes()
         runtime.stop()
-    assert running
+    assert len(running) == REPLICAS
     assert not left
+
+
+@pytest.fixture(scope="module")
+def guarded(url: str) -> Iterator[str]:
+    """A scripted critic under a path of the same Serve, for those who have the token."""
+    place = {"route_prefix": "/guarded", "port": int(url.rsplit(":", 1)[1]), "num_replicas": 2}
+    config = {"engine": scripted_critic.ENGINE, "score": {"early_stop": True}, "serve": place}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(TOKENS_ENV, TOKEN)
+        address = service.run(Config.model_validate(config), blocking=False, name="guarded")
+    yield address
+    service.stop("guarded")
 
 
 def test_http_and_handle_agree(url: str) -> None:
@@ -223,19 +261,99 @@ def test_handles_report_bad_input_as_our_error_or_as_a_status(url: str) -> None:
     assert [step.status for step in judgement.steps] == ["too_long", "empty"]
 
 
-def test_a_second_service_stands_beside_the_first(url: str) -> None:
-    place = {"route_prefix": "/second", "port": int(url.rsplit(":", 1)[1])}
-    config = {"engine": scripted_critic.ENGINE, "serve": place}
-    second = service.run(Config.model_validate(config), blocking=False, name="second")
-    try:
-        assert second == f"{url}/second"
-        with Client(second) as client:
-            assert client.score("p", solution="right\nwrong").first_error == 1
-        assert asyncio.run(connect("second").score("p", ["right"])).first_error == -1
-        with Client(url) as client:
-            assert client.health() == {"status": "ok"}
-    finally:
-        service.stop("second")
+def test_a_second_service_stands_beside_the_first(url: str, guarded: str) -> None:
+    assert guarded == f"{url}/guarded"
+    with Client(guarded, TOKEN) as client:
+        assert client.score("p", solution="right\nwrong").first_error == 1
+    assert asyncio.run(connect("guarded").score("p", ["right"])).first_error == -1
+    with Client(url) as client:
+        assert client.health() == {"status": "ok"}
+
+
+def test_tokens_guard_every_route_over_http(guarded: str) -> None:
+    body = {"problem": "p", "steps": ["right"]}
+    with httpx.Client(base_url=guarded) as http:
+        assert http.get("/health").json() == {"status": "ok"}
+        for path in ("/v1/score", "/v1/score/batch", "/get_reward", "/pooling", "/classify"):
+            assert http.post(path, json=body).status_code == 401
+        assert http.get("/v1/model").status_code == 401
+        wrong = {"Authorization": f"Bearer {TOKEN}x"}
+        assert http.post("/v1/score", json=body, headers=wrong).status_code == 401
+        answer = http.post("/v1/score", json=body, headers=AUTHORIZED)
+        assert answer.json()["first_error"] == -1
+    with pytest.raises(ConfigError, match="refused the token"), Client(guarded, "no") as client:
+        client.score("p", ["right"])
+
+
+def test_batches_and_the_formats_of_others_over_http(guarded: str) -> None:
+    with httpx.Client(base_url=guarded, headers=AUTHORIZED) as http:
+        items = [{"problem": "p", "steps": ["right"] * n + ["wrong"]} for n in range(3)]
+        batch = http.post("/v1/score/batch", json=items)
+        assert [row["first_error"] for row in batch.json()] == [0, 1, 2]
+        assert http.post("/v1/score/batch", json=[*items, {}]).json()["field"] == "[3].problem"
+        rollout = {"query": ["p\nright\nwrong</s>"], "prompts": ["p\n"], "labels": [""]}
+        rewards = http.post("/get_reward", json=rollout)
+        assert rewards.json()["rewards"] == pytest.approx([0.1])
+        empty = http.post("/get_reward", json={"query": [], "prompts": [], "labels": []})
+        assert empty.json() == {"rewards": [], "scores": [], "extra_logs": {}}
+        turns = [
+            {"role": "user", "content": "p"},
+            {"role": "assistant", "content": "right<extra_0>right<extra_0>"},
+        ]
+        pooled = http.post("/pooling", json={"messages": turns}).json()["data"][0]["data"]
+        assert pooled == [pytest.approx([0.2, 0.8])] * 2
+        classified = http.post("/classify", json={"messages": turns}).json()["data"][0]
+        assert classified["probs"][-1] == pytest.approx(0.8)
+        assert http.post("/pooling", json={"input": "no chat"}).status_code == 422
+
+
+def test_a_stream_over_http_is_lines_and_ends_with_the_judgement(url: str) -> None:
+    body = {"problem": "p", "steps": ["4 + 5 = 9", "3 * 9 = 27", "So 27."], "stream": True}
+    with httpx.stream("POST", f"{url}/v1/score", json=body) as answer:
+        assert answer.headers["content-type"] == "application/x-ndjson"
+        *steps, rest = [json.loads(line) for line in answer.iter_lines()]
+    assert sorted(step["index"] for step in steps) == [0, 1, 2]
+    assert all(step["status"] in SETTLED for step in steps)
+    assert "steps" not in rest and rest["usage"]["completion_tokens"] > 0
+
+
+def test_metrics_reach_rays_endpoint(guarded: str) -> None:
+    asked = {"problem": "p", "steps": ["right", "wrong", "word " * 300], "votes": 8}
+    names = ("judgements", "steps", "critiques", "votes_saved", "tokens")
+
+    def scraped() -> dict[str, float]:
+        """The sums of our counters over replicas and tags, and of one of Serve's."""
+        page = httpx.get(f"http://127.0.0.1:{ray.nodes()[0]['MetricsExportPort']}/metrics").text
+        sums = {name: _sum(page, f"ray_genprm_{name}_total", "guarded") for name in names}
+        return sums | {
+            "seconds": _sum(page, "ray_genprm_judgement_seconds_count", "guarded"),
+            "requests": _sum(page, "ray_serve_num_http_requests_total", "guarded", "/v1/score"),
+        }
+
+    before = scraped()
+    with httpx.Client(base_url=guarded, headers=AUTHORIZED) as http:
+        assert [http.post("/v1/score", json=asked).status_code for _ in range(4)] == [200] * 4
+    rounds = 3  # of two: five votes for one verdict and none for the other settle eight
+    wanted = {"judgements": 4, "steps": 12, "critiques": 4 * 2 * 2 * rounds, "seconds": 4}
+    wanted |= {"votes_saved": 4 * 2 * (8 - 2 * rounds), "requests": 4}
+    deadline = time.monotonic() + 60  # counters are collected every ten seconds
+    while time.monotonic() < deadline:
+        now = scraped()
+        found = {name: now[name] - before[name] for name in wanted}
+        if found == wanted:
+            break
+        time.sleep(1)
+    assert found == wanted
+    assert now["tokens"] > before["tokens"]
+
+
+def _sum(page: str, name: str, *labels: str) -> float:
+    lines = [line for line in page.splitlines() if line.startswith(name + "{")]
+    return sum(
+        float(line.rsplit(" ", 1)[1])
+        for line in lines
+        if all(f'"{label}"' in line or f'{label}"' in line for label in labels)
+    )
 
 
 def test_a_critic_that_cannot_start_is_one_line_and_leaves_nothing(url: str) -> None:
@@ -246,3 +364,86 @@ def test_a_critic_that_cannot_start_is_one_line_and_leaves_nothing(url: str) -> 
         connect("broken")
     with Client(url) as client:
         assert client.health() == {"status": "ok"}
+
+
+# ---- another version of the critic; these come last, for they change what serves
+
+
+def test_what_is_no_version_of_the_critic_is_refused_by_one_line(
+    url: str, versions: list[Path], tmp_path: Path
+) -> None:
+    handle = connect()
+    before = asyncio.run(handle.score("p", ["4 + 5 = 9"])).critic
+    for other, reason in (
+        (versions[0].parent / "base", "full weights"),
+        (tmp_path / "absent", "no such model directory"),
+    ):
+        with pytest.raises(ConfigError, match=reason) as caught:
+            asyncio.run(handle.reload(other))
+        assert "\n" not in str(caught.value)
+    broken = shutil.copytree(versions[1], tmp_path / "broken")
+    (broken / "adapter_model.safetensors").write_bytes(b"not weights")
+    with pytest.raises(EngineError, match="broken") as refused:
+        asyncio.run(handle.reload(broken))
+    assert "\n" not in str(refused.value)
+    assert asyncio.run(handle.score("p", ["4 + 5 = 9"])).critic == before
+
+
+def test_a_new_version_takes_over_without_a_dropped_request(url: str, versions: list[Path]) -> None:
+    handle = connect()
+    body = {"problem": "What is 3 * 9?", "steps": ["3 * 9 = 27", "So 27."]}
+
+    async def replace() -> tuple[CriticInfo, list[Judgement], list[Judgement]]:
+        over = asyncio.Event()
+        answered: list[Judgement] = []
+
+        async def over_http(http: httpx.AsyncClient) -> None:
+            while not over.is_set():
+                answer = await http.post("/v1/score", json=body)
+                assert answer.status_code == 200, answer.text
+                answered.append(Judgement.model_validate(answer.json()))
+
+        async def by_handle() -> None:
+            while not over.is_set():
+                answered.append(await handle.score(**body))
+
+        async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+            asking = [asyncio.create_task(over_http(http)) for _ in range(6)]
+            asking += [asyncio.create_task(by_handle()) for _ in range(6)]
+            while len(answered) < 24:
+                await asyncio.sleep(0.05)
+            critic = await handle.reload(versions[1])
+            later = await asyncio.gather(*(handle.score(**body) for _ in range(24)))
+            over.set()
+            await asyncio.gather(*asking)
+        return critic, answered, later
+
+    critic, answered, later = asyncio.run(replace())
+    assert {judgement.critic for judgement in later} == {critic}
+    known = {judgement.critic.version for judgement in answered}
+    assert len(known) == 2 and critic.version in known
+    assert all(step.status in SETTLED for judgement in answered for step in judgement.steps)
+    with Client(url) as client:
+        assert client.model()["critic"] == critic.row()
+
+
+def test_a_replica_that_starts_again_serves_the_new_version(url: str, versions: list[Path]) -> None:
+    handle = connect()
+    critic = asyncio.run(handle.reload(versions[1]))  # again: nothing changes
+    before = engine_processes()
+    psutil.Process(min(before)).parent().kill()
+
+    def whole() -> bool:
+        states = serve.status().applications["genprm"].deployments["ScoringService"].replica_states
+        started = engine_processes() - before
+        return states == {"RUNNING": REPLICAS} and len(started) == 1
+
+    deadline = time.monotonic() + 120
+    while not whole():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+    async def calls() -> list[Judgement]:
+        return await asyncio.gather(*(handle.score("p", ["4 + 5 = 9"]) for _ in range(32)))
+
+    assert {judgement.critic for judgement in asyncio.run(calls())} == {critic}

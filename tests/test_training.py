@@ -17,7 +17,12 @@ from tiny_model import make_tiny_model
 from training_rows import toy_targets
 
 from genprm.errors import ConfigError, InputError
-from genprm.prompts import critique_prompt, load_pack
+from genprm.prompts import (
+    critique_prompt,
+    label_tokens,
+    load_pack,
+    solution_target_messages,
+)
 from genprm.sections import TrainConfig
 from genprm.training.sft import (
     IGNORED,
@@ -153,14 +158,14 @@ def test_weights_are_kept_where_they_differ_and_average_one() -> None:
 
 def test_verdicts_can_weigh_more_than_critiques() -> None:
     tokenizer, pack = bpe(), load_pack("native")
-    label_tokens = pack.check_tokenizer(tokenizer)
+    verdicts = label_tokens(pack, tokenizer)
     rows = toy_targets(4)
     dataset = prepare_dataset(
-        rows, tokenizer, 1024, label_tokens=label_tokens, verdict_weight=8
+        rows, tokenizer, 1024, label_tokens=verdicts, verdict_weight=8
     ).dataset
     for row, target in zip(dataset, rows, strict=True):
         (at,) = [i for i, weight in enumerate(row["weights"]) if weight != 1]
-        deciding = label_tokens.correct_id if target.label else label_tokens.incorrect_id
+        deciding = verdicts.correct_id if target.label else verdicts.incorrect_id
         assert row["weights"][at] == 8 and row["input_ids"][at] == deciding
         assert row["labels"][at] == deciding
     from genprm.training.trainer import WeightedCollator
@@ -168,10 +173,26 @@ def test_verdicts_can_weigh_more_than_critiques() -> None:
     batch = WeightedCollator(pad_token_id=0)(list(dataset))
     heavy = batch["weights"] == 8
     assert set(batch["labels"][heavy].tolist()) <= {
-        label_tokens.correct_id,
-        label_tokens.incorrect_id,
+        verdicts.correct_id,
+        verdicts.incorrect_id,
     }
     assert heavy.sum(dim=1).tolist() == [1, 1, 1, 1]
+
+
+def test_every_verdict_of_a_whole_critique_weighs_more() -> None:
+    tokenizer, pack = bpe(), load_pack("native-solution")
+    judged = [("2 + 3 = 5, right.", True), ("It says: correct.", True), ("5 + 4 = 9.", False)]
+    messages = solution_target_messages(pack, "2 + 3 + 4 =", ["a", "b", "c"], judged)
+    row = toy_targets(1, label=False)[0].model_copy(
+        update=dict(zip(("prompt", "completion"), messages, strict=True))
+    )
+    check_targets([row], pack)
+    verdicts = label_tokens(pack, tokenizer)
+    [made] = prepare_dataset(
+        [row], tokenizer, 1024, label_tokens=verdicts, verdict_weight=8
+    ).dataset
+    heavy = [token for token, w in zip(made["input_ids"], made["weights"], strict=True) if w == 8]
+    assert heavy == [verdicts.correct_id, verdicts.correct_id, verdicts.incorrect_id]
 
 
 @pytest.mark.parametrize(

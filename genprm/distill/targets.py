@@ -16,7 +16,13 @@ from genprm.distill.agreement import (
     writer_first_error,
 )
 from genprm.distill.writers import CritiqueWriter
-from genprm.prompts import PromptPack, critique_target_messages
+from genprm.engines.base import Message
+from genprm.prompts import (
+    PromptPack,
+    critic_turn,
+    critique_target_messages,
+    solution_target_messages,
+)
 from genprm.records import CritiqueTarget, LabelledSolution, Record
 
 MIN_WEIGHT = 0.1  # an uncertain label still says something
@@ -78,13 +84,17 @@ def targets_for(
     pack: PromptPack,
     writer_name: str,
 ) -> list[CritiqueTarget]:
-    """One target per different critique of a labelled step, up to and including the first error.
+    """One target per different critique of a labelled step, up to and including the first error;
+    of a pack whose unit is `solution`, one per different critique of the whole.
 
     A critique whose verdict is not the step's label is left out: no target says one thing and
     concludes another. `task` and `last` (the solution ends with the step) are extra columns.
     """
+    if pack.unit == "solution":
+        return _whole_targets(labelled, written, pack, writer_name)
     targets = []
     seen: set[tuple[int, str]] = set()
+    turns = _turns(labelled, written, pack)
     for critique, copy in _numbered(written):
         label = labelled.labels[critique.step]
         if label is None or critique.correct is not label:
@@ -92,29 +102,103 @@ def targets_for(
         if (critique.step, critique.body) in seen:  # a second copy teaches nothing
             continue
         seen.add((critique.step, critique.body))
-        steps_prefix = labelled.steps[: critique.step + 1]
-        prompt, completion = critique_target_messages(
-            pack, labelled.problem, steps_prefix, critique.body, label
+        history = turns[: critique.step]
+        if pack.unit == "turns" and len(history) < critique.step:
+            continue
+        messages = critique_target_messages(
+            pack,
+            labelled.problem,
+            labelled.steps[: critique.step + 1],
+            critique.body,
+            label,
+            history=history,
         )
         value = labelled.values[critique.step]
-        targets.append(
-            CritiqueTarget(
-                **{
-                    "id": f"{labelled.id}:{critique.step}:{copy}",
-                    "prompt": prompt,
-                    "completion": completion,
-                    "label": label,
-                    "value": value,
-                    "weight": weight(label, value, labelled.estimator),
-                    "step": critique.step,
-                    "source_id": labelled.id,
-                    "writer": writer_name,
-                    "task": labelled.task,
-                    "last": critique.step == len(labelled.steps) - 1,
-                }
-            )
-        )
+        row = f"{labelled.id}:{critique.step}:{copy}"
+        target = _target(row, labelled, messages, critique.step, label, value, writer_name)
+        targets.append(target)
     return targets
+
+
+def _turns(
+    labelled: LabelledSolution, written: Sequence[WrittenCritique], pack: PromptPack
+) -> list[str]:
+    """The conversation that leads to each step, up to the first without a critique that agrees:
+    the first that does of each step."""
+    turns: list[str] = []
+    for agreeing in _agreeing(labelled, written):
+        if not agreeing:
+            break
+        turns.append(critic_turn(pack, None, len(turns), agreeing[0].body, agreeing[0].correct))
+    return turns
+
+
+def _whole_targets(
+    labelled: LabelledSolution,
+    written: Sequence[WrittenCritique],
+    pack: PromptPack,
+    writer_name: str,
+) -> list[CritiqueTarget]:
+    """Critiques of each step up to the first error (or to the end) in one completion. None where a
+    step on the way has no label, or no critique with its label."""
+    first = labelled.first_error
+    upto = first if first >= 0 else len(labelled.steps) - 1
+    steps = _agreeing(labelled, written)[: upto + 1]
+    if not all(steps):
+        return []
+    targets = []
+    seen: set[tuple[str, ...]] = set()
+    for copy in range(max(len(step) for step in steps)):
+        chosen = [step[copy % len(step)] for step in steps]
+        bodies = tuple(critique.body for critique in chosen)
+        if bodies in seen:
+            continue
+        seen.add(bodies)
+        judged = [(critique.body, bool(critique.correct)) for critique in chosen]
+        messages = solution_target_messages(pack, labelled.problem, labelled.steps, judged)
+        label, value = first < 0, labelled.values[upto]
+        row = f"{labelled.id}:whole:{copy}"
+        targets.append(_target(row, labelled, messages, upto, label, value, writer_name))
+    return targets
+
+
+def _agreeing(
+    labelled: LabelledSolution, written: Sequence[WrittenCritique]
+) -> list[list[WrittenCritique]]:
+    """Per step the critiques whose verdict is its label."""
+    found: list[list[WrittenCritique]] = [[] for _ in labelled.steps]
+    for critique in written:
+        label = labelled.labels[critique.step]
+        if label is not None and critique.correct is label:
+            found[critique.step].append(critique)
+    return found
+
+
+def _target(
+    row: str,
+    labelled: LabelledSolution,
+    messages: tuple[list[Message], list[Message]],
+    step: int,
+    label: bool,
+    value: float | None,
+    writer_name: str,
+) -> CritiqueTarget:
+    prompt, completion = messages
+    return CritiqueTarget.model_validate(
+        {
+            "id": row,
+            "prompt": prompt,
+            "completion": completion,
+            "label": label,
+            "value": value,
+            "weight": weight(label, value, labelled.estimator),
+            "step": step,
+            "source_id": labelled.id,
+            "writer": writer_name,
+            "task": labelled.task,
+            "last": step == len(labelled.steps) - 1,
+        }
+    )
 
 
 def weight(label: bool, value: float | None, estimator: str) -> float:

@@ -17,7 +17,7 @@ from genprm.config import DistillConfig
 from genprm.distill.agreement import WrittenCritique
 from genprm.engines.base import Completion, Engine, Sampling
 from genprm.errors import InputError, PromptTooLongError
-from genprm.prompts import PromptPack, critique_prompt, rendered_texts
+from genprm.prompts import PromptPack, critique_prompt, load_pack, rendered_texts
 from genprm.records import Problem
 from genprm.seeds import derive_seed
 from genprm.verdict import parse_verdict
@@ -84,13 +84,14 @@ class TeacherWriter:
     write a verdict.
 
     With `show_label` the question states the label of the step, which raises the yield and makes
-    the agreement filter weaker: a teacher that is told the answer rarely disagrees.
+    the agreement filter weaker: a teacher that is told the answer rarely disagrees. It is asked
+    step by step whatever the pack's unit, with `native` where that is not a prefix.
     """
 
     def __init__(self, engine: Engine, pack: PromptPack, config: DistillConfig, seed: int) -> None:
         self.name = f"{engine.name}(shown label)" if config.show_label else engine.name
         self._engine = engine
-        self._pack = pack
+        self._pack = pack if pack.unit == "prefix" else load_pack("native")
         self._config = config
         self._seed = seed
 

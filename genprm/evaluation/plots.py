@@ -34,6 +34,19 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
+class Unit:
+    """What a line's figures are in: shown as `factor` times their value and `sign`."""
+
+    factor: float
+    sign: str
+    text: Callable[[Estimate], str]
+
+
+PERCENT = Unit(100, "%", Estimate.text)
+SECONDS = Unit(1, " s", lambda figure: f"{figure.value:.2f} s" if figure.value else "n/a")
+
+
+@dataclass(frozen=True, slots=True)
 class Series:
     """A named line: figures over a count, such as votes or rollouts."""
 
@@ -86,14 +99,20 @@ def bar_chart(bars: Sequence[Bar], title: str) -> str:
 
 
 def line_chart(
-    series: Sequence[Series], title: str, x_label: str, y_label: str, ticks: Sequence[int] = ()
+    series: Sequence[Series],
+    title: str,
+    x_label: str,
+    y_label: str,
+    ticks: Sequence[int] = (),
+    unit: Unit = PERCENT,
 ) -> str:
     """Lines with interval bands over counts, evenly spaced, or on a logarithmic scale with these
-    ticks; the y axis fits the intervals."""
+    ticks; the y axis fits the intervals, and of units other than percent begins at 0."""
     counts = sorted({count for line in series for count, _ in line.points})
     parts, top = _legend([line.name for line in series])
     bottom = top + 230
-    low, high, step = _percent_range([figure for line in series for _, figure in line.points])
+    figures = [figure for line in series for _, figure in line.points]
+    low, high, step = _percent_range(figures) if unit is PERCENT else _range_from_0(figures, unit)
 
     def x_of(count: int) -> float:
         inner = WIDTH - LEFT - RIGHT - 40
@@ -103,10 +122,11 @@ def line_chart(
         return LEFT + 20 + inner * (counts.index(count) / (len(counts) - 1) if counts[1:] else 0.5)
 
     def y_of(value: float) -> float:
-        return bottom - (bottom - top) * (100 * value - low) / (high - low)
+        return bottom - (bottom - top) * (unit.factor * value - low) / (high - low)
 
-    for tick in range(low, high + 1, step):
-        parts += _grid_line(LEFT, WIDTH - RIGHT, y_of(tick / 100), f"{tick}%")
+    for number in range(round((high - low) / step) + 1):
+        tick = low + number * step
+        parts += _grid_line(LEFT, WIDTH - RIGHT, y_of(tick / unit.factor), f"{tick:g}{unit.sign}")
     for count in ticks or counts:
         parts.append(_text(x_of(count), bottom + 18, str(count), "tick middle"))
     for i, line in enumerate(series):
@@ -121,10 +141,10 @@ def line_chart(
         path = _points([(x, y_of(value)) for x, _, _, value in known])
         parts.append(f'<polyline class="line c{i % 6}" points="{path}"/>')
         for x, count, figure, value in known:
-            parts.append(_dot(x, y_of(value), i, f"{line.name}, {count}: {figure.text()}"))
+            parts.append(_dot(x, y_of(value), i, f"{line.name}, {count}: {unit.text(figure)}"))
     parts.append(_text((LEFT + WIDTH - RIGHT) / 2, bottom + 38, x_label, "label middle"))
     told = "; ".join(
-        f"{line.name}: " + ", ".join(f"{count}: {f.text()}" for count, f in line.points)
+        f"{line.name}: " + ", ".join(f"{count}: {unit.text(f)}" for count, f in line.points)
         for line in series
     )
     return _svg(bottom + 46, title, f"{y_label} against {x_label}. {told}", parts)
@@ -218,6 +238,14 @@ def _percent_range(figures: Sequence[Estimate]) -> tuple[int, int, int]:
     low = math.floor(least / step + 1e-9) * step
     high = math.ceil(most / step - 1e-9) * step
     return low, max(high, low + step), step
+
+
+def _range_from_0(figures: Sequence[Estimate], unit: Unit) -> tuple[float, float, float]:
+    """0, a round bound above all figures, and a round tick distance."""
+    most = max((unit.factor * f.value for f in figures if f.value is not None), default=0.0) or 1.0
+    power = 10 ** math.floor(math.log10(most / 5))
+    step = next(s * power for s in (1, 2, 5, 10) if s * power * 6 >= most)
+    return 0, math.ceil(most / step - 1e-9) * step, step
 
 
 def _legend(names: Sequence[str]) -> tuple[list[str], float]:

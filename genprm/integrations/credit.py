@@ -25,6 +25,8 @@ def _score(judgement: Judgement) -> float | None:
 
 
 def _calibrated(judgement: Judgement) -> float | None:
+    if judgement.aggregate == "overall":  # a verdict of the whole, which no calibration is about
+        return None
     steps = [step for step in judgement.steps if step.status != "not_scored"]
     return aggregate([step.calibrated for step in steps], judgement.aggregate)
 
@@ -67,15 +69,26 @@ def solution_reward(judgement: Judgement | None, reward: str = "solution_score")
 
 
 def facts(judgement: Judgement | None) -> dict[str, float]:
-    """What to log beside a reward: flat, numeric, always the same keys. `first_error` -1 also
-    stands where none is known, because the solution is not `covered`."""
-    if judgement is None:
-        return {"covered": 0.0, "steps": 0.0, "first_error": -1.0, "correct_share": 0.0}
+    """What to log beside a reward: flat, numeric, always the same keys.
+
+    `covered` (1 or 0), `steps`, `first_error` (-1 for none, and where none is known because the
+    solution is not covered), `correct_share` of the steps before it, `min_step_score` and
+    `mean_step_score` of the scored steps, `invalid_share` of the critiques, `critique_tokens`. What
+    there is not is 0.
+    """
+    steps = judgement.steps if judgement else []
+    scores = [step.score for step in steps if step.score is not None]
+    invalid = sum(step.votes.invalid for step in steps)
+    critiques = invalid + sum(step.votes.correct + step.votes.incorrect for step in steps)
     return {
-        "covered": float(judgement.covered),
-        "steps": float(len(judgement.steps)),
-        "first_error": float(judgement.first_error),
+        "covered": float(judgement is not None and judgement.covered),
+        "steps": float(len(steps)),
+        "first_error": float(judgement.first_error if judgement else -1),
         "correct_share": solution_reward(judgement, "correct_share") or 0.0,
+        "min_step_score": min(scores, default=0.0),
+        "mean_step_score": sum(scores) / len(scores) if scores else 0.0,
+        "invalid_share": invalid / critiques if critiques else 0.0,
+        "critique_tokens": float(judgement.usage.get("completion_tokens", 0) if judgement else 0),
     }
 
 

@@ -5,7 +5,8 @@ r"""A critic as the reward of OpenRLHF: `--reward.remote_url` with a Python file
     from genprm.integrations.openrlhf import build_reward_func
     reward_func = build_reward_func(AsyncClient("http://critic:8000"))
 
-Follows `SingleTurnAgentExecutor` in `openrlhf/utils/agent.py` of OpenRLHF 0.10, and
+The service answers `POST /get_reward` in the same way; a file is for a token, a handle, another
+reward. Follows `SingleTurnAgentExecutor` in `openrlhf/utils/agent.py` of OpenRLHF 0.10, and
 `openrlhf/cli/serve_rm.py`, whose shape of request and answer `POST /get_reward` has. A call has one
 query: prompt and response in one text, special tokens included. The answer must have a number
 for each, so that what is unscored gets one, and is flagged in `extra_logs`. One number per response
@@ -125,12 +126,17 @@ def reward_answer(
 
     Returns:
         `rewards`; `scores`, the same clipped to [0, 1] for dynamic filtering; and `extra_logs`, a
-        list per name: `unscored` (1 or 0), `covered`, `steps`, `first_error` and `correct_share`.
+        list per name: `scored` (0 where `unscored` stands in, else 1), and the `facts`.
     """
     known = [solution_reward(judgement, reward) for judgement in judgements]
     rewards = [unscored if value is None else value for value in known]
-    logged = [facts(judgement) for judgement in judgements]
-    extra_logs = {name: [each[name] for each in logged] for name in facts(None)}
-    extra_logs["unscored"] = [float(value is None) for value in known]
-    scores = [min(max(value, 0.0), 1.0) for value in rewards]
-    return {"rewards": rewards, "scores": scores, "extra_logs": extra_logs}
+    logged = [
+        {"scored": float(value is not None), **facts(judgement)}
+        for value, judgement in zip(known, judgements, strict=True)
+    ]
+    names = logged[0] if logged else ()
+    return {
+        "rewards": rewards,
+        "scores": [min(max(value, 0.0), 1.0) for value in rewards],
+        "extra_logs": {name: [each[name] for each in logged] for name in names},
+    }

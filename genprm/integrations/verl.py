@@ -67,8 +67,8 @@ async def compute_score(
         options: of `StepScorer.score`.
 
     Returns:
-        `score`, and what verl logs beside it: `unscored` (1 or 0), `covered`, `steps`,
-        `first_error` (-1 for none) and `correct_share`. There is no `acc`: nothing here knows it.
+        `score`, and what verl logs beside it: `scored` (0 where `unscored` stands in, else 1), and
+        the `facts` (`genprm.integrations.credit`). There is no `acc`: nothing here knows it.
 
     Raises:
         InputError: no problem in `extra_info`, an unknown reward, what the service refuses.
@@ -82,7 +82,7 @@ async def compute_score(
     [judgement] = await judge(scorer, [problem], [solution_str], splitter, options)
     value = solution_reward(judgement, reward)
     score = unscored if value is None else value
-    return {"score": score, "unscored": float(value is None), **facts(judgement)}
+    return {"score": score, "scored": float(value is not None), **facts(judgement)}
 
 
 @functools.lru_cache(maxsize=8)
@@ -169,7 +169,7 @@ def step_reward_manager(
                 tokens = [0.0] * (len(ids) - 1) + [unscored] * bool(ids)
             else:
                 tokens = token_rewards(text, splitter, offsets, rewards)
-            told = {"unscored": float(rewards is None), **facts(judgement)}
+            told = {"scored": float(rewards is not None), **facts(judgement)}
             return {"reward_score": TokenRewards(tokens), "reward_extra_info": told}
 
         def _decode(self, ids: Sequence[int]) -> str:

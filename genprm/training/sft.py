@@ -55,7 +55,7 @@ def check_targets(rows: Sequence[CritiqueTarget], pack: PromptPack) -> None:
     Rows of another pack would train a critic that its manifest calls one of this pack.
     """
     for row in rows:
-        verdict = pack.opener + pack.label_text(row.label)
+        verdict = pack.opener + pack.label_text(row.label) + pack.closer
         if not row.completion or not row.completion[-1].get("content", "").endswith(verdict):
             raise InputError(
                 f"row {row.id!r}: the completion does not end in {verdict!r}, the verdict of prompt"
@@ -102,12 +102,22 @@ def prepare_dataset(
         features["weights"] = List(Value("float32"))
     if verdict_weight != 1:
         assert label_tokens is not None
-        deciding = {label_tokens.correct_id, label_tokens.incorrect_id}
-        for tokens, token_weights in zip(ids, columns["weights"], strict=True):
-            at = max(i for i, token in enumerate(tokens) if token in deciding)
-            token_weights[at] *= verdict_weight
+        for tokens, targets, token_weights in zip(ids, labels, columns["weights"], strict=True):
+            for at in _verdicts(tokens, targets, label_tokens):
+                token_weights[at] *= verdict_weight
     dataset = Dataset.from_dict(columns, features=Features(features))
     return Prepared(dataset, len(rows) - len(ids))
+
+
+def _verdicts(tokens: list[int], targets: list[int], verdict: LabelTokens) -> list[int]:
+    """Where a completion decides: at labels behind an opener, of which a critique of a whole
+    solution has many, and at the last label."""
+    # the opener's first token may have merged with what stands before it
+    opener = list(verdict.opener_ids[1:] or verdict.opener_ids)
+    deciding = {verdict.correct_id, verdict.incorrect_id}
+    at = [i for i, token in enumerate(targets) if token in deciding]
+    behind = [i for i in at if tokens[i - len(opener) : i] == opener]
+    return sorted({*behind, *at[-1:]})
 
 
 def plan(rows: int, config: TrainConfig) -> Plan:

@@ -1,0 +1,185 @@
+"""Tokens per second of the scoring service against raw `LLM.generate` on the same prompts.
+
+    python benchmarks/score_throughput.py --out DIR [--n 60] [--rounds 3]
+
+Written solutions, all steps, the config's votes. Raw: all prompts at once in one engine on all
+cores, nothing parsed, no verdict read; and, with its cache emptied, the first few prompts one
+critique at a time, as the loops of research code ask. The service, one replica on all cores, is
+given half of the solutions by one `score_batch` through a handle and the others by 16 HTTP clients,
+each of which sends one after another; then 64 candidate solutions of one problem in one call and in
+64. Every round starts both anew, so caches are cold. Counted are the tokens of critiques; the
+one-token requests that read verdicts come on top. Writes DIR/result.json after each round; started
+again, it goes on there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from raw_generate import Job, generate
+
+from cluster import runtime, service
+from cluster.actors import connect
+from cluster.client import AsyncClient
+from genprm import tasks
+from genprm.config import Config, load_config, resolve_critic
+from genprm.engines.base import Sampling
+from genprm.evaluation.tables import format_table
+from genprm.prompts import critique_prompt
+from genprm.records import Judgement
+from genprm.step_scorer import ScoreItem
+from genprm.tasks.arithmetic.expressions import parse
+from genprm.tasks.arithmetic.solutions import write_solution
+
+CLIENTS = 16
+CANDIDATES = 64
+SLOW_PROMPTS = 6
+SLIP_RATE = 0.2
+
+
+def main() -> None:
+    """Alternate the sides and compare."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--n", type=int, default=60, help="solutions of each task")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--config", default="tiny")
+    args = parser.parse_args()
+    config = load_config(args.config, ["serve.port=0", "serve.max_queued_requests=-1"])
+    args.out.mkdir(parents=True, exist_ok=True)
+    file = args.out / "result.json"
+    settings = {"n": args.n, "config": args.config, "cores": os.cpu_count()}
+    runs: list[dict[str, Any]] = []
+    if file.exists():
+        told = json.loads(file.read_text())
+        if told["settings"] != settings:
+            parser.error(f"{file} is of other settings: {told['settings']}")
+        runs = told["runs"]
+    items = _solutions(args.n)
+    job = _job(config, items)
+    for number in range(len(runs), args.rounds):
+        raw = generate([job], args.out)
+        run = {"raw": raw.tokens / raw.seconds, "raw, one by one": raw.one_by_one}
+        run |= _service(config, items, number)
+        runs.append(run)
+        print(run, flush=True)
+        medians = {name: statistics.median(run[name] for run in runs) for name in run}
+        result = {"settings": settings, "medians": medians, "runs": runs}
+        file.write_text(json.dumps(result, indent=2) + "\n")
+    medians = json.loads(file.read_text())["medians"]
+    rows = [
+        {"side": name, "tokens/s": medians[name], "of raw": medians[name] / medians["raw"]}
+        for name in ("raw", "raw, one by one", "score_batch, handle", "HTTP, 16 clients")
+    ]
+    print(format_table(rows))
+    print({name: value for name, value in medians.items() if "candidates" in name})
+
+
+def _solutions(n: int) -> list[ScoreItem]:
+    rng, items = random.Random(0), []
+    for name in tasks.TASKS:
+        for _ in range(n):
+            problem, steps = tasks.get(name).solution(rng, SLIP_RATE)
+            items.append(ScoreItem(problem.problem, steps))
+    rng.shuffle(items)
+    return items
+
+
+def _candidates(number: int) -> list[ScoreItem]:
+    """Different solutions of one problem, as a search would ask about."""
+    problem = tasks.get("arithmetic").generate(1, seed=number)[0].problem
+    rng = random.Random(number)
+    return [
+        ScoreItem(problem, write_solution(parse(problem), rng, SLIP_RATE))
+        for _ in range(CANDIDATES)
+    ]
+
+
+def _job(config: Config, items: Sequence[ScoreItem]) -> Job:
+    """The critique prompts of every prefix, as the scorer asks them."""
+    from transformers import AutoTokenizer
+
+    model = resolve_critic(config.models.critic).model
+    pack, tokenizer = config.prompt_pack(), AutoTokenizer.from_pretrained(model)
+    score = config.score
+    return Job(
+        model=str(model),
+        engine=config.engine,
+        sampling=Sampling(
+            n=score.votes,
+            temperature=score.temperature,
+            top_p=score.top_p,
+            max_tokens=score.max_critique_tokens,
+            stop=(pack.opener, *pack.stop),
+        ),
+        prompts=[
+            list(critique_prompt(pack, tokenizer, item.problem, item.steps[: t + 1]).token_ids)
+            for item in items
+            for t in range(len(item.steps))
+        ],
+        one_by_one=SLOW_PROMPTS,
+    )
+
+
+def _service(config: Config, items: Sequence[ScoreItem], number: int) -> dict[str, float]:
+    begun = time.monotonic()
+    url = service.run(config, blocking=False, tokens=False)
+    try:
+        start = time.monotonic() - begun
+        return {"service start, s": start} | asyncio.run(_asked(url, items, number))
+    finally:
+        service.stop()
+        runtime.stop()
+
+
+async def _asked(url: str, items: Sequence[ScoreItem], number: int) -> dict[str, float]:
+    half = len(items) // 2
+    handle = connect()
+    begun = time.monotonic()
+    judged = await handle.score_batch(items[:half])
+    found = {"score_batch, handle": _critique_tokens(judged) / (time.monotonic() - begun)}
+
+    async with AsyncClient(url, deadline_s=600, attempt_s=600) as client:
+
+        async def one_client(own: Sequence[ScoreItem]) -> list[Judgement]:
+            return [await client.score(item.problem, item.steps) for item in own]
+
+        begun = time.monotonic()
+        shares = [items[half + first :: CLIENTS] for first in range(CLIENTS)]
+        answers = await asyncio.gather(*(one_client(share) for share in shares if share))
+        judged = [judgement for answer in answers for judgement in answer]
+        found["HTTP, 16 clients"] = _critique_tokens(judged) / (time.monotonic() - begun)
+
+        for name, which in (("one call", 2 * number), ("64 calls", 2 * number + 1)):
+            candidates = _candidates(which)
+            begun = time.monotonic()
+            if name == "one call":
+                judged = await handle.score_batch(candidates)
+            else:
+                judged = [await handle.score(item.problem, item.steps) for item in candidates]
+            seconds = time.monotonic() - begun
+            usage = [judgement.usage for judgement in judged]
+            found[f"64 candidates, {name}, s"] = seconds
+            for kind in ("completion", "prompt", "cached"):
+                found[f"64 candidates, {name}, {kind} tokens"] = sum(
+                    each[f"{kind}_tokens"] for each in usage
+                )
+    return found
+
+
+def _critique_tokens(judged: Sequence[Judgement]) -> int:
+    """Tokens of critiques: the others are one for each request beside a step's own."""
+    return sum(j.usage["completion_tokens"] - (j.usage["requests"] - len(j.steps)) for j in judged)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""What is counted of judgements, for Prometheus through Ray's metrics endpoint.
+
+Requests, their status and their latency are counted by Ray Serve itself; here is what only a
+scorer knows. Works in any process; without Ray nobody collects what it counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ray.serve.metrics import Counter, Gauge, Histogram
+
+from genprm.records import Judgement, StepJudgement
+
+SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160]  # upper bounds
+
+
+class Counts(NamedTuple):
+    """What one judgement adds to the counters."""
+
+    critiques: dict[str, int]  # by verdict: those that voted
+    saved: int  # votes that early stopping did without
+    tokens: dict[str, int]  # by kind; cached ones are among those of the prompts
+
+
+def counts(judgement: Judgement, votes: int) -> Counts:
+    """What a judgement with `votes` asked for each step adds up to."""
+    voted = [step.votes for step in judgement.steps if step.status in ("ok", "no_valid_critique")]
+    critiques = {
+        "correct": sum(each.correct for each in voted),
+        "incorrect": sum(each.incorrect for each in voted),
+        "invalid": sum(each.invalid for each in voted),
+    }
+    kinds = ("prompt", "cached", "completion")
+    tokens = {kind: judgement.usage.get(f"{kind}_tokens", 0) for kind in kinds}
+    return Counts(critiques, votes * len(voted) - sum(critiques.values()), tokens)
+
+
+class ScoringMetrics:
+    """The counters of one critic; inside a service Ray tags them with deployment and replica."""
+
+    def __init__(self) -> None:
+        self._judgements = Counter("genprm_judgements", "Solutions judged")
+        self._steps = Counter("genprm_steps", "Steps judged", ("status",))
+        self._critiques = Counter("genprm_critiques", "Critiques that voted", ("verdict",))
+        self._saved = Counter("genprm_votes_saved", "Votes that early stopping did without")
+        self._tokens = Counter("genprm_tokens", "Tokens read and written", ("kind",))
+        self._running = Gauge("genprm_judgements_running", "Solutions that are being judged")
+        self._seconds = Histogram("genprm_judgement_seconds", "Time to judge a solution", SECONDS)
+        self._step_seconds = Histogram(
+            "genprm_step_seconds", "Time from a solution's arrival to the vote on a step", SECONDS
+        )
+        self._now = 0
+
+    @contextlib.contextmanager
+    def judging(self) -> Iterator[None]:
+        """Count a solution as being judged."""
+        self._move(1)
+        try:
+            yield
+        finally:
+            self._move(-1)
+
+    def step(self, step: StepJudgement, seconds: float) -> None:
+        """A step was settled `seconds` after its solution came."""
+        self._steps.inc(tags={"status": step.status})
+        self._step_seconds.observe(seconds)
+
+    def judgement(self, judgement: Judgement, votes: int, seconds: float) -> None:
+        """A solution was judged in `seconds`, with `votes` asked for each step."""
+        self._judgements.inc()
+        self._seconds.observe(seconds)
+        new = counts(judgement, votes)
+        for verdict, number in new.critiques.items():
+            _add(self._critiques, number, {"verdict": verdict})
+        for kind, number in new.tokens.items():
+            _add(self._tokens, number, {"kind": kind})
+        _add(self._saved, new.saved)
+
+    def _move(self, by: int) -> None:
+        self._now += by
+        self._running.set(self._now)
+
+
+def _add(counter: Counter, amount: int, tags: dict[str, str] | None = None) -> None:
+    if amount > 0:  # Ray refuses to count nothing
+        counter.inc(amount, tags)

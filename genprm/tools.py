@@ -1,0 +1,123 @@
+"""What a critique may use on its way to a verdict: a calculator, and Python in the sandbox.
+
+A tool gets what the critique wrote and returns text; whatever goes wrong inside it is text too,
+for the critique to read. Knows no prompt and no engine.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+
+from genprm.verifiers.sandbox import Limits, run_python
+
+MAX_OUTPUT_CHARS = 1000
+MAX_EXPRESSION_CHARS = 200
+MAX_EXPONENT = 64
+MAX_DIGITS = 200  # of any number on the way
+PYTHON_LIMITS = Limits(seconds=5.0, output_bytes=16_384)
+
+# Blocks share their names, as cells of a notebook do; only the last one's output is shown.
+_SESSION = """
+def session(run, build, sys, io, blocks, names):
+    for number, block in enumerate(blocks):
+        sys.stdout = kept if number == len(blocks) - 1 else io.StringIO()
+        try:
+            run(build(block, "block", "exec"), names)
+        except Exception as error:
+            if number == len(blocks) - 1:
+                sys.stdout.write(f"{{type(error).__name__}}: {{error}}\\n")
+    sys.stdout = kept
+import io, sys
+kept = sys.stdout
+session(exec, compile, sys, io, {blocks!r}, {{"__name__": "__main__"}})
+"""
+
+_BINARY: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: lambda a, b: Fraction(a // b),
+    ast.Mod: operator.mod,
+}
+
+
+def run_code(blocks: Sequence[str]) -> str:
+    """What the last of `blocks` prints, run after the others in one Python session.
+
+    Raises:
+        ConfigError: there is no sandbox.
+        EngineError: the sandbox did not come up.
+    """
+    run = run_python(_SESSION.format(blocks=list(blocks)), PYTHON_LIMITS)
+    said = run.output.rstrip("\n")
+    if run.ended == "time":
+        said += f"\n(stopped after {PYTHON_LIMITS.seconds:g} s)"
+    elif run.ended == "output":
+        said += "\n(stopped: too much output)"
+    elif run.returncode:
+        said += f"\n(ended with status {run.returncode})"
+    return _short(said.strip("\n"))
+
+
+def calculate(expression: str) -> str:
+    """The value of an expression of numbers, brackets and + - * / // % **, exact: a fraction
+    where it is no decimal. What is not one is told in brackets."""
+    text = expression.strip().replace("×", "*").replace("÷", "/").replace("−", "-")
+    if len(text) > MAX_EXPRESSION_CHARS:
+        return "(too long)"
+    try:
+        return _shown(_value(ast.parse(text.replace("^", "**"), mode="eval").body))
+    except ZeroDivisionError:
+        return "(division by zero)"
+    except (ValueError, OverflowError):
+        return "(too large)"
+    except (SyntaxError, TypeError, RecursionError, MemoryError):
+        return "(not an expression)"
+
+
+def _value(node: ast.expr) -> Fraction:
+    match node:
+        case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
+            return _bounded(Fraction(str(number)))
+        case ast.UnaryOp(op=ast.USub(), operand=inner):
+            return -_value(inner)
+        case ast.UnaryOp(op=ast.UAdd(), operand=inner):
+            return _value(inner)
+        case ast.BinOp(left=left, op=ast.Pow(), right=right):
+            base, exponent = _value(left), _value(right)
+            if exponent.denominator != 1:
+                raise TypeError
+            if abs(exponent) > MAX_EXPONENT:
+                raise ValueError
+            return _bounded(base**exponent.numerator)
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
+            return _bounded(_BINARY[type(op)](_value(left), _value(right)))
+    raise TypeError
+
+
+def _bounded(value: Fraction) -> Fraction:
+    if max(abs(value.numerator), value.denominator) >= 10**MAX_DIGITS:
+        raise ValueError
+    return value
+
+
+def _shown(value: Fraction) -> str:
+    """As a decimal where it has a short one, else as a fraction."""
+    if value.denominator == 1:
+        return str(value.numerator)
+    for places in range(1, 13):
+        scaled = value * 10**places
+        if scaled.denominator == 1:
+            digits = str(abs(scaled.numerator)).rjust(places + 1, "0")
+            return f"{'-' if value < 0 else ''}{digits[:-places]}.{digits[-places:]}"
+    return f"{value.numerator}/{value.denominator}"
+
+
+def _short(text: str) -> str:
+    if len(text) <= MAX_OUTPUT_CHARS:
+        return text
+    return f"{text[:MAX_OUTPUT_CHARS]}\n(cut)"
