@@ -2,10 +2,9 @@
 
 A dying replica shows as 500 or 503, or as silence; overload as 503 with Retry-After. All of these
 are tried again with the same id until the deadline. Whatever the caller got wrong is raised at
-once. Knows HTTP and the records, and neither Ray nor the engine, so it runs anywhere.
-
-What is sent, what an answer means and whether to try again is decided in `Call`, `Attempts` and
-`Told`; `Client` and `AsyncClient` only carry it out, each in its own way of waiting.
+once. Knows HTTP and the records, and neither Ray nor the engine, so it runs anywhere. What it
+sends, what answers mean and when it tries again is decided in `genprm.calls`; `Client` and
+`AsyncClient` carry it out, each in its own way of waiting.
 """
 
 from __future__ import annotations
@@ -13,39 +12,35 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import json
-import logging
-import random
-import re
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from types import TracebackType
-from typing import Any, Generic, TypeVar, Unpack
+from typing import Any, TypeVar, Unpack
 
 import httpx
-from pydantic import ValidationError
 
+from genprm.calls import (
+    HEALTH,
+    MODEL,
+    Attempts,
+    Call,
+    Told,
+    TryAgainError,
+    batch_calls,
+    score_call,
+    stream_call,
+)
 from genprm.concurrent import together
-from genprm.errors import ConfigError, EngineError, InputError
-from genprm.limits import MAX_BATCH_STEPS, MAX_BODY_BYTES
-from genprm.records import Judgement, StepJudgement, content_id
+from genprm.errors import ConfigError
+from genprm.records import Judgement, StepJudgement
 from genprm.step_scorer import ScoreItem, ScoreOptions
 
-RETRIED_STATUS = frozenset({429, 500, 502, 503, 504})
-NOT_YET_STATUS = RETRIED_STATUS | {404}  # a proxy that is up before the service has no route to it
-FIRST_PAUSE_S = 0.25
-LONGEST_PAUSE_S = 8.0
-ANSWER_S = 10.0  # from a judgement's deadline to the answer's arrival
-LEAST_DEADLINE_S = 0.1  # enough to be told of every step that it missed the deadline
-SLICE = 8  # solutions of one request of a batch
 SLICES_IN_FLIGHT = 16  # requests of one batch at a time
 JSON = {"Content-Type": "application/json"}
+FAILURES = (httpx.TransportError, TryAgainError)
 
-logger = logging.getLogger(__name__)
 T = TypeVar("T")
-Body = dict[str, Any] | list[dict[str, Any]]
 
 
 class RequestOptions(ScoreOptions, total=False):
@@ -53,331 +48,6 @@ class RequestOptions(ScoreOptions, total=False):
 
     solution: str | None  # in place of steps: one text, split by the service
     splitter: str | None
-
-
-class TryAgainError(Exception):
-    """What one attempt ended in, if the same request may be sent again."""
-
-    def __init__(self, failure: str, retry_after: str | None = None):
-        super().__init__(failure, retry_after)
-        self.failure = failure
-        self.retry_after = retry_after
-
-
-FAILURES = (httpx.TransportError, TryAgainError)
-
-
-@dataclass(frozen=True)
-class Call(Generic[T]):
-    """One request, and how a settled answer to it is read."""
-
-    method: str
-    path: str
-    read: Callable[[httpx.Response], T]
-    body: Body | None = None
-    retried: frozenset[int] = RETRIED_STATUS
-
-    def answer(self, response: httpx.Response) -> T:
-        """What the response says.
-
-        Raises:
-            TryAgainError: the service failed or is overloaded.
-            GenprmError: what `read` raises.
-        """
-        if response.status_code in self.retried:
-            raise TryAgainError(_said(response), response.headers.get("Retry-After"))
-        return self.read(response)
-
-    def content(self, spent_s: float) -> bytes | None:
-        """The body to send after `spent_s` seconds of other attempts: they count against the
-        `deadline_s` of what it asks for."""
-        body = self.body
-        if spent_s and body is not None:
-            items = body if isinstance(body, list) else [body]
-            left = [_with_what_is_left(item, spent_s) for item in items]
-            body = left if isinstance(body, list) else left[0]
-        return None if body is None else _encode(body)
-
-    def judging_s(self) -> float | None:
-        """The longest `deadline_s` asked for; None without any."""
-        items = self.body if isinstance(self.body, list) else [self.body or {}]
-        asked = [item["deadline_s"] for item in items if _has_deadline(item)]
-        return max(asked, default=None)
-
-
-class Attempts:
-    """One call, tried until it is settled: what to do after each attempt, without doing it.
-
-    Args:
-        deadline_s: seconds for all attempts together.
-        attempt_s: seconds for one attempt; shorter than the deadline, so that an attempt that
-            a dead replica swallowed is given up while there is time for another.
-        judging_s: seconds that the service is given to judge, if it is told. Both of the others
-            are at least this long (and some for the way): a service that is given time to judge
-            must get it.
-    """
-
-    def __init__(
-        self,
-        deadline_s: float,
-        attempt_s: float,
-        judging_s: float | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ):
-        self._clock = clock
-        self._begin = clock()
-        self._judging_s = judging_s
-        self._deadline_s = max(deadline_s, 0.0 if judging_s is None else judging_s + ANSWER_S)
-        self._attempt_s = attempt_s
-        self._pause_s = FIRST_PAUSE_S
-        self._failure: str | None = None
-
-    def timeout(self) -> float:
-        """Seconds that the next attempt may take.
-
-        Raises:
-            EngineError: the deadline has passed; names the last failure.
-        """
-        left = self._begin + self._deadline_s - self._clock()
-        if left <= 0:
-            last = self._failure or "no attempt was made"
-            raise EngineError(f"no answer within {self._deadline_s:g} s; last: {last}")
-        if self._judging_s is None:
-            return min(left, self._attempt_s)
-        judging = max(LEAST_DEADLINE_S, self._judging_s - self.spent())
-        return min(left, max(self._attempt_s, judging + ANSWER_S))
-
-    def spent(self) -> float:
-        """Seconds that failed attempts took, with the pauses after them."""
-        return 0.0 if self._failure is None else self._clock() - self._begin
-
-    def pause_after(self, failure: httpx.TransportError | TryAgainError) -> float:
-        """Seconds to wait before the next attempt: doubling, at random below that, never past
-        the deadline, and at least what the service asked for."""
-        self._failure = _why(failure)
-        logger.info("an attempt failed: %s", self._failure)
-        pause = random.uniform(0.5, 1.0) * self._pause_s  # callers must not return in step
-        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
-        asked = failure.retry_after if isinstance(failure, TryAgainError) else None
-        if asked is not None and asked.isdigit():  # else an HTTP date: ours sends none
-            pause = max(pause, float(asked))
-        return min(pause, max(0.0, self._begin + self._deadline_s - self._clock()))
-
-
-class Told:
-    """What one attempt at a stream has told: lines in, steps and then the judgement out."""
-
-    def __init__(self) -> None:
-        self._steps: list[StepJudgement] = []
-        self._complete = False
-
-    def read(self, line: str) -> StepJudgement | Judgement:
-        """What a line says: a step, or the whole judgement, put together from all of them.
-
-        Raises:
-            TryAgainError: it says that the engine failed, or it is something else.
-        """
-        try:
-            row = json.loads(line)
-            if "error" in row:
-                raise TryAgainError(str(row["error"]))
-            if "first_error" not in row:
-                self._steps.append(StepJudgement.model_validate(row))
-                return self._steps[-1]
-            in_order = sorted(self._steps, key=lambda step: step.index)
-            judgement = Judgement.model_validate({**row, "steps": in_order})
-        except (ValueError, TypeError):  # pydantic's error is a ValueError
-            raise TryAgainError("a line that is neither a step nor a judgement") from None
-        self._complete = True
-        return judgement
-
-    def end(self) -> None:
-        """The stream is over. TryAgainError if the judgement has not come."""
-        if not self._complete:
-            raise TryAgainError("the stream ended early")
-
-    def check_retry(self, failure: httpx.TransportError | TryAgainError) -> None:
-        """EngineError if a step was told: the caller has acted on it, and may be told otherwise
-        by another attempt."""
-        if self._steps:
-            raise EngineError(
-                f"the stream broke off after {len(self._steps)} steps: {_why(failure)}"
-            ) from None
-
-
-def score_call(
-    problem: str, steps: Sequence[str] | None, options: Mapping[str, Any]
-) -> Call[Judgement]:
-    """The call that judges one solution."""
-    return Call("POST", "/v1/score", _read_judgement, request_body(problem, steps, options))
-
-
-def stream_call(
-    problem: str, steps: Sequence[str] | None, options: Mapping[str, Any]
-) -> Call[dict[str, Any]]:
-    """The call that opens a stream; what it reads is an answer that is none."""
-    body = {**request_body(problem, steps, options), "stream": True}
-    return Call("POST", "/v1/score", read_answer, body)
-
-
-def batch_calls(items: Sequence[ScoreItem]) -> list[Call[list[Judgement]]]:
-    """The calls that judge many solutions between them, in the order of the items.
-
-    Raises:
-        InputError: an item whose `steps` are one text; names its place.
-    """
-    bodies = []
-    for place, item in enumerate(items):
-        try:
-            options = asdict(item)
-            bodies.append(request_body(options.pop("problem"), options.pop("steps"), options))
-        except InputError as error:
-            raise InputError(f"[{place}].{error}") from None
-    return [
-        Call(
-            "POST",
-            "/v1/score/batch",
-            functools.partial(_read_slice, places=places),
-            bodies[places.start : places.stop],
-        )
-        for places in slices(bodies)
-    ]
-
-
-def slices(bodies: Sequence[Mapping[str, Any]]) -> list[range]:
-    """The places of the bodies, cut into requests of at most SLICE that the service accepts."""
-    cut: list[range] = []
-    start = steps = size = 0
-    for place, body in enumerate(bodies):
-        its_steps, its_size = len(body.get("steps", ())), len(_encode(body)) + len(", ")
-        full = place - start == SLICE
-        if full or steps + its_steps > MAX_BATCH_STEPS or size + its_size > MAX_BODY_BYTES:
-            cut.append(range(start, place))
-            start, steps, size = place, 0, 0
-        steps, size = steps + its_steps, size + its_size
-    return [part for part in [*cut, range(start, len(bodies))] if part]
-
-
-def request_body(
-    problem: str, steps: Sequence[str] | None, options: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The JSON body of a score request, without options that are None. Without an id the content
-    is the id, so that every retry carries the same.
-
-    Raises:
-        InputError: `steps` is one text: it would be taken for a list of characters.
-    """
-    if isinstance(steps, str):
-        raise InputError("steps: must be a list of texts; a whole text goes in as solution=...")
-    given = {"problem": problem, "steps": None if steps is None else list(steps), **options}
-    body = {name: value for name, value in given.items() if value is not None}
-    body.setdefault("id", content_id(problem, body.get("steps", body.get("solution"))))
-    return body
-
-
-def _has_deadline(body: Mapping[str, Any]) -> bool:
-    given = body.get("deadline_s")  # anything else is for the service to refuse
-    return isinstance(given, int | float) and not isinstance(given, bool)
-
-
-def _with_what_is_left(body: dict[str, Any], spent_s: float) -> dict[str, Any]:
-    if not _has_deadline(body):
-        return body
-    return {**body, "deadline_s": max(LEAST_DEADLINE_S, body["deadline_s"] - spent_s)}
-
-
-def _encode(body: Any) -> bytes:
-    # ASCII escapes: text with a lone surrogate has no UTF-8, and the service must refuse it by name
-    return json.dumps(body).encode("ascii")
-
-
-def read_answer(response: httpx.Response) -> dict[str, Any]:
-    """The JSON object of a settled answer.
-
-    Raises:
-        InputError: the service refused the request (4xx); names the field.
-        ConfigError: the service refused the token, or the address is not a scoring service.
-        EngineError: an answer that is not a JSON object.
-    """
-    return _read(response, dict, "object")
-
-
-def _read(response: httpx.Response, kind: type[T], named: str) -> T:
-    status = response.status_code
-    if status in (401, 403):
-        raise ConfigError(f"{response.url}: the service refused the token ({status})")
-    if status == 404:
-        raise ConfigError(f"{response.url}: no scoring service at this address (404)")
-    if status >= 400:
-        raise InputError(_said(response))
-    try:
-        answer = response.json()
-    except ValueError:
-        answer = None
-    if status != 200 or not isinstance(answer, kind):
-        raise EngineError(f"{response.url}: {status}, but not with a JSON {named}")
-    return answer
-
-
-def _said(response: httpx.Response) -> str:
-    """What an error answer says, in one line: our `error` field, else the start of the body."""
-    try:
-        said = response.json()["error"]
-    except (ValueError, KeyError, TypeError):
-        said = response.text
-    return " ".join(f"{response.status_code} {said}".split())[:500]
-
-
-def _why(failure: httpx.TransportError | TryAgainError) -> str:
-    if isinstance(failure, TryAgainError):
-        return failure.failure
-    name = type(failure).__name__
-    return f"{name}: {failure}" if str(failure) else name
-
-
-def _read_judgement(response: httpx.Response) -> Judgement:
-    return _judgement(read_answer(response), response)
-
-
-def _read_slice(response: httpx.Response, places: range) -> list[Judgement]:
-    try:
-        rows = _read(response, list, "list")
-    except InputError as error:
-        raise InputError(_placed(str(error), places)) from None
-    if len(rows) != len(places):
-        raise EngineError(f"{response.url}: {len(rows)} judgements of {len(places)} solutions")
-    return [_judgement(row, response) for row in rows]
-
-
-def _placed(said: str, places: range) -> str:
-    """What the service says of an item of a slice, with its place in the caller's list."""
-    named = re.match(r"(\d+ )\[(\d+)\]", said)
-    if named:
-        return f"{named[1]}[{places.start + int(named[2])}]{said[named.end() :]}"
-    return f"[{places.start}:{places.stop}]: {said}"
-
-
-def _judgement(answer: Any, response: httpx.Response) -> Judgement:
-    try:
-        return Judgement.model_validate(answer)
-    except ValidationError:
-        raise EngineError(f"{response.url}: the answer is not a judgement") from None
-
-
-def _settings(url: str, token: str | None) -> dict[str, Any]:
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL:
-        parsed = httpx.URL()
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise ConfigError(f"{url!r} is not the address of a service, such as http://host:8000")
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    here = parsed.host in ("localhost", "127.0.0.1", "::1")  # never through a proxy
-    return {"base_url": parsed, "headers": headers, "trust_env": not here}
-
-
-MODEL = Call("GET", "/v1/model", read_answer)
-HEALTH = Call("GET", "/health", read_answer, retried=NOT_YET_STATUS)
 
 
 class _Connection:
@@ -402,15 +72,6 @@ class _Connection:
 
     def _attempts(self, call: Call[Any]) -> Attempts:
         return Attempts(self._deadline_s, self._attempt_s, call.judging_s())
-
-
-def _request(
-    http: httpx.Client | httpx.AsyncClient, call: Call[Any], attempts: Attempts
-) -> httpx.Request:
-    content = call.content(attempts.spent())
-    return http.build_request(
-        call.method, call.path, content=content, headers=JSON, timeout=attempts.timeout()
-    )
 
 
 class Client(_Connection):
@@ -630,3 +291,24 @@ class AsyncClient(_Connection):
         traceback: TracebackType | None,
     ) -> None:
         await self.close()
+
+
+def _request(
+    http: httpx.Client | httpx.AsyncClient, call: Call[Any], attempts: Attempts
+) -> httpx.Request:
+    content = call.content(attempts.spent())
+    return http.build_request(
+        call.method, call.path, content=content, headers=JSON, timeout=attempts.timeout()
+    )
+
+
+def _settings(url: str, token: str | None) -> dict[str, Any]:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        parsed = httpx.URL()
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ConfigError(f"{url!r} is not the address of a service, such as http://host:8000")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    here = parsed.host in ("localhost", "127.0.0.1", "::1")  # never through a proxy
+    return {"base_url": parsed, "headers": headers, "trust_env": not here}

@@ -16,7 +16,8 @@ import pytest
 from serving import scripted_service
 
 import cluster
-from genprm.client import AsyncClient, Attempts, Client, TryAgainError, request_body, slices
+from genprm.calls import Attempts, TryAgainError, request_body, slices
+from genprm.client import AsyncClient, Client
 from genprm.errors import ConfigError, EngineError, InputError
 from genprm.limits import MAX_BATCH_STEPS, MAX_BODY_BYTES
 from genprm.records import CriticInfo, Judgement, StepJudgement, content_id

@@ -28,7 +28,8 @@ sys.meta_path.insert(0, Missing())
 import genprm
 public = [getattr(genprm, name) for name in genprm.__all__]
 import genprm.steps, genprm.tasks, genprm.verdict, genprm.voting, genprm.engines.scripted
-import genprm.client
+import genprm.client, genprm.integrations.openrlhf, genprm.integrations.search_and_learn
+import genprm.integrations.trl, genprm.integrations.verl
 assert genprm.load_config(None, []) and genprm.load_pack("native")
 assert not set({HEAVY!r}) & set(sys.modules)
 """

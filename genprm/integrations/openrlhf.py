@@ -1,58 +1,142 @@
-"""OpenRLHF's remote reward model: what its rollouts mean, and the answer that it reads.
+r"""A critic as the reward of OpenRLHF: `--reward.remote_url` with a Python file.
 
-It posts `query` (prompt and response as one text, special tokens kept), `prompts` and `labels`, a
-text each per rollout, and reads `rewards`, `scores` between 0 and 1 and `extra_logs`, a number
-each per rollout. Knows no HTTP and imports nothing of OpenRLHF.
+    # reward.py
+    from genprm.client import AsyncClient
+    from genprm.integrations.openrlhf import build_reward_func
+    reward_func = build_reward_func(AsyncClient("http://critic:8000"))
+
+The service answers `POST /get_reward` in the same way; a file is for a token, a handle, another
+reward. Follows `SingleTurnAgentExecutor` in `openrlhf/utils/agent.py` of OpenRLHF 0.10, and
+`openrlhf/cli/serve_rm.py`, whose shape of request and answer `POST /get_reward` has. A call has one
+query: prompt and response in one text, special tokens included. The answer must have a number
+for each, so that what is unscored gets one, and is flagged in `extra_logs`. One number per response
+is all that this interface has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Unpack
 
+from genprm.integrations.asking import judge, wait_for
+from genprm.integrations.credit import check_reward, facts, solution_reward
 from genprm.records import Judgement
+from genprm.step_scorer import ScoreOptions, StepScorer
+
+# What ends a turn or a text in the chat formats of Qwen, Llama, Gemma, Phi, Mistral, DeepSeek.
+END_TOKENS = (
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|eot_id|>",
+    "<|end_of_text|>",
+    "<end_of_turn>",
+    "<eos>",
+    "<|end|>",
+    "</s>",
+    "<｜end▁of▁sentence｜>",
+)
 
 
-def bare_response(query: str, prompt: str, end_tokens: Sequence[str]) -> str:
-    """The response in a query: without the prompt before it, where the query has it, and without
-    the end-of-turn tokens and white space around it."""
-    _, found, after = query.partition(prompt) if prompt else ("", "", "")
-    text = (after if found else query).strip()
-    while ended := next(filter(text.endswith, end_tokens), ""):
-        text = text.removesuffix(ended).rstrip()
-    return text
+def build_reward_func(
+    scorer: StepScorer,
+    *,
+    reward: str = "solution_score",
+    unscored: float = 0.0,
+    splitter: str = "lines",
+    prompt_prefix: str = "",
+    prompt_suffix: str = "",
+    end_tokens: Sequence[str] = END_TOKENS,
+    **options: Unpack[ScoreOptions],
+) -> Callable[..., dict[str, Any]]:
+    """The `reward_func(queries, prompts, labels)` that OpenRLHF looks for in the file.
 
+    It may be called from many threads. Labels are not used.
 
-def reward_answer(judgements: Sequence[Judgement | None]) -> dict[str, Any]:
-    """The answer for these rollouts, in order; None stands for one with nothing to judge.
+    Args:
+        scorer: who judges.
+        reward, unscored: see `reward_answer`.
+        splitter: how responses are cut into steps; the critic's training data was cut the same.
+        prompt_prefix, prompt_suffix: see `problem_text`.
+        end_tokens: see `bare_response`.
+        options: of `StepScorer.score`, for all responses.
 
-    `rewards` and `scores` are the solution score, null where there is none. `extra_logs` tells of
-    each: `scored` (1 or 0), `steps`, `first_error` (0-based, -1 for none), `min_step_score` and
-    `mean_step_score` over the scored steps (0 where there are none: `scored` tells them apart),
-    `invalid_share` of the critiques, and `critique_tokens`.
+    Raises:
+        InputError: there is no such reward.
     """
-    rewards = [None if judgement is None else judgement.solution_score for judgement in judgements]
-    logs = [_logs(judgement) for judgement in judgements]
-    names = list(_logs(None))
+    check_reward(reward)
+
+    def reward_func(
+        queries: Sequence[str], prompts: Sequence[str], labels: Sequence[Any], **ignored: Any
+    ) -> dict[str, Any]:
+        problems = [problem_text(prompt, prompt_prefix, prompt_suffix) for prompt in prompts]
+        responses = [
+            bare_response(query, prompt, end_tokens)
+            for query, prompt in zip(queries, prompts, strict=True)
+        ]
+        judgements = wait_for(judge(scorer, problems, responses, splitter, options))
+        return reward_answer(judgements, reward, unscored)
+
+    return reward_func
+
+
+def bare_response(query: str, prompt: str, end_tokens: Sequence[str] = END_TOKENS) -> str:
+    """What the policy wrote: the query without the prompt before it and the end tokens after it.
+
+    The prompt may stand behind a token that the tokenizer put first. A query that does not hold
+    it, as when OpenRLHF had to cut a long prompt, is returned whole.
+    """
+    _, found, rest = query.partition(prompt) if prompt else ("", "", "")
+    response = rest if found else query
+    while True:
+        response = response.rstrip()
+        ending = next((end for end in end_tokens if end and response.endswith(end)), None)
+        if ending is None:
+            return response
+        response = response.removesuffix(ending)
+
+
+def problem_text(prompt: str, prefix: str = "", suffix: str = "") -> str:
+    r"""The problem inside a prompt: what stands behind the last `prefix` and before the next
+    `suffix`.
+
+    Chat markup and instructions differ by model and data set, so nothing is guessed. For a prompt
+    without a chat template both stay empty and the prompt is the problem. For ChatML they are
+    `"<|im_start|>user\n"` and `"<|im_end|>"`, which also drops the system prompt and, of a
+    conversation, all but the last user message; an instruction that follows every problem
+    (`" Let's think step by step<|im_end|>"`) can stand in the suffix. What does not occur in a
+    prompt cuts nothing from it. The critic reads markup that stays as plain text, which it was not
+    trained on.
+    """
+    problem = prompt.rpartition(prefix)[2] if prefix else prompt
+    return (problem.partition(suffix)[0] if suffix else problem).strip()
+
+
+def reward_answer(
+    judgements: Sequence[Judgement | None],
+    reward: str = "solution_score",
+    unscored: float = 0.0,
+) -> dict[str, Any]:
+    """What OpenRLHF is answered: a number for each judgement, in order; empty lists for none.
+
+    Args:
+        judgements: None where a response could not be judged.
+        reward: see `genprm.integrations.credit.solution_reward`.
+        unscored: the reward of what has none; at 0 a policy gains nothing by writing what cannot
+            be judged.
+
+    Returns:
+        `rewards`; `scores`, the same clipped to [0, 1] for dynamic filtering; and `extra_logs`, a
+        list per name: `scored` (0 where `unscored` stands in, else 1), and the `facts`.
+    """
+    known = [solution_reward(judgement, reward) for judgement in judgements]
+    rewards = [unscored if value is None else value for value in known]
+    logged = [
+        {"scored": float(value is not None), **facts(judgement)}
+        for value, judgement in zip(known, judgements, strict=True)
+    ]
+    names = logged[0] if logged else ()
     return {
         "rewards": rewards,
-        "scores": [None if reward is None else min(1.0, max(0.0, reward)) for reward in rewards],
-        "extra_logs": {name: [log[name] for log in logs] for name in names} if logs else {},
-    }
-
-
-def _logs(judgement: Judgement | None) -> dict[str, float]:
-    steps = judgement.steps if judgement else []
-    scores = [step.score for step in steps if step.score is not None]
-    votes = [step.votes for step in steps]
-    invalid = sum(each.invalid for each in votes)
-    critiques = invalid + sum(each.correct + each.incorrect for each in votes)
-    return {
-        "scored": float(judgement is not None and judgement.solution_score is not None),
-        "steps": float(len(steps)),
-        "first_error": float(judgement.first_error if judgement else -1),
-        "min_step_score": min(scores, default=0.0),
-        "mean_step_score": sum(scores) / len(scores) if scores else 0.0,
-        "invalid_share": invalid / critiques if critiques else 0.0,
-        "critique_tokens": float(judgement.usage.get("completion_tokens", 0) if judgement else 0),
+        "scores": [min(max(value, 0.0), 1.0) for value in rewards],
+        "extra_logs": {name: [each[name] for each in logged] for name in names},
     }

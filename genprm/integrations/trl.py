@@ -1,0 +1,112 @@
+"""A critic as a reward of TRL's GRPOTrainer and RLOOTrainer.
+
+    critic = AsyncClient("http://critic:8000", deadline_s=600, attempt_s=300)
+    trainer = GRPOTrainer(model, reward_funcs=[CriticReward(critic), accuracy_reward], ...)
+
+Follows trl 1.16.0, `GRPOTrainer._calculate_rewards` in `trl/trainer/grpo_trainer.py`: an async
+callable gets `prompts`, `completions`, `completion_ids`, each further column of the dataset as a
+list, `trainer_state`, `log_extra` and `log_metric`, all by name, and answers one float or None per
+completion. Trainers of TRL take no reward per step or token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Unpack
+
+from genprm.errors import InputError
+from genprm.integrations.asking import judge
+from genprm.integrations.credit import check_reward, facts, solution_reward
+from genprm.step_scorer import ScoreOptions, StepScorer
+
+Messages = Sequence[Mapping[str, Any]]
+
+
+class CriticReward:
+    """One reward per completion, in [0, 1]; None where the critic has none, which TRL leaves out
+    of the weighted sum.
+
+    It pickles if the scorer does (an `AsyncClient` and a handle do), and asks for all completions
+    of a call at once. What it logs, as `NAME/...`: the share of unscored completions, and over the
+    others the means of steps and of the share of steps before the first error. A policy that games
+    the critic often shows in the number of steps first.
+
+    Args:
+        scorer: who judges.
+        reward: see `genprm.integrations.credit.solution_reward`.
+        splitter: how completions are cut into steps; the critic's training data was cut the same.
+        problem_column: the column of the dataset that holds the problem. Without it the prompt is
+            the problem: a prompt text as it stands, of a conversation the last user message.
+        name: what TRL calls the reward in its logs.
+        options: of `StepScorer.score`, for all completions.
+
+    Raises:
+        InputError: there is no such reward; when it is called, a column that is missing and what
+            `judge` raises. EngineError then too: without its critic, training stops.
+    """
+
+    def __init__(
+        self,
+        scorer: StepScorer,
+        *,
+        reward: str = "solution_score",
+        splitter: str = "lines",
+        problem_column: str | None = None,
+        name: str = "genprm",
+        **options: Unpack[ScoreOptions],
+    ):
+        check_reward(reward)
+        self.__name__ = name
+        self._scorer, self._reward, self._splitter = scorer, reward, splitter
+        self._problem_column, self._options = problem_column, options
+
+    async def __call__(
+        self,
+        prompts: Sequence[str | Messages],
+        completions: Sequence[str | Messages],
+        log_metric: Callable[[str, float], None] | None = None,
+        **columns: Any,
+    ) -> list[float | None]:
+        """The rewards, in the order of the completions."""
+        problems = self._problems(prompts, columns)
+        solutions = [_written(completion) for completion in completions]
+        judgements = await judge(self._scorer, problems, solutions, self._splitter, self._options)
+        rewards = [solution_reward(judgement, self._reward) for judgement in judgements]
+        if log_metric is not None and rewards:
+            scored = [facts(j) for j, r in zip(judgements, rewards, strict=True) if r is not None]
+            log_metric(f"{self.__name__}/unscored", 1 - len(scored) / len(rewards))
+            for fact in ("steps", "correct_share") if scored else ():
+                mean = sum(each[fact] for each in scored) / len(scored)
+                log_metric(f"{self.__name__}/{fact}", mean)
+        return rewards
+
+    def _problems(
+        self, prompts: Sequence[str | Messages], columns: Mapping[str, Any]
+    ) -> Sequence[str]:
+        if self._problem_column is None:
+            return [_asked(prompt) for prompt in prompts]
+        if self._problem_column not in columns:
+            known = ", ".join(name for name, column in columns.items() if isinstance(column, list))
+            raise InputError(f"problem_column: no column {self._problem_column!r}; known: {known}")
+        return columns[self._problem_column]
+
+
+def _asked(prompt: str | Messages) -> str:
+    if isinstance(prompt, str):
+        return prompt
+    return next((_text(m) for m in reversed(prompt) if m["role"] == "user"), "")
+
+
+def _written(completion: str | Messages) -> str:
+    """All that the policy wrote; between its turns there may be those of tools."""
+    if isinstance(completion, str):
+        return completion
+    return "\n\n".join(_text(m) for m in completion if m["role"] == "assistant")
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    """The text of a message; its content may be None (a tool call) or a list of parts."""
+    content = message.get("content") or ""
+    if isinstance(content, str):
+        return content
+    return "".join(part["text"] for part in content if part.get("type") == "text")
