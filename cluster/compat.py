@@ -123,9 +123,9 @@ class Translator:
         Raises:
             RequestError: a rollout without a score, where nothing stands in.
         """
-        scores = [self._score(field, judgement) for field, judgement in judged.items()]
-        clipped = [min(1.0, max(0.0, score)) for score in scores]
-        return {**reward_answer(list(judged.values())), "rewards": scores, "scores": clipped}
+        for field, judgement in judged.items():
+            self._score(field, judgement)
+        return reward_answer(list(judged.values()), unscored=self.serve.unscored or 0.0)
 
     def step_rows(self, judged: Mapping[str, Judgement]) -> list[dict[str, Any]]:
         """`data` of `/pooling`: `[[p_incorrect, p_correct], ...]`, a row for each step. `unscored`

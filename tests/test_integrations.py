@@ -305,3 +305,7 @@ def test_search_and_learn_steps_without_a_score_get_a_number() -> None:
     prm = search_and_learn.PRM(None, scripted_scorer(), unscored=-1.0, stop_at_first_error=True)
     scores = prm.score(["p"], [["right\n\nwrong\n\nright", "word " * 500, ""]])
     assert scores == [[close([0.8, 0.1, -1.0]), [-1.0], [-1.0]]]
+
+
+def test_a_text_of_nothing_but_end_tokens_is_cut_in_one_go() -> None:
+    assert bare_response("x" + "</s> " * 200_000, "") == "x"

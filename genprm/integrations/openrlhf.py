@@ -85,14 +85,15 @@ def bare_response(query: str, prompt: str, end_tokens: Sequence[str] = END_TOKEN
     The prompt may stand behind a token that the tokenizer put first. A query that does not hold
     it, as when OpenRLHF had to cut a long prompt, is returned whole.
     """
-    _, found, rest = query.partition(prompt) if prompt else ("", "", "")
-    response = rest if found else query
-    while True:
-        response = response.rstrip()
-        ending = next((end for end in end_tokens if end and response.endswith(end)), None)
+    at = query.find(prompt) if prompt else -1
+    start, end = (at + len(prompt) if at >= 0 else 0), len(query)
+    while True:  # by place: a text of nothing but end tokens is not copied once for each
+        while end > start and query[end - 1].isspace():
+            end -= 1
+        ending = next((e for e in end_tokens if e and query.endswith(e, start, end)), None)
         if ending is None:
-            return response
-        response = response.removesuffix(ending)
+            return query[start:end]
+        end -= len(ending)
 
 
 def problem_text(prompt: str, prefix: str = "", suffix: str = "") -> str:
