@@ -308,4 +308,4 @@ def test_search_and_learn_steps_without_a_score_get_a_number() -> None:
 
 
 def test_a_text_of_nothing_but_end_tokens_is_cut_in_one_go() -> None:
-    assert bare_response("x" + "</s> " * 200_000, "") == "x"
+    assert openrlhf.bare_response("x" + "</s> " * 200_000, "") == "x"
