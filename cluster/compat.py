@@ -118,14 +118,14 @@ class Translator:
         return _bounded(found)
 
     def rewards(self, judged: Mapping[str, Judgement | None]) -> dict[str, Any]:
-        """What `/get_reward` answers; `extra_logs.scored` is 0 where `serve.unscored` stands in.
+        """What `/get_reward` answers; `extra_logs.unscored` is 1 where `serve.unscored` stands in.
 
         Raises:
             RequestError: a rollout without a score, where nothing stands in.
         """
-        scores = [self._score(field, judgement) for field, judgement in judged.items()]
-        clipped = [min(1.0, max(0.0, score)) for score in scores]
-        return {**reward_answer(list(judged.values())), "rewards": scores, "scores": clipped}
+        for field, judgement in judged.items():
+            self._score(field, judgement)
+        return reward_answer(list(judged.values()), unscored=self.serve.unscored or 0.0)
 
     def step_rows(self, judged: Mapping[str, Judgement]) -> list[dict[str, Any]]:
         """`data` of `/pooling`: `[[p_incorrect, p_correct], ...]`, a row for each step. `unscored`

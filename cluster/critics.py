@@ -106,10 +106,9 @@ def with_adapter(config: Config, engine: Engine, directory: str) -> Config:
         ours, its = weights_sha256(engine.name), weights_sha256(source.model)
         if ours is None or ours != its:
             raise ConfigError(f"{directory}: an adapter for {source.model}, not for {engine.name}")
-    named = config.score.calibration
-    score = config.score.model_copy(
-        update={"calibration": named if named == NO_CALIBRATION else None}
-    )
+    score = config.score
+    if directory != config.models.critic and score.calibration != NO_CALIBRATION:
+        score = score.model_copy(update={"calibration": None})
     models = config.models.model_copy(update={"critic": directory})
     return config.model_copy(update={"models": models, "score": score})
 

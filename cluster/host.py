@@ -31,6 +31,7 @@ class CriticHost:
 
     def __init__(self, engine: Engine, scorer: Scorer, config: Config):
         self.engine, self.scorer, self.config = engine, scorer, config
+        self._deployed = config
         self._metrics = ScoringMetrics()
         self._loading = asyncio.Lock()
         self._ready: tuple[Config, Scorer] | None = None
@@ -80,7 +81,7 @@ class CriticHost:
             return self.scorer.critic
 
     async def _load(self, directory: str) -> tuple[Config, Scorer]:
-        config = await asyncio.to_thread(with_adapter, self.config, self.engine, directory)
+        config = await asyncio.to_thread(with_adapter, self._deployed, self.engine, directory)
         weights = await asyncio.to_thread(model_identity, directory)
         if self._weights.get(directory, weights) != weights:
             raise ConfigError(
@@ -113,15 +114,14 @@ class CriticHost:
     ) -> AsyncGenerator[StepJudgement | Judgement]:
         begun = time.monotonic()
         votes = item.votes or self.config.score.votes
-        with self._metrics.judging():
-            async with contextlib.aclosing(told):
-                async for said in told:
-                    seconds = time.monotonic() - begun
-                    if isinstance(said, Judgement):
-                        self._metrics.judgement(said, votes, seconds)
-                    else:
-                        self._metrics.step(said, seconds)
-                    yield said
+        async with contextlib.aclosing(told):
+            async for said in told:
+                seconds = time.monotonic() - begun
+                if isinstance(said, Judgement):
+                    self._metrics.judgement(said, votes, seconds)
+                else:
+                    self._metrics.step(said, seconds)
+                yield said
 
 
 async def _last(told: AsyncGenerator[StepJudgement | Judgement]) -> Judgement:

@@ -6,11 +6,9 @@ scorer knows. Works in any process; without Ray nobody collects what it counts.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import NamedTuple
 
-from ray.serve.metrics import Counter, Gauge, Histogram
+from ray.serve.metrics import Counter, Histogram
 
 from genprm.records import Judgement, StepJudgement
 
@@ -47,21 +45,10 @@ class ScoringMetrics:
         self._critiques = Counter("genprm_critiques", "Critiques that voted", ("verdict",))
         self._saved = Counter("genprm_votes_saved", "Votes that early stopping did without")
         self._tokens = Counter("genprm_tokens", "Tokens read and written", ("kind",))
-        self._running = Gauge("genprm_judgements_running", "Solutions that are being judged")
         self._seconds = Histogram("genprm_judgement_seconds", "Time to judge a solution", SECONDS)
         self._step_seconds = Histogram(
             "genprm_step_seconds", "Time from a solution's arrival to the vote on a step", SECONDS
         )
-        self._now = 0
-
-    @contextlib.contextmanager
-    def judging(self) -> Iterator[None]:
-        """Count a solution as being judged."""
-        self._move(1)
-        try:
-            yield
-        finally:
-            self._move(-1)
 
     def step(self, step: StepJudgement, seconds: float) -> None:
         """A step was settled `seconds` after its solution came."""
@@ -78,10 +65,6 @@ class ScoringMetrics:
         for kind, number in new.tokens.items():
             _add(self._tokens, number, {"kind": kind})
         _add(self._saved, new.saved)
-
-    def _move(self, by: int) -> None:
-        self._now += by
-        self._running.set(self._now)
 
 
 def _add(counter: Counter, amount: int, tags: dict[str, str] | None = None) -> None:

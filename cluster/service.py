@@ -48,7 +48,6 @@ QUIET: dict[str, Any] = {"log_level": "WARNING", "enable_access_log": False}
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 ANSWER_SECONDS = 30.0  # for the first health check, once Serve says that the application runs
 
-
 logger = logging.getLogger("ray.serve")
 
 
@@ -97,8 +96,8 @@ class ScoringService:
         await self._host.engine.check_health()
         try:
             await self._follow()
-        except GenprmError:  # the critic that it has is still better than none
-            logger.exception("the critic that was chosen cannot be loaded")
+        except GenprmError as error:  # the critic that it has is still better than none
+            logger.warning("the critic that was chosen cannot be loaded: %s", error)
 
     async def _follow(self) -> None:
         """Serve the critic that was chosen since the deployment, if any was."""

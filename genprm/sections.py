@@ -304,10 +304,8 @@ class ServeConfig(Section):
     """`/pooling` and `/classify`: what stands behind each step of the assistant's text; a text
     without it is split by `score.splitter`. The default is the marker of Qwen2.5-Math-PRM."""
     end_tokens: tuple[Annotated[str, Field(min_length=1)], ...] = (
-        "<|im_end|>",
-        "<|endoftext|>",
-        "<|eot_id|>",
-        "</s>",
+        *("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<end_of_turn>"),
+        *("<eos>", "<|end|>", "</s>", "<｜end▁of▁sentence｜>"),
     )
     """What may end the text of a solution in the formats of others, and is no part of it."""
     unscored: float | None = Field(default=None, ge=0, le=1)

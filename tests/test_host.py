@@ -214,6 +214,27 @@ def test_full_weights_are_never_replaced(tmp_path: Path) -> None:
     asyncio.run(refused())
 
 
+def fitted(host: CriticHost) -> str:
+    """A calibration of the critic that a host judges with."""
+    return ScoreCalibration(
+        method="platt",
+        scores=[0.0, 1.0],
+        probabilities=[0.2, 0.6],
+        critic=host.scorer.critic,
+        votes=2,
+        early_stop=False,
+        sampling=sampling_of(host.config.score),
+        source="rows",
+        steps=2,
+        solutions=1,
+        held_out={},
+    ).model_dump_json()
+
+
+async def calibrated(host: CriticHost) -> float | None:
+    return (await host.score(ITEM)).steps[0].calibrated  # a score of 0.8
+
+
 def test_a_version_brings_its_own_calibration(tmp_path: Path) -> None:
     base = model(tmp_path / "base")
     first, second = (adapter(tmp_path / name, base) for name in ("v1", "v2"))
@@ -221,26 +242,29 @@ def test_a_version_brings_its_own_calibration(tmp_path: Path) -> None:
     async def replace() -> None:
         host = await hosted(first, base)
         await host.adopt(str(second))
-        known = ScoreCalibration(
-            method="platt",
-            scores=[0.0, 1.0],
-            probabilities=[0.2, 0.6],
-            critic=host.scorer.critic,
-            votes=2,
-            early_stop=False,
-            sampling=sampling_of(host.config.score),
-            source="rows",
-            steps=2,
-            solutions=1,
-            held_out={},
-        )
-        (second / CALIBRATION_FILE).write_text(known.model_dump_json())
-        assert (await host.score(ITEM)).steps[0].calibrated is None
+        (second / CALIBRATION_FILE).write_text(fitted(host))
+        assert await calibrated(host) is None
         await host.adopt(str(first))
         await host.adopt(str(second))
-        assert (await host.score(ITEM)).steps[0].calibrated == pytest.approx(0.2 + 0.8 * 0.4)
+        assert await calibrated(host) == pytest.approx(0.2 + 0.8 * 0.4)
         await host.adopt(str(first))
-        assert (await host.score(ITEM)).steps[0].calibrated is None
+        assert await calibrated(host) is None
+
+    asyncio.run(replace())
+
+
+def test_a_calibration_that_the_config_names_is_of_the_critic_that_it_names(tmp_path: Path) -> None:
+    base, file = model(tmp_path / "base"), tmp_path / "calibration.json"
+    first, second = (adapter(tmp_path / name, base) for name in ("v1", "v2"))
+
+    async def replace() -> None:
+        file.write_text(fitted(await hosted(first, base)))
+        host = await hosted(first, base, calibration=str(file))
+        assert await calibrated(host) == pytest.approx(0.52)
+        await host.adopt(str(second))
+        assert await calibrated(host) is None
+        await host.adopt(str(first))
+        assert await calibrated(host) == pytest.approx(0.52)
 
     asyncio.run(replace())
 
