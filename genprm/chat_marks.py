@@ -10,6 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+# What ends a turn or a text in the chat formats of Qwen, Llama, Gemma, Phi, Mistral, DeepSeek.
+END_TOKENS = (
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|eot_id|>",
+    "<|end_of_text|>",
+    "<end_of_turn>",
+    "<eos>",
+    "<|end|>",
+    "</s>",
+    "<｜end▁of▁sentence｜>",
+)
 _WORDS = ("firstquestion", "firstanswer", "secondquestion")  # no template changes or holds these
 
 

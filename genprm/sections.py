@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from genprm.chat_marks import END_TOKENS
 from genprm.records import Aggregate
 
 
@@ -316,10 +317,7 @@ class ServeConfig(Section):
     step_marker: str = Field(default="<extra_0>", min_length=1)
     """`/pooling` and `/classify`: what stands behind each step of the assistant's text; a text
     without it is split by `score.splitter`. The default is the marker of Qwen2.5-Math-PRM."""
-    end_tokens: tuple[Annotated[str, Field(min_length=1)], ...] = (
-        *("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<end_of_turn>"),
-        *("<eos>", "<|end|>", "</s>", "<｜end▁of▁sentence｜>"),
-    )
+    end_tokens: tuple[Annotated[str, Field(min_length=1)], ...] = END_TOKENS
     """What may end the text of a solution in the formats of others, and is no part of it."""
     unscored: float | None = Field(default=None, ge=0, le=1)
     """Stands for what was not scored in the formats of others, which have no word for it. Null:

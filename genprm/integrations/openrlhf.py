@@ -18,23 +18,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Unpack
 
+from genprm.chat_marks import END_TOKENS
 from genprm.integrations.asking import judge, wait_for
 from genprm.integrations.credit import check_reward, facts, solution_reward
 from genprm.records import Judgement
 from genprm.step_scorer import ScoreOptions, StepScorer
-
-# What ends a turn or a text in the chat formats of Qwen, Llama, Gemma, Phi, Mistral, DeepSeek.
-END_TOKENS = (
-    "<|im_end|>",
-    "<|endoftext|>",
-    "<|eot_id|>",
-    "<|end_of_text|>",
-    "<end_of_turn>",
-    "<eos>",
-    "<|end|>",
-    "</s>",
-    "<｜end▁of▁sentence｜>",
-)
 
 
 def build_reward_func(
