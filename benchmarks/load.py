@@ -36,7 +36,7 @@ from genprm.evaluation.tables import format_table
 from genprm.records import Judgement
 
 LOADS = (1, 4, 16, 64)  # requests at a time
-LIGHT = 60  # requests per one at a time, for loads below the last
+LIGHT = 20  # requests per one at a time, for loads below the last
 VOTES = 2
 PERCENTILES = (50, 95, 99)
 BURST = 4  # times what the service works on and lets wait
