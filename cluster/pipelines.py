@@ -99,7 +99,8 @@ def distill(config: Config, labels: Sequence[str], out: str) -> Report:
     pack = config.prompt_pack()
     if not pack.trains:
         raise ConfigError(
-            f"pack {pack.name}: its critiques have sections or tools, which no writer here writes"
+            f"pack {pack.name}: its critiques have sections, tools or a verdict of the whole, "
+            "which no writer here writes"
         )
     stage = Stage(
         name="distill",

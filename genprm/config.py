@@ -157,13 +157,7 @@ def parse_config(
     that names the dotted key.
     """
     try:
-        config = Config.model_validate(data)
-        chosen = config.prompt_pack().sampling.model_dump(exclude_none=True)
-        unset = chosen.keys() - config.score.model_fields_set
-        if not unset:
-            return config
-        score = {**(data.get("score") or {}), **{key: chosen[key] for key in unset}}
-        return Config.model_validate({**data, "score": score})
+        return Config.model_validate(_with_sampling(data))
     except ValidationError as error:
         key, message, kind = first_problem(error)
         source = "--set" if any(_within(key, forced) for forced in overridden) else where
@@ -171,6 +165,19 @@ def parse_config(
         if kind == "extra_forbidden":
             raise ConfigError(f"{prefix}unknown config key '{key}'{_suggestion(key)}") from None
         raise ConfigError(f"{prefix}config key '{key}': {message}") from None
+
+
+def _with_sampling(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The mapping with a pack's own sampling where it says nothing of it."""
+    pack, texts, score = data.get("pack"), data.get("pack_texts"), data.get("score") or {}
+    if (
+        not isinstance(pack, str)
+        or not isinstance(texts, str | None)
+        or not isinstance(score, dict)
+    ):
+        return data
+    chosen = load_pack(pack, texts).sampling.model_dump(exclude_none=True)
+    return {**data, "score": {**chosen, **score}} if chosen else data
 
 
 def _config_path(name: str) -> Path:

@@ -9,8 +9,9 @@ answer put behind it, and the writing goes on. Knows no steps and no votes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from genprm.concurrent import together
 from genprm.config import ScoreConfig
@@ -27,15 +28,17 @@ from genprm.prompts import (
 )
 from genprm.records import Critique
 from genprm.seeds import derive_seed
-from genprm.tools import calculate, run_code
+from genprm.tools import PythonSession, calculate
 from genprm.untrusted import added_literals, neutralise
 from genprm.verdict import LabelReading, parse_verdict, read_labels
+from genprm.verifiers.sandbox import check_sandbox
 
 # Room for a written label where it is not read from probabilities: labels are a word or two.
 LABEL_TOKENS = 4
 # Tokenising prompt, critique and opener as one text may take a few tokens more than in parts.
 RETOKENISING_SLACK = 4
 MAX_PROGRAMS = 4  # that critics run at the same time
+LONG_TEXT = 20_000  # characters that are neutralised and tokenised in some ten milliseconds
 
 
 class Ledger:
@@ -56,9 +59,9 @@ class Draft:
     stop: str = ""
     tokens: int = 0
     section: int = 0
-    section_start: int = 0  # in `safe`
-    unread: int = 0  # in `safe`: behind it a tool may be opened
-    programs: list[str] = field(default_factory=list)
+    section_start: tuple[int, int] = (0, 0)  # in `text`, in `safe`
+    unread: int = 0  # in `text`: behind it a tool may be opened
+    python: PythonSession = field(default_factory=PythonSession)
     calls: int = 0
     finish_reason: str = "stop"
     open: bool = False
@@ -77,7 +80,8 @@ class CritiqueSampler:
 
     Raises:
         ConfigError: the pack's labels cannot be told apart by the engine's tokenizer, or the pack
-            has critiques written in parts and the engine cannot go on with a text.
+            has critiques written in parts and the engine cannot go on with a text, or lets them
+            run Python and there is no sandbox.
     """
 
     def __init__(
@@ -91,6 +95,8 @@ class CritiqueSampler:
                 f"pack {pack.name}: its critiques are written in parts, and the engine of "
                 f"{engine.name} cannot go on with a text"
             )
+        if any(tool.kind == "python" for tool in pack.tools):
+            check_sandbox()
         wanted = config.use_label_probs and can.label_probs and can.prefill
         self.labels: LabelTokens | None = None
         self._overall_labels: LabelTokens | None = None
@@ -151,7 +157,7 @@ class CritiqueSampler:
         while await self._goes_on(draft, completion):
             part += 1
             left = self._config.max_critique_tokens - draft.tokens
-            asked = continued(self._engine.tokenizer, prompt, draft.safe)
+            asked = await self.continued(prompt, draft.safe)
             own = None if seed is None else derive_seed(seed[0], "part", seed[1], part)
             try:
                 sampling = self._sampling(asked, 1, left, draft.section, own)
@@ -185,11 +191,15 @@ class CritiqueSampler:
             draft.put(pack.sections[draft.section].end)
             if draft.section + 1 < len(pack.sections):
                 draft.section += 1
-                draft.section_start = draft.unread = len(draft.safe)
+                draft.section_start = (len(draft.text), len(draft.safe))
+                draft.unread = len(draft.text)
                 draft.put(pack.sections[draft.section].begin)
                 return True
         draft.stop = said.stop_reason or ""
         stated = parse_verdict(pack, draft.text + draft.stop) != "invalid"
+        if stated and self.labels is not None:  # on the first line, where no opener stops it
+            draft.open = True
+            return False
         if (pack.ask_always and not stated) or pack.sections or closed:
             self._force(draft, cut=not room)
         return False
@@ -198,36 +208,48 @@ class CritiqueSampler:
         """Run what the critique wrote to a tool and put the answer behind it; whether the critique
         goes on, which after its last call it does not."""
         draft.put(closed[0].close)
-        behind = {tool.open: draft.safe.rfind(tool.open, draft.unread) for tool in closed}
+        behind = {tool.open: draft.text.rfind(tool.open, draft.unread) for tool in closed}
         tool = max(closed, key=lambda tool: behind[tool.open])
         if behind[tool.open] < 0:  # the end of something else
-            draft.unread = len(draft.safe)
+            draft.unread = len(draft.text)
             return True
-        start = draft.text.rfind(tool.open) + len(tool.open)
-        written = draft.text[start : -len(tool.close)]
+        written = draft.text[behind[tool.open] + len(tool.open) : -len(tool.close)]
         if tool.kind == "calculator":
             output = calculate(written)
         else:
-            draft.programs.append(written)
-            async with self._programs:
-                output = await asyncio.to_thread(run_code, list(draft.programs))
+            output = await self._run(draft.python, written)
         literals = [*added_literals(self._engine.tokenizer), self._pack.opener]
         literals += [each.open for each in self._pack.tools]
         draft.put(tool.answer.replace("{output}", neutralise(output, literals)))
-        draft.unread = len(draft.safe)
+        draft.unread = len(draft.text)
         draft.calls += 1
         if draft.calls < self._pack.tool_calls:
             return True
         self._force(draft, cut=False)
         return False
 
+    async def _run(self, python: PythonSession, block: str) -> str:
+        """What a block prints. Whoever gives the critique up, its program keeps its place among
+        those that run until it has ended."""
+
+        async def in_turn() -> str:
+            async with self._programs:
+                return await asyncio.to_thread(python.run, block)
+
+        return await asyncio.shield(in_turn())
+
     def _force(self, draft: Draft, cut: bool = True) -> None:
-        """Ask for the verdict here. With `cut` a section that was begun and not ended, and is not
-        the first, is left out."""
+        """Ask for the verdict here. A section that was begun and not ended is ended; with `cut` it
+        is left out, if it is not the first."""
         draft.open = self._engine.capabilities.prefill
         draft.forced = draft.open and draft.finish_reason == "length"
+        sections = self._pack.sections
         if cut and draft.section:
-            draft.safe = draft.safe[: draft.section_start]
+            text, safe = draft.section_start
+            draft.text, draft.safe = draft.text[:text], draft.safe[:safe]
+        elif sections and not draft.safe.endswith(sections[draft.section].end):
+            end = sections[draft.section].end
+            draft.put(end if draft.safe.endswith("\n") else f"\n{end}")
 
     def _sampling(
         self, prompt: Prompt, n: int, budget: int, section: int, seed: int | None
@@ -275,7 +297,9 @@ class CritiqueSampler:
         A critique may tokenise into more than it was sampled as: one whose verdict then does not
         fit the context any more is invalid, and its siblings and the step are not.
         """
-        asked = verdict_prompt(self._pack, self._engine.tokenizer, prompt, critique_text)
+        asked = await self._apart(
+            prompt, critique_text, verdict_prompt, self._pack, self._engine.tokenizer
+        )
         try:
             if self.labels is not None:
                 return await self.read(asked, self.labels, ledger)
@@ -286,12 +310,25 @@ class CritiqueSampler:
         written = self._pack.opener + generation.completions[0].text
         return LabelReading(parse_verdict(self._pack, written), None, None)
 
+    async def continued(self, prompt: Prompt, text: str) -> Prompt:
+        """The prompt with `text` behind its beginning of the answer."""
+        return await self._apart(prompt, text, continued, self._engine.tokenizer)
+
+    async def _apart(
+        self, prompt: Prompt, text: str, render: Callable[..., Prompt], *first: Any
+    ) -> Prompt:
+        """`render(*first, prompt, text)`, in another thread where that is long."""
+        size = sum(len(message["content"]) for message in prompt.messages) + len(text)
+        if size <= LONG_TEXT:
+            return render(*first, prompt, text)
+        return await asyncio.to_thread(render, *first, prompt, text)
+
     async def overall(self, prompt: Prompt, text: str, ledger: Ledger) -> float | None:
         """P(correct) of the whole behind a critique of all steps; 1 or 0 where labels are written,
         None without a verdict."""
         about = self._pack.overall
         assert about is not None
-        asked = continued(self._engine.tokenizer, prompt, text + about.ask)
+        asked = await self.continued(prompt, text.rstrip("\n") + about.ask)
         try:
             if self._overall_labels is not None:
                 return (await self.read(asked, self._overall_labels, ledger)).p_correct

@@ -64,6 +64,8 @@ class Tool(_Part):
     def _answers(self) -> Tool:
         if "{output}" not in self.answer:
             raise ValueError("answer has no {output}")
+        if self.close in self.open:
+            raise ValueError(f"close {self.close!r} stands in open {self.open!r}")
         return self
 
 
@@ -198,9 +200,9 @@ class PromptPack(_Part):
 
     @property
     def trains(self) -> bool:
-        """Whether critiques of this form are written for training: those without sections and
-        tools."""
-        return not (self.sections or self.tools)
+        """Whether critiques of this form are written for training: those without sections, tools
+        and a verdict of the whole."""
+        return not (self.sections or self.tools or self.overall)
 
     def label_text(self, correct: bool) -> str:
         """The label for a verdict."""

@@ -28,6 +28,7 @@ __all__ = [
     "label_tokens",
     "load_pack",
     "neutralise",
+    "opened",
     "overall_label_tokens",
     "prompts_dir",
     "rendered_texts",
@@ -97,7 +98,14 @@ def verdict_prompt(pack: PromptPack, tokenizer: Any, prompt: Prompt, critique_te
     A verdict that the critique began to write is cut off, since the budget may end anywhere.
     `critique_text` is one that `safe_text` has been over, or the pack's own words.
     """
-    return continued(tokenizer, prompt, _before_verdict(critique_text, pack.opener) + pack.opener)
+    return continued(tokenizer, prompt, opened(pack, _before_verdict(critique_text, pack.opener)))
+
+
+def opened(pack: PromptPack, critique_text: str) -> str:
+    """A critique with the opener of its verdict behind it, on a line of its own unless the text
+    leaves off in a space."""
+    glued = critique_text and not critique_text[-1].isspace() and not pack.opener[0].isspace()
+    return critique_text + "\n" * bool(glued) + pack.opener
 
 
 def safe_text(tokenizer: Any, text: str) -> str:
@@ -116,8 +124,8 @@ def critic_turn(
     text = safe_text(tokenizer, critique_text)
     if correct is None:
         return begin + text
-    text = _before_verdict(text, pack.opener)
-    return begin + text + pack.opener + pack.label_text(correct) + pack.closer
+    text = opened(pack, _before_verdict(text, pack.opener))
+    return begin + text + pack.label_text(correct) + pack.closer
 
 
 def solve_prompt(
@@ -183,7 +191,7 @@ def rendered_texts(
 
 def _judged(pack: PromptPack, tokenizer: Any, body: str, label: bool) -> str:
     safe = neutralise(body.strip(), (*added_literals(tokenizer), pack.opener))
-    return safe + pack.opener + pack.label_text(label) + pack.closer
+    return opened(pack, safe) + pack.label_text(label) + pack.closer
 
 
 def _critique_messages(
@@ -197,31 +205,42 @@ def _critique_messages(
         raise ValueError("a critique needs a step to be about")
     shown, *steps = rendered_texts(pack, tokenizer, problem, steps_prefix)
     steps = [step.strip("\n") for step in steps]
-    numbered = [
-        _fill(pack.step_form, {"step": step, "number": _number(pack, place)})
-        for place, step in enumerate(steps)
-    ]
-    turns = []
-    for place, step in enumerate(steps):
-        slots = {
-            "problem": shown,
-            "previous": "".join(f"{each}\n" for each in numbered[:place]),
-            "steps": "\n".join(numbered),
-            "step": step,
-            "question": pack.question,
-            "number": _number(pack, place),
-        }
-        template = pack.next_turn if place and pack.unit == "turns" else pack.critique.user
-        turns.append((template, slots))
+    last = len(steps) - 1
     if pack.unit != "turns":
-        return _messages(pack.critique.system, _fill(*turns[-1]))
-    if len(history) != len(steps) - 1:
-        raise ValueError(f"{len(steps)} steps need {len(steps) - 1} critiques before the last")
-    messages = list(_messages(pack.critique.system, _fill(*turns[0])))
-    for said, turn in zip(history, turns[1:], strict=True):
+        return _messages(pack.critique.system, _asked(pack, pack.critique.user, shown, steps, last))
+    if len(history) != last:
+        raise ValueError(f"{len(steps)} steps need {last} critiques before the last")
+    first = _asked(pack, pack.critique.user, shown, steps, 0)
+    messages = list(_messages(pack.critique.system, first))
+    for place, said in enumerate(history, 1):
         messages.append(Message(role="assistant", content=said))
-        messages.append(Message(role="user", content=_fill(*turn)))
+        content = _asked(pack, pack.next_turn, shown, steps, place)
+        messages.append(Message(role="user", content=content))
     return tuple(messages)
+
+
+def _asked(pack: PromptPack, template: str, problem: str, steps: Sequence[str], place: int) -> str:
+    """A template filled for the step at `place`."""
+    slots = {
+        "problem": problem,
+        "step": steps[place],
+        "question": pack.question,
+        "number": _number(pack, place),
+    }
+    if "{previous}" in template:
+        before = (_listed(pack, steps[at], at) for at in range(place))
+        slots["previous"] = "".join(f"{step}\n" for step in before)
+    if "{steps}" in template:
+        slots["steps"] = "\n".join(_listed(pack, step, at) for at, step in enumerate(steps))
+    return _fill(template, slots)
+
+
+def _listed(pack: PromptPack, step: str, place: int) -> str:
+    """A step as one of several. Where each begins in a form of the pack's, the other lines of a
+    step are indented, so that none can pass for another step."""
+    if pack.step_form != "{step}":
+        step = step.replace("\n", "\n  ")
+    return _fill(pack.step_form, {"step": step, "number": _number(pack, place)})
 
 
 def _number(pack: PromptPack, place: int) -> str:
@@ -235,9 +254,9 @@ def _messages(system: str, user: str) -> tuple[Message, ...]:
 
 def _before_verdict(critique: str, opener: str) -> str:
     """The critique up to its last opener, or up to the beginning of one at its very end."""
-    at = critique.rfind(opener)
+    at = f"\n{critique}".rfind(opener)  # a verdict may stand on the first line
     if at >= 0:
-        return critique[:at]
+        return critique[: max(at - 1, 0)]
     cut = (n for n in range(len(opener) - 1, 0, -1) if critique.endswith(opener[:n]))
     return critique[: len(critique) - next(cut, 0)]
 

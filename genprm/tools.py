@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from fractions import Fraction
 
 from genprm.verifiers.sandbox import Limits, run_python
@@ -19,20 +19,22 @@ MAX_EXPONENT = 64
 MAX_DIGITS = 200  # of any number on the way
 PYTHON_LIMITS = Limits(seconds=5.0, output_bytes=16_384)
 
-# Blocks share their names, as cells of a notebook do; only the last one's output is shown.
-_SESSION = """
-def session(run, build, sys, io, blocks, names):
+# Blocks share their names, as cells of a notebook do; only the last one is heard.
+_REPLAY = """
+def replay(run, build, sys, io, blocks, names):
+    out, err = sys.stdout, sys.stderr
     for number, block in enumerate(blocks):
-        sys.stdout = kept if number == len(blocks) - 1 else io.StringIO()
+        last = number == len(blocks) - 1
+        sys.stdout, sys.stderr = (out, err) if last else (io.StringIO(), io.StringIO())
         try:
             run(build(block, "block", "exec"), names)
+        except SystemExit:
+            pass
         except Exception as error:
-            if number == len(blocks) - 1:
+            if last:
                 sys.stdout.write(f"{{type(error).__name__}}: {{error}}\\n")
-    sys.stdout = kept
 import io, sys
-kept = sys.stdout
-session(exec, compile, sys, io, {blocks!r}, {{"__name__": "__main__"}})
+replay(exec, compile, sys, io, {blocks!r}, {{"__name__": "__main__"}})
 """
 
 _BINARY: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] = {
@@ -45,22 +47,30 @@ _BINARY: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] = {
 }
 
 
-def run_code(blocks: Sequence[str]) -> str:
-    """What the last of `blocks` prints, run after the others in one Python session.
-
-    Raises:
-        ConfigError: there is no sandbox.
-        EngineError: the sandbox did not come up.
+class PythonSession:
+    """Blocks of Python that share their names. Each call runs those before it once more, in a
+    sandbox of its own: what they draw at random may differ, and one that did not end is left out.
     """
-    run = run_python(_SESSION.format(blocks=list(blocks)), PYTHON_LIMITS)
-    said = run.output.rstrip("\n")
-    if run.ended == "time":
-        said += f"\n(stopped after {PYTHON_LIMITS.seconds:g} s)"
-    elif run.ended == "output":
-        said += "\n(stopped: too much output)"
-    elif run.returncode:
-        said += f"\n(ended with status {run.returncode})"
-    return _short(said.strip("\n"))
+
+    def __init__(self) -> None:
+        self._blocks: list[str] = []
+
+    def run(self, block: str) -> str:
+        """What the block prints, or how it failed.
+
+        Raises:
+            ConfigError: there is no sandbox.
+            EngineError: the sandbox did not come up.
+        """
+        run = run_python(_REPLAY.format(blocks=[*self._blocks, block]), PYTHON_LIMITS)
+        said = run.output.rstrip("\n")
+        if run.ended == "time":
+            said += f"\n(stopped after {PYTHON_LIMITS.seconds:g} s)"
+        elif run.ended == "output":
+            said += "\n(stopped: too much output)"
+        else:
+            self._blocks.append(block)
+        return _short(said.strip("\n"))
 
 
 def calculate(expression: str) -> str:

@@ -17,18 +17,17 @@ from typing import NamedTuple, TypeVar
 
 from genprm.concurrent import together
 from genprm.config import ScoreConfig
-from genprm.critiques import CritiqueSampler, Draft, Ledger
+from genprm.critiques import LONG_TEXT, CritiqueSampler, Draft, Ledger
 from genprm.engines.base import Engine, Prompt, Usage
 from genprm.errors import EngineError, PromptTooLongError
 from genprm.packs import PromptPack
-from genprm.prompts import continued, critic_turn, critique_prompt, rendered_texts
+from genprm.prompts import critic_turn, critique_prompt, rendered_texts
 from genprm.records import Critique, StepJudgement, StepStatus
 from genprm.seeds import derive_seed
 from genprm.verdict import LabelReading, StatedVerdict, stated_verdicts
 from genprm.voting import Budget, settled, vote
 
 T = TypeVar("T")
-LONG_TEXT = 20_000  # characters that are neutralised and tokenised in some ten milliseconds
 
 
 class Task(NamedTuple):
@@ -186,9 +185,10 @@ class Unit:
         for done in range(0, task.votes, size):
             n = min(size, task.votes - done)
             if done and task.budget is not None:
-                n = task.budget.take(n * steps) // steps
+                n = min(n, task.budget.left // steps)
                 if not n:
                     return
+                task.budget.take(n * steps)
             yield n, [done // size] if done else []
 
     async def _turns(self, task: Task) -> Judged:
@@ -216,12 +216,13 @@ class Unit:
     ) -> list[Critique]:
         """The critiques of one step, conversations that are alike in one request."""
         prefix = task.steps[: place + 1]
-        waiting = iter(histories)
+        done: list[Critique] = []
 
         async def some(n: int, number: Sequence[int]) -> list[Critique]:
-            groups: dict[tuple[str, ...], int] = defaultdict(int)
-            for _ in range(n):
-                groups[next(waiting)] += 1
+            first = len(done)
+            groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
+            for place_in_round, history in enumerate(histories[first : first + n]):
+                groups[history].append(place_in_round)
 
             async def of_one(history: tuple[str, ...], count: int, group: int) -> list[Critique]:
                 seed = task.seed
@@ -231,10 +232,17 @@ class Unit:
                 return await self.sampler.sample(asked.prompt, count, asked.shown, seed, ledger)
 
             found = await together(
-                of_one(history, count, group)
-                for group, (history, count) in enumerate(groups.items())
+                of_one(history, len(places), group)
+                for group, (history, places) in enumerate(groups.items())
             )
-            return [critique for critiques in found for critique in critiques]
+            of_place = {
+                each: critique
+                for places, critiques in zip(groups.values(), found, strict=True)
+                for each, critique in zip(places, critiques, strict=True)
+            }
+            said = [of_place[each] for each in sorted(of_place)]  # each in its conversation
+            done.extend(said)
+            return said
 
         return await self._until_settled(task, some)
 
@@ -298,9 +306,12 @@ class Unit:
         """The critiques in one text, in the order of the steps: up to the first that says
         incorrect, or to an invalid one where the text ends early or has no verdict of the pack's.
         """
+        whole = None
+        if self.pack.overall is not None:  # whatever came of the steps
+            whole = await self.sampler.overall(asked.prompt, draft.safe, ledger)
         stated = stated_verdicts(self.pack, draft.safe, asked.shown)
         if len(stated) > steps:  # which of them is about which step?
-            return [self._part(draft, draft.safe, LabelReading("invalid", None, None))], None
+            return [self._part(draft, draft.safe, LabelReading("invalid", None, None))], whole
         critiques: list[Critique] = []
         done = 0
         for verdict in stated:
@@ -315,9 +326,6 @@ class Unit:
         if cut and len(critiques) < steps:
             rest = LabelReading("invalid", None, None)
             critiques.append(self._part(draft, draft.safe[done:], rest))
-        whole = None
-        if self.pack.overall is not None and draft.finish_reason == "stop":
-            whole = await self.sampler.overall(asked.prompt, draft.safe, ledger)
         return critiques, whole
 
     async def _reading(
@@ -327,7 +335,7 @@ class Unit:
         goes on from it."""
         assert self.sampler.labels is not None
         upto = draft.safe[: stated.opener] + self.pack.opener
-        asked = continued(self.engine.tokenizer, prompt, upto)
+        asked = await self.sampler.continued(prompt, upto)
         try:
             read = await self.sampler.read(asked, self.sampler.labels, ledger)
         except PromptTooLongError:

@@ -23,6 +23,7 @@ CHAT_MARKUP = (
     r"\[/?(?:inst|system_prompt|available_tools|tool_results|tool_calls)\]",
     r"<</?sys>>",
 )
+SHORT_TEXT = 4_000  # characters; longer ones are not kept, for there may be thousands of them
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")  # not \t, not \n
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
@@ -37,10 +38,15 @@ def neutralise(text: str, literals: Iterable[str] = (), line_starts: Iterable[st
     Lone surrogates become U+FFFD; control characters other than tab and newline become a space.
     Applying it twice changes nothing.
     """
-    return _neutralise(text, tuple(literals), tuple(line_starts))
+    work = _remembered if len(text) <= SHORT_TEXT else _neutralise
+    return work(text, tuple(literals), tuple(line_starts))
 
 
 @lru_cache(maxsize=4096)  # every step returns in the prefix of each later one
+def _remembered(text: str, literals: tuple[str, ...], line_starts: tuple[str, ...]) -> str:
+    return _neutralise(text, literals, line_starts)
+
+
 def _neutralise(text: str, literals: tuple[str, ...], line_starts: tuple[str, ...]) -> str:
     text = _SURROGATE.sub("\ufffd", text).replace("\r\n", "\n")
     text = _UNPRINTABLE.sub(" ", text)

@@ -76,6 +76,24 @@ def test_critiques_stay_in_their_conversation() -> None:
     ]
 
 
+def test_conversations_that_begin_alike_keep_to_themselves() -> None:
+    """Critiques A, B, A: the first and the third share a request, and part behind it."""
+
+    def script(prompt: Prompt, sampling: Sampling, i: int) -> str:
+        said = [m["content"] for m in prompt.messages if m["role"] == "assistant"]
+        name = "ABA"[i] if not said else f"{said[-1].split()[0]}{i}"
+        return f"{name} speaks.\nVerdict: correct"
+
+    engine = engine_of(script, lambda prompt, ids: (0.9, 0.1))
+    judge(TURNS, engine, votes=3)
+    last = [prompt for prompt, _ in engine.calls if not prompt.prefill][-3:]
+    heard = [
+        tuple(m["content"].split()[0] for m in prompt.messages if m["role"] == "assistant")
+        for prompt in last
+    ]
+    assert sorted(heard) == [("A", "A0"), ("A", "A1"), ("B", "B0")]
+
+
 def test_the_verdict_in_a_conversation_is_the_one_that_counted() -> None:
     engine = engine_of(lambda p, s, i: "Hm.\nVerdict: correct", lambda prompt, ids: (0.2, 0.7))
     judgement = judge(TURNS, engine, STEPS[:2], votes=1)
@@ -122,7 +140,20 @@ def test_one_critique_judges_up_to_the_first_error() -> None:
     texts = [step.critiques[0].text for step in judgement.steps if step.critiques]
     assert texts == ["One is right.", "Two is not."]
     shown = engine.calls[0][0].messages[-1]["content"]
-    assert "\n".join(STEPS) in shown
+    assert f"Step 1: {STEPS[0]}\nStep 2: {STEPS[1]}\n" in shown
+
+
+def test_no_line_of_a_step_passes_for_another_step() -> None:
+    engine = engine_of(lambda p, s, i: WHOLE)
+    judge("native-solution", engine, ["a\nStep 2: fine", "b", "c"])
+    assert "Step 1: a\n  Step 2: fine\nStep 2: b\n" in engine.calls[0][0].messages[-1]["content"]
+
+
+def test_a_verdict_on_the_first_line_is_read_by_its_probability() -> None:
+    engine = engine_of(lambda p, s, i: "Verdict: correct", lambda prompt, ids: (0.1, 0.8))
+    judgement = judge("native", engine, STEPS[:1], votes=1)
+    assert judgement.steps[0].score == pytest.approx(1 / 9)
+    assert engine.calls[-1][0].prefill == "\nVerdict:"
 
 
 def test_probabilities_of_a_whole_critique_are_read_at_each_verdict() -> None:
@@ -214,8 +245,10 @@ def test_thinkprm_is_asked_about_the_whole_at_last() -> None:
     judgement = judge(pack, engine, votes=2, aggregate="overall")
     assert judgement.first_error == 1
     assert judgement.overall == judgement.solution_score == pytest.approx(0.25)
-    last = engine.calls[-1][0].prefill
-    assert last.startswith(pack.begin) and last.endswith("\n</think>\nIs the solution correct?")
+    [asked] = {p.prefill for p, _ in engine.calls if p.prefill.endswith("correct?")}
+    assert asked == f"{pack.begin}{THOUGHT}\n</think>\nIs the solution correct?"
+    cut = judge(pack, engine, votes=1, aggregate="overall", max_critique_tokens=8)
+    assert cut.overall == pytest.approx(0.25) and not cut.covered
     assert judge(pack, engine, votes=2, aggregate="min").solution_score == pytest.approx(0.25)
     with pytest.raises(InputError, match="'aggregate': pack native asks for no verdict"):
         judge("native", engine, aggregate="overall")
@@ -278,6 +311,7 @@ def test_calls_are_bounded_and_then_the_verdict_is_asked_for() -> None:
     judgement = judge(changed("genprm", tool_calls=2), engine, STEPS[:1], votes=1)
     [critique] = judgement.steps[0].critiques or []
     assert critique.text.count("[Code Output]") == 2 and critique.verdict == "correct"
+    assert engine.calls[-1][0].prefill.endswith("```\n</verify>\n" + load_pack("genprm").opener)
 
 
 @sandboxed
@@ -305,6 +339,10 @@ def test_a_section_that_runs_out_of_budget_is_left_out() -> None:
     judgement = judge(pack, engine, STEPS[:1], votes=1, max_critique_tokens=40)
     [critique] = judgement.steps[0].critiques or []
     assert critique.forced and critique.verdict == "correct"
+    assert critique.text == "Good.\n</analyze>\n"
+    assert engine.calls[-1][0].prefill == f"<analyze>\nGood.\n</analyze>\n{pack.opener}"
+    short = judge(pack, engine, STEPS[:1], votes=1, max_critique_tokens=2)
+    assert (short.steps[0].critiques or [])[0].forced
     assert engine.calls[-1][0].prefill == f"<analyze>\nGood.\n</analyze>\n{pack.opener}"
 
 

@@ -88,6 +88,16 @@ def sandbox_program() -> str | None:
         return None
 
 
+def check_sandbox() -> None:
+    """ConfigError unless untrusted code can run here: in bubblewrap, or because somebody said in so
+    many words that it may run without."""
+    if sandbox_program() is None and os.environ.get(UNSAFE) != "yes":
+        raise ConfigError(
+            "running untrusted code needs bubblewrap (Debian: apt install bubblewrap); to run it "
+            f"with your own rights and no protection, set {UNSAFE}=yes"
+        )
+
+
 def run_python(program: str, limits: Limits = DEFAULT_LIMITS) -> Run:
     """Run a program with nothing but the standard library.
 
@@ -96,13 +106,8 @@ def run_python(program: str, limits: Limits = DEFAULT_LIMITS) -> Run:
             untrusted code may run without one.
         EngineError: the sandbox did not come up this time.
     """
-    path = sandbox_program()
-    if path is None and os.environ.get(UNSAFE) != "yes":
-        raise ConfigError(
-            "running untrusted code needs bubblewrap (Debian: apt install bubblewrap); to run it "
-            f"with your own rights and no protection, set {UNSAFE}=yes"
-        )
-    return _start(program, limits, path)
+    check_sandbox()
+    return _start(program, limits, sandbox_program())
 
 
 def _start(program: str, limits: Limits, bwrap: str | None) -> Run:
