@@ -152,7 +152,7 @@ class Attempts:
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
         asked = failure.retry_after if isinstance(failure, TryAgainError) else None
         if asked is not None and asked.isdigit():  # else an HTTP date: ours sends none
-            pause = max(pause, float(asked))
+            pause = max(pause, random.uniform(1.0, 1.5) * float(asked))
         return min(pause, max(0.0, self._begin + self._deadline_s - self._clock()))
 
 

@@ -167,7 +167,7 @@ def test_an_unknown_task_is_refused(
         (["--set", "models.critic=/tmp"], "/tmp: not a model directory (no config.json"),
         (["--set", "models.critic=./nowhere"], "./nowhere: no such model directory"),
         (["--set", "models.critic=embedded:huge"], "unknown embedded model 'embedded:huge'"),
-        (["--set", "pack=no-such"], "no-such: no such prompt pack; shipped packs are native"),
+        (["--set", "pack=no-such"], "no-such: no such prompt pack; shipped packs are"),
         (["--set", "score.splitter=words"], "score.splitter: no splitter 'words'"),
     ],
 )
