@@ -62,10 +62,11 @@ class Tab:
         return value
 
     def go(self, url: str) -> None:
+        """Open an address, and wait until it is loaded."""
+        self.events.clear()
         self.call("Page.navigate", url=url)
-        self.wait_for(
-            f"location.href.startsWith({json.dumps(url)}) && document.readyState=='complete'"
-        )
+        while not any(event["method"] == "Page.loadEventFired" for event in self.events):
+            self.events.append(json.loads(self._socket.recv(timeout=SECONDS)))
 
     def text(self, selector: str = "body") -> str:
         """What a reader sees of the first such element; nothing where there is none."""
@@ -150,8 +151,10 @@ class Browser:
         target = httpx.put(f"{self._address}/json/new?about:blank", timeout=SECONDS).json()
         with connect(target["webSocketDebuggerUrl"], max_size=None, open_timeout=SECONDS) as socket:
             tab = Tab(socket)
+            tab.wait_for("document.readyState == 'complete'")
             tab.resize(width)
             tab.call("Emulation.setScrollbarsHidden", hidden=True)
+            tab.call("Emulation.setFocusEmulationEnabled", enabled=True)  # whatever is in front
             yield tab
             tab.call("Page.close")
 

@@ -354,7 +354,7 @@ def test_a_narrow_screen_needs_no_sideways_scrolling(tab: Tab, engine: Held, sch
     tab.wait_for("$('#summary a')")
     for step in (1, 2):
         tab.click(f".step:nth-child({step}) summary")
-    tab.wait_for("$$('.critique').length == 128")
+        tab.wait_for(f"$$('.critique').length == {64 * step}")
     assert tab.evaluate("[innerWidth, document.documentElement.scrollWidth]") == [320, 320]
     right = "Math.max(...$$('main *').map(e => e.getBoundingClientRect().right))"
     assert tab.evaluate(right) <= 320
