@@ -4,6 +4,7 @@ LoRA adapter through vLLM, and beside it two of a scripted critic behind a token
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -140,7 +141,12 @@ def test_why_a_replica_did_not_start_is_one_line() -> None:
 def engine_processes() -> set[int]:
     """Those of engines below this process, Ray's workers between them."""
     below = psutil.Process().children(recursive=True)
-    return {process.pid for process in below if process.name().startswith("VLLM::")}
+    found = set()
+    for process in below:
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+            if process.name().startswith("VLLM::"):
+                found.add(process.pid)
+    return found
 
 
 @pytest.fixture(scope="module")
