@@ -96,7 +96,7 @@ def main() -> None:
         finally:
             service.stop()
             runtime.stop()
-    print(format_table(told))
+    print(format_table([{k: v for k, v in row.items() if k != "why_lost"} for row in told]))
     lost = sum(row["lost"] for row in told if row["replicas"] > 1)
     late = [row for row in told if row["longest_s"] > DEADLINE_S + SLACK_S]
     if lost or late:
