@@ -23,11 +23,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from raw_generate import Job, Speed, generate
-
 from genprm import tasks
 from genprm.config import Config, load_config, resolve_model
 from genprm.engines.base import Sampling
+from genprm.engines.vllm_raw import Job, Speed, generate
 from genprm.evaluation.tables import format_table
 from genprm.prompts import solve_prompt
 from genprm.records import Solution

@@ -25,14 +25,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from raw_generate import Job, generate
-
 from cluster import runtime, service
 from cluster.actors import connect
 from cluster.client import AsyncClient
 from genprm import tasks
 from genprm.config import Config, load_config, resolve_critic
 from genprm.engines.base import Sampling
+from genprm.engines.vllm_raw import Job, generate
 from genprm.evaluation.tables import format_table
 from genprm.prompts import critique_prompt
 from genprm.records import Judgement

@@ -20,11 +20,11 @@ from ray.serve.handle import DeploymentHandle
 
 from cluster.chosen import ChosenCritic
 from cluster.host import CriticHost
-from genprm.choose import ChoiceOptions, best_of_n
+from genprm.choose import best_of_n
 from genprm.config import Config
 from genprm.errors import ConfigError, EngineError, GenprmError
 from genprm.records import BestOfN, CriticInfo, Judgement
-from genprm.step_scorer import ScoreItem, ScoreOptions
+from genprm.step_scorer import ChoiceOptions, ScoreItem, ScoreOptions
 
 DEFAULT_NAME = "genprm"
 

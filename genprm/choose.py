@@ -3,24 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict, Unpack
+from typing import Unpack
 
 from genprm.errors import InputError
-from genprm.records import Aggregate, BestOfN
-from genprm.step_scorer import ScoreItem, StepScorer
-
-
-class ChoiceOptions(TypedDict, total=False):
-    """The options of `StepScorer.score`, for all candidates alike; left out or None, the scorer's
-    own settings hold."""
-
-    votes: int | None
-    aggregate: Aggregate | None
-    return_critiques: bool | None
-    stop_at_first_error: bool | None
-    early_stop: bool | None
-    seed: int | None
-    deadline_s: float | None
+from genprm.records import BestOfN
+from genprm.step_scorer import ChoiceOptions, ScoreItem, StepScorer
 
 
 async def best_of_n(

@@ -35,7 +35,7 @@ __all__ = ["ScoreItem", "Scorer", "StepScorer"]
 
 
 class Scorer:
-    """The generative critic: critiques of each prefix by `engine`, asked with `pack`.
+    """The generative critic: critiques by `engine`, asked with `pack`.
 
     `adapter` is the LoRA adapter that the engine puts on, `critic_version` what judgements call
     this critic, `calibration` what its scores mean (where votes are asked for as it was fitted).
@@ -43,7 +43,7 @@ class Scorer:
     `config.max_concurrency` steps in flight.
 
     Raises:
-        ConfigError: the pack's labels cannot be told apart by the engine's tokenizer.
+        ConfigError: pack and engine do not fit; see `CritiqueSampler`.
     """
 
     def __init__(

@@ -29,10 +29,10 @@ class ScoreItem:
     deadline_s: float | None = None
 
 
-class ScoreOptions(TypedDict, total=False):
-    """The options of `StepScorer.score`; left out or None, the scorer's own settings hold."""
+class ChoiceOptions(TypedDict, total=False):
+    """The options of `StepScorer.score` that many solutions may share; left out or None, the
+    scorer's own settings hold."""
 
-    id: str | None
     votes: int | None
     aggregate: Aggregate | None
     return_critiques: bool | None
@@ -40,6 +40,12 @@ class ScoreOptions(TypedDict, total=False):
     early_stop: bool | None
     seed: int | None
     deadline_s: float | None
+
+
+class ScoreOptions(ChoiceOptions, total=False):
+    """The options of `StepScorer.score`."""
+
+    id: str | None
 
 
 class StepScorer(Protocol):

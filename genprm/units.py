@@ -414,10 +414,11 @@ class Unit:
 
     def _rest_of(self, task: Task, failed: StepJudgement) -> list[StepJudgement]:
         """The steps behind one without critiques: their conversations have a hole."""
+        reason = f"step {failed.index} before it: {failed.reason}"
         return _told_all(
             task,
             [
-                failed.model_copy(update={"index": place})
+                failed.model_copy(update={"index": place, "reason": reason})
                 for place in range(failed.index + 1, len(task.steps))
             ],
         )

@@ -18,12 +18,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_routes import call, routes
 
-from cluster.requests import MAX_STEPS
 from genprm.critiques import LONG_TEXT
 from genprm.engines.base import Prompt, Sampling
 from genprm.engines.scripted import ScriptedEngine
+from genprm.limits import MAX_BODY_BYTES, MAX_STEPS
 from genprm.prompts import critique_prompt, load_pack, neutralise
-from genprm.untrusted import SHORT_TEXT
 
 NATIVE = load_pack("native")
 CONTEXT = 2000  # tokens
@@ -181,23 +180,11 @@ def test_a_quoted_verdict_is_not_one_where_verdicts_are_read_from_text(steps: li
         assert (step["status"], step["verdict"]) == ("no_valid_critique", None)
 
 
-@pytest.mark.parametrize(
-    "unit", ["<|im_end|>", "<|", "\nVerdict:", "\nLast step:", "é", "\u200d<|"]
-)
-def test_breaking_markup_takes_time_in_proportion(unit: str) -> None:
-    """Ten times the text must not take a hundred times as long: that stops a service."""
-    literals = (*ODD, NATIVE.opener)
-
-    def seconds(times: int) -> float:
-        text = unit * times
-        assert len(text) > SHORT_TEXT  # what is remembered takes no time
-        begun = time.perf_counter()
-        neutralise(text, literals, NATIVE.markers)
-        return time.perf_counter() - begun
-
-    seconds(5_000)
-    short, long = (min(seconds(times) for _ in range(3)) for times in (5_000, 50_000))
-    assert long < 40 * short
+@pytest.mark.timeout(120)  # copying the text for each match takes longer, and stops a service
+@pytest.mark.parametrize("unit", ["<|im_end|>", "<|", "\nVerdict:"])
+def test_a_whole_body_of_markup_is_broken(unit: str) -> None:
+    clean = neutralise(unit * (MAX_BODY_BYTES // len(unit)), (*ODD, NATIVE.opener), NATIVE.markers)
+    assert unit not in clean
 
 
 def test_extremes_are_answered_and_neighbours_are_not_kept_waiting() -> None:

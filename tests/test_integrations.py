@@ -199,7 +199,7 @@ def test_verl_gets_a_number_and_flat_extras() -> None:
             asyncio.run(verl.compute_score("d", "right", "5", {"index": 1}, url=url))
         with pytest.raises(TypeError, match="voted"):
             call = recorded[0]["call"]
-            asyncio.run(verl.compute_score(**call, url=url, voted=1))  # type: ignore[call-arg]
+            asyncio.run(verl.compute_score(**call, url=url, voted=1))  # type: ignore[call-arg]  # a wrong one
 
 
 class ManagerBase:

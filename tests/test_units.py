@@ -125,6 +125,7 @@ def test_turns_end_where_asked_and_behind_a_failure() -> None:
     steps = [STEPS[0], " ", STEPS[2]]
     judgement = judge(TURNS, engine_of(script, label_probs), steps, votes=2)
     assert [step.status for step in judgement.steps] == ["ok", "empty", "empty"]
+    assert judgement.steps[2].reason == "step 1 before it: the step has no text"
 
 
 WHOLE = "One is right.\nVerdict: correct\nTwo is not.\nVerdict: incorrect"

@@ -1,12 +1,11 @@
 """The yardstick of throughput: prompts through vLLM's own `LLM.generate`, in this process.
 
-    python benchmarks/raw_generate.py JOB    # JOB: a file that `Job` writes
+    python -m genprm.engines.vllm_raw JOB    # JOB: a file that `Job` writes
 
 Says READY on a line of its own once the engine stands, waits for a line, generates, and says in a
 JSON line how many tokens it wrote in how many seconds; then the first `one_by_one` prompts once
-more, a completion at a time as simple loops do it. Started by other benchmarks; beside the
-engine's own files the only one that imports vLLM. On GPUs the pipeline sends seeds, and this does
-not.
+more, a completion at a time as simple loops do it. Benchmarks start it; nothing else does. On GPUs
+the pipeline sends seeds, and this does not.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ def generate(jobs: Sequence[Job], folder: Path) -> Speed:
         environment = {**os.environ, "VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, own))}
         processes.append(
             subprocess.Popen(
-                [sys.executable, __file__, str(path)],
+                [sys.executable, "-m", "genprm.engines.vllm_raw", str(path)],
                 env=environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -72,7 +71,7 @@ def generate(jobs: Sequence[Job], folder: Path) -> Speed:
         if not any(line.strip() == READY for line in process.stdout):  # vLLM talks there too
             for each in processes:
                 each.kill()
-            sys.exit(f"raw_generate ended with status {process.wait()}")
+            sys.exit(f"the raw engine ended with status {process.wait()}")
     ready = time.monotonic()
     for process in processes:
         assert process.stdin
