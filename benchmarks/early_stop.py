@@ -3,9 +3,8 @@
     python benchmarks/early_stop.py DATA EVAL --out FILE
 
 DATA are evaluation rows and EVAL the folder that `genprm eval` made of them. The critiques of every
-step are dealt out again in rounds, and the vote ends where `genprm.voting.settled` says so: rounds
-draw critiques as one request does, so this is what early stopping would have seen. Tokens are those
-of critiques. The difference in F1 is paired by row, with bootstrap bounds. Writes FILE (JSON).
+step are dealt out again in rounds (`genprm.voting.until_settled`). Tokens are those of critiques.
+The difference in F1 is paired by row, with bootstrap bounds. Writes FILE (JSON).
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ import numpy as np
 from genprm.evaluation.first_error import pair
 from genprm.evaluation.intervals import Estimate, harmonic_mean
 from genprm.evaluation.tables import TableRow, format_table
-from genprm.records import Critique, EvaluationRow, Judgement
+from genprm.records import EvaluationRow, Judgement
 from genprm.rows import read_records
-from genprm.voting import settled, vote
+from genprm.voting import until_settled, vote
 
 RULES = [(8, 0.0), (2, 0.0), (1, 0.0), (2, 0.03), (2, 0.08), (1, 0.08), (1, 0.16), (1, 0.21)]
 RESAMPLES = 4_000
@@ -81,7 +80,7 @@ def _replay(pairs: Sequence[tuple[EvaluationRow, Judgement]], size: int, risk: f
     for row, judgement in pairs:
         verdicts: list[str | None] = []
         for step in judgement.steps:
-            asked = _asked(step.critiques or (), size, risk)
+            asked = until_settled(step.critiques or (), size, risk)
             tokens += sum(critique.tokens for critique in asked)
             count += len(asked)
             verdicts.append(vote(asked)[1])
@@ -89,14 +88,6 @@ def _replay(pairs: Sequence[tuple[EvaluationRow, Judgement]], size: int, risk: f
         known = verdicts if error < 0 else verdicts[:error]
         right.append(error == row.first_error and None not in known)
     return Replay(np.array(right), tokens, count)
-
-
-def _asked(critiques: Sequence[Critique], size: int, risk: float) -> Sequence[Critique]:
-    """Those of the critiques that are asked for, round by round."""
-    for done in range(size, len(critiques), size):
-        if settled(vote(critiques[:done])[2], len(critiques) - done, risk):
-            return critiques[:done]
-    return critiques
 
 
 def _f1(right: np.ndarray, has_error: np.ndarray) -> float:

@@ -6,10 +6,10 @@ Written solutions, all steps, the config's votes. Raw: all prompts at once in on
 cores, nothing parsed, no verdict read; and, with its cache emptied, the first few prompts one
 critique at a time, as the loops of research code ask. The service, one replica on all cores, is
 given half of the solutions by one `score_batch` through a handle and the others by 16 HTTP clients,
-each of which sends one after another; then 64 candidate solutions of one problem in one call and in
-64. Every round starts both anew, so caches are cold. Counted are the tokens of critiques; the
-one-token requests that read verdicts come on top. Writes DIR/result.json after each round; started
-again, it goes on there.
+each of which sends the next one when it has its answer; then 64 candidate solutions of one problem
+in one call and in 64. Every round starts both anew, so caches are cold. Counted are the tokens of
+critiques; the one-token requests that read verdicts come on top. Writes DIR/result.json after each
+round; started again, it goes on there.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--config", default="tiny")
     args = parser.parse_args()
-    config = load_config(args.config, ["serve.port=0", "serve.max_queued_requests=-1"])
+    changes = ["serve.port=0", "serve.max_queued_requests=-1", "score.early_stop=false"]
+    config = load_config(args.config, changes)
     args.out.mkdir(parents=True, exist_ok=True)
     file = args.out / "result.json"
     settings = {"n": args.n, "config": args.config, "cores": os.cpu_count()}
@@ -148,13 +149,13 @@ async def _asked(url: str, items: Sequence[ScoreItem], number: int) -> dict[str,
     found = {"score_batch, handle": _critique_tokens(judged) / (time.monotonic() - begun)}
 
     async with AsyncClient(url, deadline_s=600, attempt_s=600) as client:
+        waiting = iter(items[half:])
 
-        async def one_client(own: Sequence[ScoreItem]) -> list[Judgement]:
-            return [await client.score(item.problem, item.steps) for item in own]
+        async def one_client() -> list[Judgement]:
+            return [await client.score(item.problem, item.steps) for item in waiting]
 
         begun = time.monotonic()
-        shares = [items[half + first :: CLIENTS] for first in range(CLIENTS)]
-        answers = await asyncio.gather(*(one_client(share) for share in shares if share))
+        answers = await asyncio.gather(*(one_client() for _ in range(CLIENTS)))
         judged = [judgement for answer in answers for judgement in answer]
         found["HTTP, 16 clients"] = _critique_tokens(judged) / (time.monotonic() - begun)
 

@@ -1,10 +1,12 @@
 """`genprm calibrate`: judge labelled rows, learn what scores mean, keep it with the critic.
 
     DIR/judgements.jsonl    one judgement per row, resumable
-    DIR/calibration.json    the calibration (`genprm.calibration`), with its held-out figures
+    DIR/calibration.json    what was learnt (`genprm.calibration`), with its held-out figures
 
-A copy goes into the critic's own directory, where scoring finds it. A critic without one, or one
-that ships with genprm, is left as it is: there `score.calibration` names the file.
+All votes are asked for; what early stopping would have made of them is fitted besides, where steps
+are judged by themselves (there rounds draw critiques as one request does). A copy goes into the
+critic's own directory, where scoring finds it. A critic without one, or one that ships with genprm,
+is left as it is: there `score.calibration` names the file.
 """
 
 from __future__ import annotations
@@ -19,13 +21,15 @@ from cluster.evaluate import local_folder
 from cluster.pipelines import scoring_stage
 from cluster.stages import Report, run_stage
 from genprm.calibration import CALIBRATION_FILE, fit
-from genprm.config import Config
+from genprm.config import Config, ScoreConfig
 from genprm.errors import InputError
+from genprm.evaluation.first_error import revote
 from genprm.evaluation.reliability import labelled_steps
 from genprm.evaluation.tables import TableRow
 from genprm.models import assets_dir
 from genprm.records import CriticInfo, EvaluationRow, Judgement, ScoreCalibration
 from genprm.rows import read_records
+from genprm.voting import until_settled
 
 FILE = "calibration.json"
 
@@ -34,7 +38,7 @@ FILE = "calibration.json"
 class Calibrated:
     """What was learnt, where it stands, whether scoring finds it there, and what judging cost."""
 
-    calibration: ScoreCalibration
+    calibrations: list[ScoreCalibration]
     path: str
     found_by_scoring: bool
     judging: Report
@@ -42,8 +46,14 @@ class Calibrated:
     def table(self) -> list[TableRow]:
         """Each method on rows that it was not fitted on."""
         return [
-            {"method": name, **figures, "chosen": "yes" if name == self.calibration.method else ""}
-            for name, figures in self.calibration.held_out.items()
+            {
+                "votes": "until settled" if known.early_stop else "all",
+                "method": name,
+                **figures,
+                "chosen": "yes" if name == known.method else "",
+            }
+            for known in self.calibrations
+            for name, figures in known.held_out.items()
         ]
 
 
@@ -56,7 +66,8 @@ def calibrate(config: Config, data: Sequence[str], out: str) -> Calibrated:
         StageError: see `run_stage`.
     """
     folder = local_folder(out, FILE)
-    raw = {"calibration": NO_CALIBRATION, "stop_at_first_error": False, "return_critiques": False}
+    raw = {"calibration": NO_CALIBRATION, "stop_at_first_error": False, "return_critiques": True}
+    raw |= {"early_stop": False, "budget": None}
     config = config.model_copy(update={"score": config.score.model_copy(update=raw)})
     judging = run_stage(
         scoring_stage(config, "calibrate"),
@@ -66,13 +77,45 @@ def calibrate(config: Config, data: Sequence[str], out: str) -> Calibrated:
         f"{folder}/judgements.jsonl",
     )
     judgements = read_records(judging.out, Judgement)
-    rows = inputs.records(data, EvaluationRow, inputs.check_steps)
-    steps, _ = labelled_steps([EvaluationRow.model_validate(row) for row in rows], judgements)
-    calibration = fit(steps, _judge_of(judgements), config.score, " ".join(data))
+    records = inputs.records(data, EvaluationRow, inputs.check_steps)
+    rows = [EvaluationRow.model_validate(row) for row in records]
+    by_itself = config.prompt_pack().unit == "prefix"
+    calibrations = learnt(rows, judgements, config.score, " ".join(data), by_itself)
     path, beside = folder / FILE, _place_in_critic(config)
     for place in filter(None, (path, beside)):
-        storage.write_json(str(place), calibration.row())
-    return Calibrated(calibration, str(path), beside is not None, judging)
+        storage.write_json(str(place), [known.row() for known in calibrations])
+    return Calibrated(calibrations, str(path), beside is not None, judging)
+
+
+def learnt(
+    rows: Sequence[EvaluationRow],
+    judgements: Sequence[Judgement],
+    score: ScoreConfig,
+    source: str,
+    by_itself: bool,
+) -> list[ScoreCalibration]:
+    """A calibration for all votes and, of steps judged `by_itself`, one for early stopping.
+
+    Raises:
+        InputError: rows and judgements do not pair up, are too few, or are of several critics.
+    """
+    critic = _judge_of(judgements)
+    steps, _ = labelled_steps(rows, judgements)
+    calibrations = [fit(steps, critic, score, source)]
+    if by_itself:
+        early = [_stopped_early(judgement, score) for judgement in judgements]
+        steps, _ = labelled_steps(rows, early)
+        calibrations.append(fit(steps, critic, score, source, early_stop=True))
+    return calibrations
+
+
+def _stopped_early(judgement: Judgement, score: ScoreConfig) -> Judgement:
+    """The judgement that fewer of its critiques would have made."""
+    steps = [
+        revote(step, until_settled(step.critiques or (), score.round_votes, score.stop_risk))
+        for step in judgement.steps
+    ]
+    return judgement.model_copy(update={"steps": steps})
 
 
 def _judge_of(judgements: Sequence[Judgement]) -> CriticInfo:

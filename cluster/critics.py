@@ -6,7 +6,7 @@ import asyncio
 import logging
 from pathlib import Path
 
-from genprm.calibration import CALIBRATION_FILE, load_calibration, sampling_of
+from genprm.calibration import CALIBRATION_FILE, load_calibrations, sampling_of
 from genprm.config import Config, CriticSource, ScoreConfig, resolve_critic
 from genprm.engines.base import Engine
 from genprm.errors import ConfigError
@@ -43,19 +43,19 @@ def with_whole_path(score: ScoreConfig) -> ScoreConfig:
     return score.model_copy(update={"calibration": str(Path(known).expanduser().resolve())})
 
 
-def critic_calibration(config: Config) -> ScoreCalibration | None:
-    """The calibration that the config names, else the one in the critic's directory.
+def critic_calibrations(config: Config) -> list[ScoreCalibration]:
+    """The calibrations that the config names, else those in the critic's directory.
 
     Raises:
         ConfigError: no such critic, or a file that holds no calibration.
     """
     if config.score.calibration == NO_CALIBRATION:
-        return None
+        return []
     if config.score.calibration is not None:
-        return load_calibration(Path(config.score.calibration).expanduser())
+        return load_calibrations(Path(config.score.calibration).expanduser())
     source = critic_source(config)
     beside = Path(source.adapter or source.model).expanduser() / CALIBRATION_FILE
-    return load_calibration(beside) if beside.is_file() else None
+    return load_calibrations(beside) if beside.is_file() else []
 
 
 async def make_scorer(config: Config, engine: Engine) -> Scorer:
@@ -76,16 +76,17 @@ async def make_scorer(config: Config, engine: Engine) -> Scorer:
     if version is None and source.adapter is not None:  # one on its base is told from the next
         version = await asyncio.to_thread(model_identity, source.adapter)
     scorer = Scorer(engine, pack, config.score, source.adapter, version)
-    known = critic_calibration(config)
-    differs = known and _difference(known, scorer.critic, config.score)
-    if known is None:
-        return scorer
-    if differs and config.score.calibration is None:  # written verdicts, another temperature
-        logger.warning("the critic's own calibration is left aside: fitted for %s", differs)
-        return scorer
-    if differs:
-        raise ConfigError(f"score.calibration: fitted for {differs}")
-    return Scorer(engine, pack, config.score, source.adapter, version, known)
+    known = critic_calibrations(config)
+    fitting = [one for one in known if not _difference(one, scorer.critic, config.score)]
+    wanted = [one for one in known if one.early_stop == bool(config.score.early_stop)]
+    for one in wanted if fitting else known:
+        if differs := _difference(one, scorer.critic, config.score):
+            if config.score.calibration is not None:
+                raise ConfigError(f"score.calibration: fitted for {differs}")
+            # written verdicts, another temperature
+            logger.warning("the critic's own calibration is left aside: fitted for %s", differs)
+            break
+    return Scorer(engine, pack, config.score, source.adapter, version, fitting)
 
 
 def with_adapter(config: Config, engine: Engine, directory: str) -> Config:
@@ -117,9 +118,11 @@ def _difference(fitted: ScoreCalibration, here: CriticInfo, config: ScoreConfig)
     moved. Votes are each request's own matter."""
     names = ("version" if fitted.critic.version else "model", "fingerprint", "scoring")
     then = {f"critic.{name}": getattr(fitted.critic, name) for name in names} | fitted.sampling
-    now = {f"critic.{name}": getattr(here, name) for name in names} | sampling_of(config)
-    for name in then.keys() | ({"top_k"} & now.keys()):
-        was = then.get(name, 0)  # a top_k that is not there is none
+    now = {f"critic.{name}": getattr(here, name) for name in names}
+    now |= sampling_of(config, fitted.early_stop)
+    absent = {"top_k": 0, "budget": None}  # what a setting is that is not written down
+    for name in then.keys() | (absent.keys() & now.keys()):
+        was = then.get(name, absent.get(name))
         if name in now and was != now[name]:
             return f"{name} {was!r}, not {now[name]!r}"
     return None

@@ -46,6 +46,9 @@ class CriticHost:
             ConfigError: settings, model, adapter, tokenizer or pack that do not belong together.
             EngineError: the engine did not come up.
         """
+        if config.score.early_stop is None:
+            score = config.score.model_copy(update={"early_stop": True})
+            config = config.model_copy(update={"score": score})
         source = critic_source(config)
         engine = await build_engine(config.engine, source.model, source.adapter_rank)
         try:

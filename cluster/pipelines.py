@@ -13,7 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from cluster import inputs
-from cluster.critics import critic_calibration, critic_source, make_scorer
+from cluster.critics import critic_calibrations, critic_source, make_scorer
 from cluster.outputs import Result
 from cluster.row_actor import Row, RowFailure, RowWork
 from cluster.stages import Aside, Report, Stage, all_rows, run_stage
@@ -133,8 +133,8 @@ def score(config: Config, rows: Sequence[str], out: str) -> Report:
 def scoring_stage(config: Config, name: str) -> Stage:
     """The stage that judges rows with `id`, `problem` and `steps`; shared with `genprm eval`."""
     fingerprint = config.fingerprint("eval" if name == "eval" else "score")
-    if (known := critic_calibration(config)) is not None:
-        fingerprint = content_id(fingerprint, known.row())
+    if known := critic_calibrations(config):
+        fingerprint = content_id(fingerprint, [one.row() for one in known])
     return Stage(
         name=name,
         fingerprint=fingerprint,

@@ -165,7 +165,10 @@ def describe(host: CriticHost) -> dict[str, Any]:
     score = host.config.score
     return {
         "critic": host.scorer.critic.row(),
-        "calibration": _calibration(host),
+        "calibrations": [  # with which votes there are calibrated scores
+            known.model_dump(mode="json", include={"method", "votes", "early_stop"})
+            for known in host.scorer.calibrations
+        ],
         "context_tokens": host.engine.max_model_len,
         "capabilities": asdict(host.engine.capabilities),
         "defaults": score.model_dump(mode="json", include=REQUEST_DEFAULTS),
@@ -177,14 +180,6 @@ def describe(host: CriticHost) -> dict[str, Any]:
             "batch_steps": MAX_BATCH_STEPS,
         },
     }
-
-
-def _calibration(host: CriticHost) -> dict[str, Any] | None:
-    """What calibrated scores there are, and with which votes they come."""
-    known = host.scorer.calibration
-    if known is None:
-        return None
-    return known.model_dump(mode="json", include={"method", "votes", "early_stop"})
 
 
 def _answer_errors_in_json(app: FastAPI) -> None:

@@ -31,7 +31,7 @@ from cluster import runtime
 from cluster.actors import DEFAULT_NAME
 from cluster.chosen import ChosenCritic
 from cluster.client import Client
-from cluster.critics import critic_calibration, critic_source, with_whole_path
+from cluster.critics import critic_calibrations, critic_source, with_whole_path
 from cluster.host import CriticHost
 from cluster.routes import build_routes
 from cluster.tokens import token_hashes
@@ -156,7 +156,7 @@ def check_config(config: Config) -> Config:
             read.
     """
     critic_source(config)
-    critic_calibration(config)
+    critic_calibrations(config)
     token_hashes()
     models = config.models.model_copy(update={"critic": _absolute(config.models.critic)})
     texts = _absolute(config.pack_texts) if config.pack_texts else None

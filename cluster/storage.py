@@ -50,8 +50,8 @@ def read_json(path: str) -> dict[str, Any] | None:
     return loaded
 
 
-def write_json(path: str, value: dict[str, Any]) -> None:
-    """Write a JSON object so that a reader sees the old file or the new one, never half."""
+def write_json(path: str, value: dict[str, Any] | list[dict[str, Any]]) -> None:
+    """Write a JSON object or list so that a reader sees the old file or the new one, never half."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 

@@ -129,9 +129,15 @@ METHODS: dict[str, Callable[[Sequence[LabelledStep]], Curve]] = {
 
 
 def fit(
-    steps: Sequence[LabelledStep], critic: CriticInfo, config: ScoreConfig, source: str
+    steps: Sequence[LabelledStep],
+    critic: CriticInfo,
+    config: ScoreConfig,
+    source: str,
+    *,
+    early_stop: bool = False,
 ) -> ScoreCalibration:
-    """Choose a method on held-out solutions and fit it on all; `source` says where they are from.
+    """Choose a method on held-out solutions and fit it on all; `source` says where they are from,
+    `early_stop` whether the scores are of steps whose votes were stopped early.
 
     Raises:
         InputError: no right or no wrong step, or too few solutions to hold some out.
@@ -156,8 +162,8 @@ def fit(
         probabilities=[round(p, DIGITS) for p in curve.probabilities],
         critic=critic,
         votes=config.votes,
-        early_stop=config.early_stop,
-        sampling=sampling_of(config),
+        early_stop=early_stop,
+        sampling=sampling_of(config, early_stop),
         source=source,
         steps=len(steps),
         solutions=solutions,
@@ -178,14 +184,16 @@ def _held_out(
     return {"brier": round(brier, DIGITS), "ece": round(ece, DIGITS)}
 
 
-def sampling_of(config: ScoreConfig) -> dict[str, float]:
+def sampling_of(config: ScoreConfig, early_stop: bool) -> dict[str, float]:
     """What else decides how a critic's scores are spread; a calibration holds for one such. Not the
     budget of a critique: a critic that often runs out of it needs another budget first."""
     names = ["temperature", "top_p"]
     if config.top_k:
         names.append("top_k")
-    if config.early_stop:
+    if early_stop:
         names += ["round_votes", "stop_risk"]
+        if config.budget is not None:
+            names.append("budget")
     return {name: getattr(config, name) for name in names}
 
 
@@ -194,14 +202,16 @@ def calibrated(calibration: ScoreCalibration, score: float) -> float:
     return Curve(calibration.scores, calibration.probabilities).at(score)
 
 
-def load_calibration(path: str | Path) -> ScoreCalibration:
-    """Read what `genprm calibrate` wrote.
+def load_calibrations(path: str | Path) -> list[ScoreCalibration]:
+    """Read what `genprm calibrate` wrote: at most one for fixed votes and one for early stopping.
 
     Raises:
         ConfigError: no such file, or no calibration in it.
     """
     try:
-        return ScoreCalibration.model_validate(json.loads(Path(path).read_text(encoding="utf-8")))
+        told = json.loads(Path(path).read_text(encoding="utf-8"))
+        several = told if isinstance(told, list) else [told]
+        return [ScoreCalibration.model_validate(one) for one in several]
     except OSError as error:
         raise ConfigError(f"score.calibration: {path}: {error.strerror}") from None
     except ValidationError as error:

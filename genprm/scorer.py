@@ -38,7 +38,7 @@ class Scorer:
     """The generative critic: critiques by `engine`, asked with `pack`.
 
     `adapter` is the LoRA adapter that the engine puts on, `critic_version` what judgements call
-    this critic, `calibration` what its scores mean (where votes are asked for as it was fitted).
+    this critic, `calibrations` what its scores mean where votes are asked for as one was fitted.
     Safe for many concurrent calls from one event loop; together they keep at most
     `config.max_concurrency` steps in flight.
 
@@ -53,11 +53,11 @@ class Scorer:
         config: ScoreConfig,
         adapter: str | None = None,
         critic_version: str | None = None,
-        calibration: ScoreCalibration | None = None,
+        calibrations: Sequence[ScoreCalibration] = (),
     ):
         self._pack = pack
         self._config = config
-        self.calibration = calibration
+        self.calibrations = tuple(calibrations)
         sampler = CritiqueSampler(engine, pack, config, adapter)
         self._unit = Unit(engine, pack, config, sampler)
         self.critic = CriticInfo(
@@ -169,7 +169,7 @@ class Scorer:
             aggregate=how,
             keep=config.return_critiques if keep is None else keep,
             stop=config.stop_at_first_error if stop is None else stop,
-            early=config.early_stop if early is None else early,
+            early=bool(config.early_stop) if early is None else early,
             seed=item.seed,
             deadline_s=deadline,
         )
@@ -222,10 +222,10 @@ class Scorer:
 
     def _calibrated(self, request: _Request, score: float) -> float | None:
         """P(correct) behind a score; null where no calibration tells."""
-        known = self.calibration
-        if known is None or (request.votes, request.early) != (known.votes, known.early_stop):
-            return None
-        return calibrated(known, score)
+        for known in self.calibrations:
+            if (request.votes, request.early) == (known.votes, known.early_stop):
+                return calibrated(known, score)
+        return None
 
 
 class _Request(NamedTuple):

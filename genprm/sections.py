@@ -231,12 +231,13 @@ class ScoreConfig(Section):
     """Keep the critiques in the judgement."""
     stop_at_first_error: bool = False
     """Judge step after step and leave those after the first error unjudged."""
-    early_stop: bool = False
+    early_stop: bool | None = None
     """Ask for critiques in rounds, and for no more where those to come would not change the
-    verdict. Without it every step gets all its votes."""
+    verdict. Without it every step gets all its votes. Null: the service and handles do, commands,
+    whose figures are of all votes, do not."""
     round_votes: int = Field(default=2, ge=1)
     """`early_stop`: critiques per round."""
-    stop_risk: float = Field(default=0.0, ge=0, lt=0.5)
+    stop_risk: float = Field(default=0.08, ge=0, lt=0.5)
     """`early_stop`: how probable a change may be. At 0 none can come: the verdicts are those
     of all votes."""
     budget: float | None = Field(default=None, gt=0)

@@ -55,6 +55,19 @@ def settled(votes: Votes, remaining: int, risk: float = 0.0) -> bool:
     return math.fsum(to_come[: (remaining - lead) // 2 + 1]) <= risk
 
 
+def until_settled(
+    critiques: Sequence[Critique], round_votes: int, risk: float
+) -> Sequence[Critique]:
+    """Those of a step's critiques that early stopping would have asked for, round by round.
+
+    Rounds draw critiques as one request does, so this tells what it would have seen.
+    """
+    for done in range(round_votes, len(critiques), round_votes):
+        if settled(vote(critiques[:done])[2], len(critiques) - done, risk):
+            return critiques[:done]
+    return critiques
+
+
 class Budget:
     """Critiques beyond its first round that the undecided steps of one or of many solutions share;
     who asks first is served first."""

@@ -7,6 +7,7 @@ import inspect
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
@@ -37,8 +38,10 @@ def test_an_actor_scores_without_serve(cluster: None) -> None:
     actor = ScorerActor.options(num_cpus=0).remote(scripted())
     ray.get(actor.ready.remote())
 
+    asked: dict[str, Any] = {"id": "a", "votes": 3, "return_critiques": True}
+
     async def calls() -> tuple[Judgement, list[Judgement]]:
-        one = actor.score.remote("p", ["right", "wrong"], id="a", votes=3, return_critiques=True)
+        one = actor.score.remote("p", ["right", "wrong"], early_stop=False, **asked)
         many = actor.score_batch.remote([ScoreItem("p", ["right"]), ScoreItem("p", ["wrong", " "])])
         return await one, await many
 
@@ -47,6 +50,8 @@ def test_an_actor_scores_without_serve(cluster: None) -> None:
     assert one.id == "a"
     assert one.first_error == 1
     assert len(one.steps[0].critiques or []) == 3
+    settled = ray.get(actor.score.remote("p", ["right"], **asked))  # two of three alike
+    assert len(settled.steps[0].critiques or []) == 2
     assert [judgement.first_error for judgement in many] == [-1, 0]
     assert [step.status for step in many[1].steps] == ["ok", "empty"]
     with pytest.raises(InputError, match="steps"):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genprm.calibration import METHODS, calibrated, fit, isotonic, load_calibration, platt
+from genprm.calibration import METHODS, calibrated, fit, isotonic, load_calibrations, platt
 from genprm.errors import ConfigError, InputError
 from genprm.evaluation.reliability import LabelledStep, calibration_error
 from genprm.records import CriticInfo, content_id
@@ -132,10 +132,13 @@ def test_what_cannot_be_fitted_is_told_in_one_line(pairs: list, words: str) -> N
 
 
 def test_a_calibration_comes_back_from_its_file(tmp_path: Path) -> None:
-    known = fit(simulated(200, 2.0), CRITIC, SCORE, "rows")
+    steps = simulated(200, 2.0)
+    known = [fit(steps, CRITIC, SCORE, "rows", early_stop=early) for early in (False, True)]
     path = tmp_path / "c.json"
-    path.write_text(json.dumps(known.row()))
-    assert load_calibration(path) == known
+    path.write_text(json.dumps([one.row() for one in known]))
+    assert load_calibrations(path) == known
+    path.write_text(json.dumps(known[0].row()))
+    assert load_calibrations(path) == known[:1]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +146,7 @@ def test_a_calibration_comes_back_from_its_file(tmp_path: Path) -> None:
     [
         (None, "No such file"),
         ("{", "no JSON"),
-        ("[]", "calibration"),
+        ("[1]", "calibration"),
         ('{"method": "platt"}', "field 'scores'"),
     ],
 )
@@ -152,7 +155,7 @@ def test_a_file_that_is_no_calibration(tmp_path: Path, text: str | None, words: 
     if text is not None:
         path.write_text(text)
     with pytest.raises(ConfigError, match=words) as caught:
-        load_calibration(path)
+        load_calibrations(path)
     assert "\n" not in str(caught.value) and str(path) in str(caught.value)
 
 
@@ -162,4 +165,4 @@ def test_a_falling_curve_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "c.json"
     path.write_text(json.dumps(known))
     with pytest.raises(ConfigError, match="rising curve"):
-        load_calibration(path)
+        load_calibrations(path)

@@ -449,11 +449,14 @@ def test_calibrate_learns_what_scores_mean_and_scoring_uses_it(
     write_jsonl(data, [{**row, "id": f"e{i}"} for i, row in enumerate(rows)])
     chosen = config(score={"votes": 4})
     found = calibrate(chosen, [str(data)], str(out))
-    assert not found.found_by_scoring and found.calibration.votes == 4
-    assert (found.calibration.solutions, found.calibration.steps) == (48, 120)
+    fixed, early = found.calibrations
+    assert not found.found_by_scoring and fixed.votes == early.votes == 4
+    assert (fixed.solutions, fixed.steps) == (early.solutions, early.steps) == (48, 120)
+    assert (fixed.early_stop, early.early_stop) == (False, True)
+    assert early.sampling == {**fixed.sampling, "round_votes": 2, "stop_risk": 0.08}
     assert found.path == str(out / "calibration.json")
     again = calibrate(chosen, [str(data)], str(out))
-    assert again.judging.already_done and again.calibration == found.calibration
+    assert again.judging.already_done and again.calibrations == found.calibrations
 
     given = {"votes": 4, "calibration": found.path}
     judged = evaluate(config(score=given), [str(data)], str(tmp_path / "eval"))
@@ -473,8 +476,20 @@ def test_calibrate_learns_what_scores_mean_and_scoring_uses_it(
         pipelines.score(
             config(score={**given, "temperature": 0.5}), [str(data)], str(tmp_path / "cool.jsonl")
         )
+    in_rounds = pipelines.score(
+        config(score={**given, "early_stop": True}), [str(data)], str(tmp_path / "early.jsonl")
+    )
+    assert read_records(in_rounds.out, Judgement)[0].steps[0].calibrated > 0.85
+    for change, difference in (({"stop_risk": 0.2}, "stop_risk"), ({"budget": 3}, "budget")):
+        with pytest.raises(ConfigError, match=f"fitted for {difference}"):
+            pipelines.score(
+                config(score={**given, "early_stop": True, **change}),
+                [str(data)],
+                str(tmp_path / "other.jsonl"),
+            )
     known = json.loads(Path(found.path).read_text())
-    known["critic"]["model"] = "another"
+    for one in known:
+        one["critic"]["model"] = "another"
     Path(found.path).write_text(json.dumps(known))
     with pytest.raises(ConfigError, match=r"fitted for critic\.model 'another'"):
         pipelines.score(config(score=given), [str(data)], str(tmp_path / "other.jsonl"))

@@ -244,6 +244,10 @@ def test_arguments_follow_the_config_and_the_device() -> None:
     assert "block_size" not in cpu  # null is left to vLLM
     assert (cpu["seed"], cpu["dtype"]) == (3, "auto")
     assert "enable_lora" not in cpu
+    wide = EngineConfig(dtype="float32")
+    assert engine_arguments(wide, "m", 8, on_cpu=True)["enable_lora"]
+    with pytest.raises(ConfigError, match="float32"):
+        engine_arguments(wide, "m", 8, on_cpu=False)
 
 
 @pytest.mark.parametrize(

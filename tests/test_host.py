@@ -223,7 +223,7 @@ def fitted(host: CriticHost) -> str:
         critic=host.scorer.critic,
         votes=2,
         early_stop=False,
-        sampling=sampling_of(host.config.score),
+        sampling=sampling_of(host.config.score, False),
         source="rows",
         steps=2,
         solutions=1,

@@ -285,7 +285,8 @@ def test_early_stop_asks_in_rounds_until_the_vote_is_settled() -> None:
         first = sampling.n == 2 and i == 0 and "= 8" in last_step(prompt)
         return f"{'bad' if first else 'good'} {i}{OPENER} correct"
 
-    scorer = scorer_of(probabilistic(labels, script), votes=8, early_stop=True)
+    sure = {"votes": 8, "stop_risk": 0.0}
+    scorer = scorer_of(probabilistic(labels, script), early_stop=True, **sure)
     judgement = run(scorer.score(PROBLEM, STEPS, seed=3))
     # sure at five of eight; where each round has one of each, all eight are needed
     assert [s.votes.correct + s.votes.incorrect for s in judgement.steps] == [6, 8, 6]
@@ -294,7 +295,7 @@ def test_early_stop_asks_in_rounds_until_the_vote_is_settled() -> None:
     assert [s.votes.correct + s.votes.incorrect for s in judgement.steps] == [2, 8, 2]
     assert judgement.usage["critiques"] == 12
     engine = probabilistic(labels, script)
-    plain = run(scorer_of(engine, votes=8).score(PROBLEM, STEPS[:1], seed=3, early_stop=True))
+    plain = run(scorer_of(engine, **sure).score(PROBLEM, STEPS[:1], seed=3, early_stop=True))
     assert plain.usage["critiques"] == 6
     rounds = [s.seed for prompt, s in engine.calls if not prompt.prefill]
     assert len(rounds) == len(set(rounds)) == 3

@@ -178,7 +178,7 @@ def guarded(url: str) -> Iterator[str]:
     place = {"route_prefix": "/guarded", "port": int(url.rsplit(":", 1)[1]), "num_replicas": 2}
     config = {
         "engine": scripted_critic.ENGINE,
-        "score": {"early_stop": True},
+        "score": {"stop_risk": 0},  # and votes until they are settled, as a service does
         "serve": place,
         "runtime": {"cpus_per_engine": 0},  # so that a third service has room
     }
@@ -191,13 +191,14 @@ def guarded(url: str) -> Iterator[str]:
 
 def test_http_and_handle_agree(url: str) -> None:
     problem, steps = "What is 3 * (4 + 5)?", ["4 + 5 = 9", "3 * 9 = 27", "So the answer is 27."]
+    asked: dict[str, Any] = {"return_critiques": True, "votes": 3, "early_stop": False}
     with Client(url) as client:
-        over_http = client.score(problem, steps, return_critiques=True, votes=3)
+        over_http = client.score(problem, steps, **asked)
         told = client.model()
     handle = connect()
 
     async def calls() -> tuple[Judgement, list[Judgement]]:
-        one = handle.score(problem, steps, return_critiques=True, votes=3)
+        one = handle.score(problem, steps, **asked)
         items = [ScoreItem(problem, steps, id=f"{i}", votes=1) for i in range(3)]
         return await one, await handle.score_batch(items)
 

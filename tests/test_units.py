@@ -23,6 +23,7 @@ from genprm.verifiers.sandbox import sandbox_program
 
 PROBLEM = "Compute 2 + 3 + 4."
 STEPS = ["2 + 3 = 5", "5 + 4 = 8", "So the answer is 8."]
+SURE = {"votes": 8, "early_stop": True, "stop_risk": 0}
 sandboxed = pytest.mark.skipif(sandbox_program() is None, reason="no working bubblewrap")
 
 
@@ -103,7 +104,7 @@ def test_the_verdict_in_a_conversation_is_the_one_that_counted() -> None:
 
 def test_settled_votes_leave_every_conversation_a_critique() -> None:
     engine = engine_of(lambda p, s, i: f"Voice {i}.\nVerdict: correct", lambda p, ids: (0.9, 0.1))
-    judgement = judge(TURNS, engine, STEPS[:2], votes=8, early_stop=True, round_votes=5)
+    judgement = judge(TURNS, engine, STEPS[:2], **SURE, round_votes=5)
     assert [step.votes.correct for step in judgement.steps] == [5, 5]
 
 
@@ -202,7 +203,7 @@ def test_critiques_that_found_different_first_errors_vote_where_they_got_to() ->
 
 def test_whole_critiques_stop_once_their_vote_is_settled() -> None:
     engine = engine_of(lambda p, s, i: WHOLE)
-    judgement = judge("native-solution", engine, votes=8, early_stop=True, round_votes=1)
+    judgement = judge("native-solution", engine, **SURE, round_votes=1)
     assert judgement.usage["critiques"] == 5
     seeds = [s.seed for _, s in engine.calls if s.seed is not None]
     assert len(seeds) == len(set(seeds))

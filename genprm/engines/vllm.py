@@ -260,7 +260,8 @@ def engine_arguments(
 ) -> dict[str, Any]:
     """The keyword arguments of `AsyncEngineArgs` for a config; `config.extra` has the last word.
 
-    Settings that are null are left to vLLM. Raises ConfigError for a LoRA rank beyond vLLM's.
+    Settings that are null are left to vLLM. Raises ConfigError for a LoRA rank beyond vLLM's, and
+    for a number format that its LoRA kernels do not have.
     """
     chosen: dict[str, Any] = {
         "dtype": config.dtype,
@@ -275,6 +276,8 @@ def engine_arguments(
     else:
         chosen["gpu_memory_utilization"] = config.gpu_memory_utilization
     if adapter_rank is not None:
+        if not on_cpu and config.dtype == "float32":
+            raise ConfigError("engine.dtype: vLLM puts no LoRA adapter on a float32 model on GPUs")
         rank = max(adapter_rank, config.max_lora_rank)
         fitting = [allowed for allowed in LORA_RANKS if allowed >= rank]
         if not fitting:

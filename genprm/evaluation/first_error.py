@@ -212,11 +212,11 @@ def _fewest_critiques(judgements: Sequence[Judgement]) -> int:
 
 def _right_with(row: EvaluationRow, judgement: Judgement, start: int, k: int) -> bool:
     """Whether critiques start .. start + k of every step, alone, would have made the row right."""
-    steps = [_revote(step, (step.critiques or [])[start : start + k]) for step in judgement.steps]
+    steps = [revote(step, (step.critiques or [])[start : start + k]) for step in judgement.steps]
     return covered(steps) and first_error(steps) == row.first_error
 
 
-def _revote(step: StepJudgement, critiques: Sequence[Critique]) -> StepJudgement:
+def revote(step: StepJudgement, critiques: Sequence[Critique]) -> StepJudgement:
     """The step as these critiques alone judge it; a step that none judged stays as it is."""
     if step.status not in JUDGED:
         return step

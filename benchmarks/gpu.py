@@ -1,0 +1,225 @@
+"""Scoring on a GPU without Ray: the scorer against raw `LLM.generate`, with weights of no meaning.
+
+    python benchmarks/gpu.py throughput --out DIR [--config configs/qwen2.5-7b.yaml] [--n 24]
+    python benchmarks/gpu.py train --out DIR [--config configs/qwen2.5-7b.yaml]
+
+`throughput`: a model of the config's architecture with random weights and a vocabulary of its size
+(speed does not depend on what the weights know; every critique runs to its last token). All
+prefixes of n written solutions of each built-in task, the config's votes, through
+`Scorer.score_batch`, then the same prompts through `LLM.generate` in a process of its own.
+`train`: two optimizer steps of the config's `train` section on rows of its `max_length`; tells the
+most memory that torch held. Each writes DIR/<name>.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+from genprm import tasks
+from genprm.config import Config, load_config
+from genprm.engines.base import Sampling
+from genprm.engines.vllm import VllmEngine
+from genprm.engines.vllm_raw import Job, generate
+from genprm.models import resolve_model
+from genprm.prompts import critique_prompt
+from genprm.scorer import Scorer
+from genprm.step_scorer import ScoreItem
+
+# The sizes of Qwen2.5, by the name of the policy in the config, built as a Llama with biases: for a
+# Qwen2, transformers would build its own tokenizer.
+SHAPES = {
+    "Qwen/Qwen2.5-1.5B-Instruct": {
+        "hidden_size": 1536,
+        "intermediate_size": 8960,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 12,
+        "num_key_value_heads": 2,
+        "vocab_size": 151936,
+        "tie_word_embeddings": True,
+    },
+    "Qwen/Qwen2.5-7B-Instruct": {
+        "hidden_size": 3584,
+        "intermediate_size": 18944,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 28,
+        "num_key_value_heads": 4,
+        "vocab_size": 152064,
+        "tie_word_embeddings": False,
+    },
+}
+SLIP_RATE = 0.2
+ROWS = 4  # of a training step: gradient accumulation takes time, not memory
+
+
+def main() -> None:
+    """One measurement."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("what", choices=["throughput", "train"])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--config", default="configs/qwen2.5-7b.yaml")
+    parser.add_argument("--n", type=int, default=24, help="solutions of each task")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    config = load_config(args.config, args.set)
+    shape = SHAPES.get(config.models.policy)
+    if shape is None:
+        parser.error(f"{args.config}: no known shape for {config.models.policy}")
+    model = args.out / "model"
+    if args.what == "train":
+        told = _train(config, shape, model)
+    else:
+        told = _throughput(config, shape, model, args.n, args.out)
+    told |= {"config": args.config, "set": args.set}
+    (args.out / f"{args.what}.json").write_text(json.dumps(told, indent=2) + "\n")
+    print(json.dumps(told))
+
+
+def _describe(shape: dict[str, Any], folder: Path) -> Any:
+    """Write config and tokenizer. The vocabulary is filled up with words that no text has, each of
+    which is one token again when what was written is read for its verdict."""
+    from transformers import AutoTokenizer, LlamaConfig
+
+    base = resolve_model("embedded:base")
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.save_pretrained(folder)
+    file = folder / "tokenizer.json"
+    content = json.loads(file.read_text())
+    words = content["model"]["vocab"]
+    letters = itertools.product("qxzjkvwy", repeat=6)  # 262,144 of them, with a space in front
+    missing = range(len(words), shape["vocab_size"])
+    words |= {f"\u0120{''.join(next(letters))}": number for number in missing}
+    content["model"]["ignore_merges"] = True  # what is a word is a token
+    file.write_text(json.dumps(content))
+    config = LlamaConfig(
+        **shape,
+        architectures=["LlamaForCausalLM"],
+        attention_bias=True,
+        max_position_embeddings=32768,
+        rope_theta=1_000_000.0,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None,
+        dtype="bfloat16",
+    )
+    config.save_pretrained(folder)
+    return config
+
+
+def _throughput(
+    config: Config, shape: dict[str, Any], model: Path, n: int, out: Path
+) -> dict[str, Any]:
+    from transformers import AutoTokenizer
+
+    _describe(shape, model)
+    extra = config.engine.extra | {"load_format": "dummy"}
+    engine_config = config.engine.model_copy(update={"extra": extra})
+    pack, score = config.prompt_pack(), config.score
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    rng, items = random.Random(0), []
+    for name in tasks.TASKS:
+        for _ in range(n):
+            problem, steps = tasks.get(name).solution(rng, SLIP_RATE)
+            items.append(ScoreItem(problem.problem, steps))
+    rng.shuffle(items)
+
+    async def scored() -> dict[str, Any]:
+        begun = time.monotonic()
+        engine = await VllmEngine.start(engine_config, str(model))
+        start = time.monotonic() - begun
+        try:
+            scorer = Scorer(engine, pack, score)
+            warm = await scorer.score_batch([ScoreItem("What is 1 + 1?", ["1 + 1 = 2"])])
+            assert warm[0].steps
+            begun, cpu = time.monotonic(), time.process_time()
+            judged = await scorer.score_batch(items)
+            seconds = time.monotonic() - begun
+            cpu = time.process_time() - cpu
+        finally:
+            await engine.close()
+        usage = [judgement.usage for judgement in judged]
+        total = {name: sum(each[name] for each in usage) for name in usage[0]}
+        verdicts = total["requests"] - sum(len(judgement.steps) for judgement in judged)
+        critiques = total["completion_tokens"] - verdicts
+        return {
+            "start_s": start,
+            "seconds": seconds,
+            "frontend_cpu_s": cpu,
+            "critique_tokens": critiques,
+            "tokens_per_second": critiques / seconds,
+            "usage": total,
+            "statuses": sorted({step.status for j in judged for step in j.steps}),
+        }
+
+    told: dict[str, Any] = {"solutions": len(items), "scorer": asyncio.run(scored())}
+    print(json.dumps(told), flush=True)
+    job = Job(
+        model=str(model),
+        engine=engine_config,
+        sampling=Sampling(
+            n=score.votes,
+            temperature=score.temperature,
+            top_p=score.top_p,
+            max_tokens=score.max_critique_tokens,
+            stop=(pack.opener, *pack.stop),
+        ),
+        prompts=[
+            list(critique_prompt(pack, tokenizer, item.problem, item.steps[: t + 1]).token_ids)
+            for item in items
+            for t in range(len(item.steps))
+        ],
+    )
+    raw = generate([job], out)
+    told["raw"] = raw.model_dump() | {"tokens_per_second": raw.tokens / raw.seconds}
+    told["ratio"] = told["scorer"]["tokens_per_second"] / told["raw"]["tokens_per_second"]
+    return told
+
+
+def _train(config: Config, shape: dict[str, Any], model: Path) -> dict[str, Any]:
+    import torch
+    from datasets import Dataset
+    from transformers import AutoTokenizer, LlamaForCausalLM
+
+    from genprm.training.sft import build_trainer
+
+    described = _describe(shape, model)
+    with torch.device("cuda"):
+        torch.set_default_dtype(torch.bfloat16)
+        whole = LlamaForCausalLM(described)
+        torch.set_default_dtype(torch.float32)
+    whole.save_pretrained(model)
+    del whole
+    torch.cuda.empty_cache()
+    train = config.train
+    micro = min(ROWS, train.micro_batch_size)
+    short = train.model_copy(update={"batch_size": ROWS, "micro_batch_size": micro, "epochs": 1})
+    length = train.max_length
+    ids = [[3 + (i * 7 + row) % 800 for i in range(length)] for row in range(2 * ROWS)]
+    dataset = Dataset.from_dict({"input_ids": ids, "labels": ids, "length": [length] * len(ids)})
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    torch.cuda.reset_peak_memory_stats()
+    trainer = build_trainer(str(model), dataset, short, model.parent / "run", tokenizer=tokenizer)
+    begun = time.monotonic()
+    result = trainer.train()
+    seconds = time.monotonic() - begun
+    return {
+        "rows": len(ids),
+        "length": length,
+        "micro_batch": micro,
+        "seconds": seconds,
+        "tokens_per_second": len(ids) * length / seconds,
+        "loss": result.training_loss,
+        "peak_gib": torch.cuda.max_memory_allocated() / 2**30,
+        "reserved_gib": torch.cuda.max_memory_reserved() / 2**30,
+    }
+
+
+if __name__ == "__main__":
+    main()
