@@ -137,7 +137,7 @@ def _throughput(
         try:
             scorer = Scorer(engine, pack, score)
             warm = await scorer.score_batch([ScoreItem("What is 1 + 1?", ["1 + 1 = 2"])])
-            assert warm[0].steps
+            assert warm[0].steps[0].status == "ok"
             begun, cpu = time.monotonic(), time.process_time()
             judged = await scorer.score_batch(items)
             seconds = time.monotonic() - begun

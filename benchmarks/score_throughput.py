@@ -2,14 +2,15 @@
 
     python benchmarks/score_throughput.py --out DIR [--n 60] [--rounds 3]
 
-Written solutions, all steps, the config's votes. Raw: all prompts at once in one engine on all
-cores, nothing parsed, no verdict read; and, with its cache emptied, the first few prompts one
-critique at a time, as the loops of research code ask. The service, one replica on all cores, is
-given half of the solutions by one `score_batch` through a handle and the others by 16 HTTP clients,
-each of which sends the next one when it has its answer; then 64 candidate solutions of one problem
-in one call and in 64. Every round starts both anew, so caches are cold. Counted are the tokens of
-critiques; the one-token requests that read verdicts come on top. Writes DIR/result.json after each
-round; started again, it goes on there.
+Written solutions, all steps, the config's votes, none stopped early. Raw: all prompts at once in
+one engine on all cores, nothing parsed, no verdict read; and, with its cache emptied, the first few
+prompts one critique at a time, as the loops of research code ask. The service, one replica on all
+cores, is given half of the solutions by one `score_batch` through a handle and the others by 16
+HTTP clients, each of which sends the next one when it has its answer; then 64 candidate solutions
+of one problem in one call and in 64, one after another; then solutions of one step, and again with
+their second. Every round starts both sides anew, and no prompt is asked about twice. Counted are
+the tokens of critiques; the one-token requests that read verdicts come on top. Writes
+DIR/result.json after each round; started again, it goes on there.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from genprm.tasks.arithmetic.solutions import write_solution
 CLIENTS = 16
 CANDIDATES = 64
 SLOW_PROMPTS = 6
+GROWING = 20  # solutions that get a second step
 SLIP_RATE = 0.2
 
 
@@ -81,7 +83,7 @@ def main() -> None:
         for name in ("raw", "raw, one by one", "score_batch, handle", "HTTP, 16 clients")
     ]
     print(format_table(rows))
-    print({name: value for name, value in medians.items() if "candidates" in name})
+    print({name: value for name, value in medians.items() if "tokens" in name})
 
 
 def _solutions(n: int) -> list[ScoreItem]:
@@ -94,12 +96,12 @@ def _solutions(n: int) -> list[ScoreItem]:
     return items
 
 
-def _candidates(number: int) -> list[ScoreItem]:
+def _candidates(number: int, end: str) -> list[ScoreItem]:
     """Different solutions of one problem, as a search would ask about."""
     problem = tasks.get("arithmetic").generate(1, seed=number)[0].problem
     rng = random.Random(number)
     return [
-        ScoreItem(problem, write_solution(parse(problem), rng, SLIP_RATE))
+        ScoreItem(problem + end, write_solution(parse(problem), rng, SLIP_RATE))
         for _ in range(CANDIDATES)
     ]
 
@@ -159,8 +161,9 @@ async def _asked(url: str, items: Sequence[ScoreItem], number: int) -> dict[str,
         judged = [judgement for answer in answers for judgement in answer]
         found["HTTP, 16 clients"] = _critique_tokens(judged) / (time.monotonic() - begun)
 
-        for name, which in (("one call", 2 * number), ("64 calls", 2 * number + 1)):
-            candidates = _candidates(which)
+        # the same solutions twice, of a problem that ends otherwise: nothing is in the cache yet
+        for name, end in (("one call", ""), ("64 calls", "\n")):
+            candidates = _candidates(number, end)
             begun = time.monotonic()
             if name == "one call":
                 judged = await handle.score_batch(candidates)
@@ -173,6 +176,15 @@ async def _asked(url: str, items: Sequence[ScoreItem], number: int) -> dict[str,
                 found[f"64 candidates, {name}, {kind} tokens"] = sum(
                     each[f"{kind}_tokens"] for each in usage
                 )
+
+        begun_only, two_steps = (
+            [ScoreItem(f"{item.problem} ", item.steps[:steps]) for item in items[:GROWING]]
+            for steps in (1, 2)
+        )
+        await handle.score_batch(begun_only)
+        usage = [judgement.usage for judgement in await handle.score_batch(two_steps)]
+        for kind in ("prompt", "cached"):
+            found[f"second steps, {kind} tokens"] = sum(each[f"{kind}_tokens"] for each in usage)
     return found
 
 

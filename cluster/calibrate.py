@@ -67,8 +67,9 @@ def calibrate(config: Config, data: Sequence[str], out: str) -> Calibrated:
     """
     folder = local_folder(out, FILE)
     raw = {"calibration": NO_CALIBRATION, "stop_at_first_error": False, "return_critiques": True}
-    raw |= {"early_stop": False, "budget": None}
-    config = config.model_copy(update={"score": config.score.model_copy(update=raw)})
+    raw |= {"early_stop": False, "budget": None, "round_votes": 2, "stop_risk": 0.0}
+    score = config.score
+    config = config.model_copy(update={"score": score.model_copy(update=raw)})
     judging = run_stage(
         scoring_stage(config, "calibrate"),
         config,
@@ -80,7 +81,7 @@ def calibrate(config: Config, data: Sequence[str], out: str) -> Calibrated:
     records = inputs.records(data, EvaluationRow, inputs.check_steps)
     rows = [EvaluationRow.model_validate(row) for row in records]
     by_itself = config.prompt_pack().unit == "prefix"
-    calibrations = learnt(rows, judgements, config.score, " ".join(data), by_itself)
+    calibrations = learnt(rows, judgements, score, " ".join(data), by_itself)
     path, beside = folder / FILE, _place_in_critic(config)
     for place in filter(None, (path, beside)):
         storage.write_json(str(place), [known.row() for known in calibrations])
@@ -103,14 +104,14 @@ def learnt(
     steps, _ = labelled_steps(rows, judgements)
     calibrations = [fit(steps, critic, score, source)]
     if by_itself:
-        early = [_stopped_early(judgement, score) for judgement in judgements]
+        early = [stopped_early(judgement, score) for judgement in judgements]
         steps, _ = labelled_steps(rows, early)
         calibrations.append(fit(steps, critic, score, source, early_stop=True))
     return calibrations
 
 
-def _stopped_early(judgement: Judgement, score: ScoreConfig) -> Judgement:
-    """The judgement that fewer of its critiques would have made."""
+def stopped_early(judgement: Judgement, score: ScoreConfig) -> Judgement:
+    """The judgement that those of its critiques would have made that early stopping asks for."""
     steps = [
         revote(step, until_settled(step.critiques or (), score.round_votes, score.stop_risk))
         for step in judgement.steps

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from genprm.calibration import CALIBRATION_FILE, load_calibrations, sampling_of
@@ -78,14 +79,11 @@ async def make_scorer(config: Config, engine: Engine) -> Scorer:
     scorer = Scorer(engine, pack, config.score, source.adapter, version)
     known = critic_calibrations(config)
     fitting = [one for one in known if not _difference(one, scorer.critic, config.score)]
-    wanted = [one for one in known if one.early_stop == bool(config.score.early_stop)]
-    for one in wanted if fitting else known:
-        if differs := _difference(one, scorer.critic, config.score):
-            if config.score.calibration is not None:
-                raise ConfigError(f"score.calibration: fitted for {differs}")
-            # written verdicts, another temperature
-            logger.warning("the critic's own calibration is left aside: fitted for %s", differs)
-            break
+    if known and (differs := _unfit(known, scorer.critic, config.score)):
+        if config.score.calibration is not None:
+            raise ConfigError(f"score.calibration: fitted for {differs}")
+        # written verdicts, another temperature
+        logger.warning("the critic's own calibration is left aside: fitted for %s", differs)
     return Scorer(engine, pack, config.score, source.adapter, version, fitting)
 
 
@@ -113,6 +111,15 @@ def with_adapter(config: Config, engine: Engine, directory: str) -> Config:
     return config.model_copy(update={"models": models, "score": score})
 
 
+def _unfit(known: Sequence[ScoreCalibration], here: CriticInfo, config: ScoreConfig) -> str | None:
+    """Why none of these says what scores mean here, if a request asks for nothing else."""
+    early = bool(config.early_stop)
+    for one in known:
+        if one.early_stop == early:
+            return _difference(one, here, config)
+    return _difference(known[0], here, config) or f"early_stop {not early}, not {early}"
+
+
 def _difference(fitted: ScoreCalibration, here: CriticInfo, config: ScoreConfig) -> str | None:
     """What a calibration was fitted for and is not so here; a critic with a version may have
     moved. Votes are each request's own matter."""
@@ -120,9 +127,8 @@ def _difference(fitted: ScoreCalibration, here: CriticInfo, config: ScoreConfig)
     then = {f"critic.{name}": getattr(fitted.critic, name) for name in names} | fitted.sampling
     now = {f"critic.{name}": getattr(here, name) for name in names}
     now |= sampling_of(config, fitted.early_stop)
-    absent = {"top_k": 0, "budget": None}  # what a setting is that is not written down
-    for name in then.keys() | (absent.keys() & now.keys()):
-        was = then.get(name, absent.get(name))
+    for name in then.keys() | ({"top_k"} & now.keys()):
+        was = then.get(name, 0)  # a top_k that is not there is none
         if name in now and was != now[name]:
             return f"{name} {was!r}, not {now[name]!r}"
     return None

@@ -40,7 +40,8 @@ class CriticHost:
 
     @classmethod
     async def start(cls, config: Config) -> CriticHost:
-        """Load the critic and start its engine: seconds to minutes.
+        """Load the critic and start its engine: seconds to minutes. Votes are stopped early unless
+        the config says otherwise.
 
         Raises:
             ConfigError: settings, model, adapter, tokenizer or pack that do not belong together.
@@ -120,12 +121,14 @@ class CriticHost:
         self, item: ScoreItem, told: AsyncGenerator[StepJudgement | Judgement]
     ) -> AsyncGenerator[StepJudgement | Judgement]:
         begun = time.monotonic()
-        votes = item.votes or self.config.score.votes
+        score = self.config.score
+        votes = item.votes or score.votes
+        early = bool(score.early_stop) if item.early_stop is None else item.early_stop
         async with contextlib.aclosing(told):
             async for said in told:
                 seconds = time.monotonic() - begun
                 if isinstance(said, Judgement):
-                    self._metrics.judgement(said, votes, seconds)
+                    self._metrics.judgement(said, votes, early, seconds)
                 else:
                     self._metrics.step(said, seconds)
                 yield said

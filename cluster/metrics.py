@@ -23,8 +23,8 @@ class Counts(NamedTuple):
     tokens: dict[str, int]  # by kind; cached ones are among those of the prompts
 
 
-def counts(judgement: Judgement, votes: int) -> Counts:
-    """What a judgement with `votes` asked for each step adds up to."""
+def counts(judgement: Judgement, votes: int, early: bool) -> Counts:
+    """What a judgement with `votes` asked for each step, or fewer where `early`, adds up to."""
     voted = [step.votes for step in judgement.steps if step.status in ("ok", "no_valid_critique")]
     critiques = {
         "correct": sum(each.correct for each in voted),
@@ -33,7 +33,8 @@ def counts(judgement: Judgement, votes: int) -> Counts:
     }
     kinds = ("prompt", "cached", "completion")
     tokens = {kind: judgement.usage.get(f"{kind}_tokens", 0) for kind in kinds}
-    return Counts(critiques, votes * len(voted) - sum(critiques.values()), tokens)
+    saved = votes * len(voted) - sum(critiques.values()) if early else 0
+    return Counts(critiques, saved, tokens)
 
 
 class ScoringMetrics:
@@ -55,11 +56,11 @@ class ScoringMetrics:
         self._steps.inc(tags={"status": step.status})
         self._step_seconds.observe(seconds)
 
-    def judgement(self, judgement: Judgement, votes: int, seconds: float) -> None:
-        """A solution was judged in `seconds`, with `votes` asked for each step."""
+    def judgement(self, judgement: Judgement, votes: int, early: bool, seconds: float) -> None:
+        """A solution was judged in `seconds`; see `counts` for the rest."""
         self._judgements.inc()
         self._seconds.observe(seconds)
-        new = counts(judgement, votes)
+        new = counts(judgement, votes, early)
         for verdict, number in new.critiques.items():
             _add(self._critiques, number, {"verdict": verdict})
         for kind, number in new.tokens.items():

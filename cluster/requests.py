@@ -53,9 +53,10 @@ class ScoreRequest(BaseModel):
     splitter: str | None = None
     """How to split `solution`: lines, blank_lines, numbered, sentences or code."""
     votes: int | None = Field(None, ge=1, le=MAX_VOTES)
-    """Critiques sampled per step."""
+    """Critiques sampled per step; with `early_stop` at most so many."""
     aggregate: Aggregate | None = None
-    """How step scores make the solution score: min, product, mean or last."""
+    """How step scores make the solution score: min, product, mean or last; overall for the answer
+    about the whole that some prompt packs ask for."""
     return_critiques: bool | None = None
     """Whether the answer carries every critique's text and verdict."""
     stop_at_first_error: bool | None = None

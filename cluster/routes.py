@@ -55,6 +55,8 @@ REQUEST_DEFAULTS = {
     *("votes", "aggregate", "return_critiques", "stop_at_first_error", "early_stop", "splitter"),
     "deadline_s",
 }
+# How votes are stopped early, where they are.
+EARLY_STOPPING = {"round_votes", "stop_risk", "budget"}
 
 
 def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
@@ -172,6 +174,7 @@ def describe(host: CriticHost) -> dict[str, Any]:
         "context_tokens": host.engine.max_model_len,
         "capabilities": asdict(host.engine.capabilities),
         "defaults": score.model_dump(mode="json", include=REQUEST_DEFAULTS),
+        "early_stopping": score.model_dump(mode="json", include=EARLY_STOPPING),
         "limits": {
             "votes": MAX_VOTES,
             "steps": MAX_STEPS,

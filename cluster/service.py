@@ -107,18 +107,23 @@ class ScoringService:
                 await self._host.adopt(chosen)
 
 
-def build_app(args: dict[str, Any], *, tokens: bool = True) -> serve.Application:
-    """The application for a config given as a plain mapping; the builder of Serve config files.
+def build_app(args: dict[str, Any]) -> serve.Application:
+    """The application for a config given as a plain mapping; the builder of Serve config files,
+    which may take one argument only.
 
     Needs a connected Ray, which tells whether engines run on GPUs. Host and port are Serve's own
     settings and are not read here. Bearer tokens come from this process's environment
-    (`cluster.tokens`), if any are wanted.
+    (`cluster.tokens`).
 
     Raises:
         ConfigError: an unknown key, a directory that is no model, a pack that cannot be loaded,
             tokens that cannot be read.
     """
-    config = check_config(parse_config(args))
+    return _application(parse_config(args), token_hashes())
+
+
+def _application(config: Config, hashes: Sequence[str]) -> serve.Application:
+    config = check_config(config)
     settings = config.serve
     deployment = serve.deployment(
         ScoringService,
@@ -131,7 +136,6 @@ def build_app(args: dict[str, Any], *, tokens: bool = True) -> serve.Application
         max_constructor_retry_count=START_ATTEMPTS,
         ray_actor_options=runtime.engine_options(config, settings.most_replicas),
     )
-    hashes = token_hashes() if tokens else ()
     return deployment.bind(config.model_dump(mode="json"), hashes, uuid.uuid4().hex)
 
 
@@ -267,7 +271,7 @@ def _deploy(config: Config, address: tuple[str, int], name: str, tokens: bool) -
     )
     try:
         serve.run(
-            build_app(config.model_dump(mode="json"), tokens=tokens),
+            _application(config, token_hashes() if tokens else ()),
             name=name,
             route_prefix=config.serve.route_prefix,
             logging_config=logs,

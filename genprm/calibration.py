@@ -192,8 +192,6 @@ def sampling_of(config: ScoreConfig, early_stop: bool) -> dict[str, float]:
         names.append("top_k")
     if early_stop:
         names += ["round_votes", "stop_risk"]
-        if config.budget is not None:
-            names.append("budget")
     return {name: getattr(config, name) for name in names}
 
 
@@ -203,7 +201,7 @@ def calibrated(calibration: ScoreCalibration, score: float) -> float:
 
 
 def load_calibrations(path: str | Path) -> list[ScoreCalibration]:
-    """Read what `genprm calibrate` wrote: at most one for fixed votes and one for early stopping.
+    """Read what `genprm calibrate` wrote: one for all votes, and one for early stopping.
 
     Raises:
         ConfigError: no such file, or no calibration in it.
@@ -211,7 +209,7 @@ def load_calibrations(path: str | Path) -> list[ScoreCalibration]:
     try:
         told = json.loads(Path(path).read_text(encoding="utf-8"))
         several = told if isinstance(told, list) else [told]
-        return [ScoreCalibration.model_validate(one) for one in several]
+        known = [ScoreCalibration.model_validate(one) for one in several]
     except OSError as error:
         raise ConfigError(f"score.calibration: {path}: {error.strerror}") from None
     except ValidationError as error:
@@ -219,6 +217,9 @@ def load_calibrations(path: str | Path) -> list[ScoreCalibration]:
         raise ConfigError(f"score.calibration: {path}: field {key!r}: {message}") from None
     except ValueError:
         raise ConfigError(f"score.calibration: {path}: no JSON") from None
+    if not known:
+        raise ConfigError(f"score.calibration: {path}: no calibration in it")
+    return known
 
 
 def _logit(score: float) -> float:

@@ -96,6 +96,7 @@ class PackSampling(_Part):
     top_k: int | None = None
     max_critique_tokens: int | None = None
     aggregate: str | None = None
+    early_stop: bool | None = None
 
 
 class PromptPack(_Part):

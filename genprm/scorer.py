@@ -221,7 +221,10 @@ class Scorer:
         )
 
     def _calibrated(self, request: _Request, score: float) -> float | None:
-        """P(correct) behind a score; null where no calibration tells."""
+        """P(correct) behind a score; null where no calibration tells, as none does of votes that
+        end because a budget does."""
+        if request.early and self._config.budget is not None:
+            return None
         for known in self.calibrations:
             if (request.votes, request.early) == (known.votes, known.early_stop):
                 return calibrated(known, score)

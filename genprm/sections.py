@@ -233,8 +233,8 @@ class ScoreConfig(Section):
     """Judge step after step and leave those after the first error unjudged."""
     early_stop: bool | None = None
     """Ask for critiques in rounds, and for no more where those to come would not change the
-    verdict. Without it every step gets all its votes. Null: the service and handles do, commands,
-    whose figures are of all votes, do not."""
+    verdict. Without it every step gets all its votes. Null: the service and handles do, unless the
+    prompt pack is of a published critic; commands, whose figures are of all votes, do not."""
     round_votes: int = Field(default=2, ge=1)
     """`early_stop`: critiques per round."""
     stop_risk: float = Field(default=0.08, ge=0, lt=0.5)

@@ -356,7 +356,10 @@ class Unit:
         )
 
     def _solution_settled(self, per_step: Sequence[Sequence[Critique]], remaining: int) -> bool:
-        """Whether more critiques change no verdict up to the first error."""
+        """Whether more critiques change no verdict up to the first error. An answer about the
+        whole is a mean over all of them."""
+        if self.pack.overall is not None:
+            return False
         for critiques in per_step:
             verdict, votes = vote(critiques)[1:]
             if not settled(votes, remaining, self.config.stop_risk):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,13 @@ ENGINE: dict[str, Any] = {
 
 def critique(prompt: Prompt, sampling: Sampling, index: int) -> str:
     return "I looked at it.\nVerdict: correct"
+
+
+def slow_critique(prompt: Prompt, sampling: Sampling, index: int) -> str:
+    """Where the problem says so, a second of the replica's time goes by."""
+    if "slowly" in prompt.messages[-1]["content"]:
+        time.sleep(1)
+    return critique(prompt, sampling, index)
 
 
 def label_probs(prompt: Prompt, token_ids: Sequence[int]) -> list[float]:

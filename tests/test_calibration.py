@@ -146,6 +146,7 @@ def test_a_calibration_comes_back_from_its_file(tmp_path: Path) -> None:
     [
         (None, "No such file"),
         ("{", "no JSON"),
+        ("[]", "no calibration in it"),
         ("[1]", "calibration"),
         ('{"method": "platt"}', "field 'scores'"),
     ],

@@ -480,13 +480,18 @@ def test_calibrate_learns_what_scores_mean_and_scoring_uses_it(
         config(score={**given, "early_stop": True}), [str(data)], str(tmp_path / "early.jsonl")
     )
     assert read_records(in_rounds.out, Judgement)[0].steps[0].calibrated > 0.85
-    for change, difference in (({"stop_risk": 0.2}, "stop_risk"), ({"budget": 3}, "budget")):
-        with pytest.raises(ConfigError, match=f"fitted for {difference}"):
-            pipelines.score(
-                config(score={**given, "early_stop": True, **change}),
-                [str(data)],
-                str(tmp_path / "other.jsonl"),
-            )
+    shared = pipelines.score(
+        config(score={**given, "early_stop": True, "budget": 3}),
+        [str(data)],
+        str(tmp_path / "shared.jsonl"),
+    )
+    assert read_records(shared.out, Judgement)[0].steps[0].calibrated is None
+    with pytest.raises(ConfigError, match=r"fitted for stop_risk 0\.08, not 0\.2"):
+        pipelines.score(
+            config(score={**given, "early_stop": True, "stop_risk": 0.2}),
+            [str(data)],
+            str(tmp_path / "risky.jsonl"),
+        )
     known = json.loads(Path(found.path).read_text())
     for one in known:
         one["critic"]["model"] = "another"

@@ -19,6 +19,9 @@ from genprm.config import EngineConfig
 from genprm.engines.base import Generation, Prompt, Sampling
 from genprm.engines.vllm import VllmEngine, cpu_computes_bf16, engine_arguments
 from genprm.errors import ConfigError, EngineError, PromptTooLongError
+from genprm.prompts import critique_prompt, load_pack
+from genprm.scorer import Scorer
+from genprm.sections import ScoreConfig
 
 CONTEXT = 256
 TEXT = "Check the last step. Write a short critique, then the verdict.\n4 + 5 = 9\n3 * 9 = 27\n"
@@ -143,6 +146,22 @@ def test_a_shared_prefix_is_computed_once(running: Running) -> None:
     again = running.generate(prompt, Sampling(max_tokens=1))
     assert first.cached_tokens == 0
     assert again.cached_tokens == (len(prompt) - 1) // 32 * 32
+
+
+def test_a_second_step_is_judged_on_the_first_ones_cached_prefix(running: Running) -> None:
+    pack = load_pack("native")
+    scorer = Scorer(running.engine, pack, ScoreConfig(votes=1, max_critique_tokens=4))
+    problem, steps = "What is 8 * 8 - 3?", ["8 * 8 = 64", "64 - 3 = 61"]
+    running.run(scorer.score(problem, steps[:1]))
+    usage = running.run(scorer.score(problem, steps)).usage
+    first, second = (
+        critique_prompt(pack, running.engine.tokenizer, problem, steps[:n]).token_ids
+        for n in (1, 2)
+    )
+    shared = next(i for i, pair in enumerate(zip(first, second, strict=False)) if len({*pair}) > 1)
+    assert shared > 32
+    blocks = ((len(first) - 1) // 32 + shared // 32) * 32  # and those of the verdicts' requests
+    assert blocks <= usage["cached_tokens"] < usage["prompt_tokens"]
 
 
 def test_a_prompt_must_leave_room_and_the_budget_shrinks_to_it(running: Running) -> None:

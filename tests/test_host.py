@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -214,16 +215,16 @@ def test_full_weights_are_never_replaced(tmp_path: Path) -> None:
     asyncio.run(refused())
 
 
-def fitted(host: CriticHost) -> str:
+def fitted(host: CriticHost, early: bool = False, least: float = 0.2) -> str:
     """A calibration of the critic that a host judges with."""
     return ScoreCalibration(
         method="platt",
         scores=[0.0, 1.0],
-        probabilities=[0.2, 0.6],
+        probabilities=[least, least + 0.4],
         critic=host.scorer.critic,
         votes=2,
-        early_stop=False,
-        sampling=sampling_of(host.config.score, False),
+        early_stop=early,
+        sampling=sampling_of(host.config.score, early),
         source="rows",
         steps=2,
         solutions=1,
@@ -251,6 +252,34 @@ def test_a_version_brings_its_own_calibration(tmp_path: Path) -> None:
         assert await calibrated(host) is None
 
     asyncio.run(replace())
+
+
+def test_each_way_of_voting_has_a_calibration_of_its_own(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    base = model(tmp_path / "base")
+    critic = adapter(tmp_path / "v1", base)
+
+    async def ask() -> None:
+        host = await hosted(critic, base)
+        both = [fitted(host), fitted(host, early=True, least=0.5)]
+        (critic / CALIBRATION_FILE).write_text(f"[{','.join(both)}]")
+        host = await hosted(critic, base, early_stop=True)
+        assert await calibrated(host) == pytest.approx(0.5 + 0.8 * 0.4)
+        fixed = await host.score(dataclasses.replace(ITEM, early_stop=False))
+        assert fixed.steps[0].calibrated == pytest.approx(0.2 + 0.8 * 0.4)
+        assert await calibrated(await hosted(critic, base, early_stop=True, budget=2)) is None
+        assert not caplog.messages
+
+        host = await hosted(critic, base, early_stop=True, stop_risk=0.2)
+        assert await calibrated(host) is None
+        assert "left aside: fitted for stop_risk 0.08, not 0.2" in caplog.messages[-1]
+        (critic / CALIBRATION_FILE).write_text(both[0])
+        host = await hosted(critic, base, early_stop=True)
+        assert await calibrated(host) is None
+        assert "left aside: fitted for early_stop False, not True" in caplog.messages[-1]
+
+    asyncio.run(ask())
 
 
 def test_a_calibration_that_the_config_names_is_of_the_critic_that_it_names(tmp_path: Path) -> None:

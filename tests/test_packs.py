@@ -49,6 +49,13 @@ def test_fields_that_a_pack_does_not_use_do_not_count_in_its_fingerprint() -> No
     assert len({load_pack(name).fingerprint for name in ALL}) == len(ALL)
 
 
+def test_published_protocols_ask_for_all_of_their_votes() -> None:
+    ours = {"native", "native-value", "native-solution"}
+    for name in ALL:
+        early = load_config(None, [f"pack={name}"]).score.early_stop
+        assert early is (None if name in ours else False)
+
+
 def test_texts_of_a_file_take_the_place_of_the_packs(tmp_path: Path) -> None:
     texts = tmp_path / "card.yaml"
     texts.write_text(yaml.safe_dump({"critique": {"system": "As on the card."}}))

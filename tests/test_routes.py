@@ -297,13 +297,15 @@ def test_the_model_route_names_critic_defaults_and_limits() -> None:
     assert told["context_tokens"] == CONTEXT
     assert told["defaults"]["votes"] == 2
     assert told["limits"]["votes"] == 64
+    assert told["calibrations"] == []
+    assert told["early_stopping"] == {"round_votes": 2, "stop_risk": 0.08, "budget": None}
 
 
 def test_the_schema_describes_the_request() -> None:
     schema = call(routes(), "GET", "/openapi.json").json()
     body = schema["paths"]["/v1/score"]["post"]["requestBody"]
     described = body["content"]["application/json"]["schema"]["properties"]
-    assert described["votes"]["description"] == "Critiques sampled per step."
+    assert described["votes"]["description"].startswith("Critiques sampled per step")
 
 
 def test_the_engine_is_closed_when_the_application_shuts_down() -> None:

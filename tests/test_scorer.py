@@ -17,9 +17,10 @@ from genprm.engines.base import Prompt, Sampling
 from genprm.engines.scripted import ScriptedEngine, ScriptedTokenizer
 from genprm.errors import ConfigError, EngineError, InputError, PromptTooLongError
 from genprm.prompts import load_pack
-from genprm.records import Judgement
+from genprm.records import Critique, Judgement
 from genprm.scorer import ScoreItem, Scorer, StepScorer
 from genprm.sections import EngineConfig, ScoreConfig
+from genprm.voting import until_settled
 
 NATIVE = load_pack("native")
 PROBLEM = "Compute 2 + 3 + 4."
@@ -300,6 +301,32 @@ def test_early_stop_asks_in_rounds_until_the_vote_is_settled() -> None:
     rounds = [s.seed for prompt, s in engine.calls if not prompt.prefill]
     assert len(rounds) == len(set(rounds)) == 3
     assert all(abs(a - b) > 8 for a in rounds for b in rounds if a != b)  # no critique twice
+
+
+@given(
+    said=st.lists(st.booleans(), min_size=8, max_size=8),
+    size=st.integers(1, 8),
+    risk=st.sampled_from([0.0, 0.03, 0.08, 0.2]),
+)
+@settings(max_examples=60)
+def test_rounds_ask_for_what_a_replay_of_all_votes_says(
+    said: list[bool], size: int, risk: float
+) -> None:
+    def asked(**config: Any) -> Sequence[Critique]:
+        verdicts = iter(said)
+
+        def script(prompt: Prompt, sampling: Sampling, i: int) -> str:
+            return f"Hm.{OPENER} {'correct' if next(verdicts) else 'incorrect'}\n"
+
+        judgement = judge(
+            ScriptedEngine(script), STEPS[:1], votes=8, return_critiques=True, **config
+        )
+        return judgement.steps[0].critiques or ()
+
+    every = asked()
+    assert [critique.verdict == "correct" for critique in every] == said
+    replayed = until_settled(every, size, risk)
+    assert list(replayed) == asked(early_stop=True, round_votes=size, stop_risk=risk)
 
 
 def test_arguments_override_the_config() -> None:

@@ -252,6 +252,8 @@ def test_thinkprm_is_asked_about_the_whole_at_last() -> None:
     cut = judge(pack, engine, votes=1, aggregate="overall", max_critique_tokens=8)
     assert cut.overall == pytest.approx(0.25) and not cut.covered
     assert judge(pack, engine, votes=2, aggregate="min").solution_score == pytest.approx(0.25)
+    whole = judge(pack, engine, **SURE, round_votes=1)  # an answer about the whole is a mean
+    assert whole.usage["critiques"] == 8
     with pytest.raises(InputError, match="'aggregate': pack native asks for no verdict"):
         judge("native", engine, aggregate="overall")
 

@@ -164,6 +164,7 @@ async function describe() {
     const context = context_tokens.toLocaleString("en");
     at("critic").textContent =
       `Critic ${critic.model}${version} · prompt pack ${critic.pack} · context ${context} tokens`;
+    if (defaults.early_stop) at("votes-name").textContent = "Votes per step, at most";
     if (!at("votes").value) at("votes").value = defaults.votes;
     at("votes").placeholder = `1 to ${limits.votes}`;
   } catch (error) {

@@ -276,8 +276,6 @@ def engine_arguments(
     else:
         chosen["gpu_memory_utilization"] = config.gpu_memory_utilization
     if adapter_rank is not None:
-        if not on_cpu and config.dtype == "float32":
-            raise ConfigError("engine.dtype: vLLM puts no LoRA adapter on a float32 model on GPUs")
         rank = max(adapter_rank, config.max_lora_rank)
         fitting = [allowed for allowed in LORA_RANKS if allowed >= rank]
         if not fitting:
@@ -285,7 +283,10 @@ def engine_arguments(
         chosen |= {"enable_lora": True, "max_lora_rank": fitting[0], "max_loras": LORA_SLOTS}
     given = {name: value for name, value in chosen.items() if value is not None}
     fixed = {"model": model, "enable_prefix_caching": True, "use_tqdm_on_load": False}
-    return fixed | given | config.extra
+    arguments = fixed | given | config.extra
+    if adapter_rank is not None and not on_cpu and arguments["dtype"] == "float32":
+        raise ConfigError("engine.dtype: vLLM puts no LoRA adapter on a float32 model on GPUs")
+    return arguments
 
 
 def _completion(output: CompletionOutput, label_token_ids: Sequence[int]) -> Completion:

@@ -1,0 +1,103 @@
+"""What calibration is worth: fitted on some judged rows, measured on others.
+
+    python benchmarks/calibration.py ROWS EVAL NEW_ROWS NEW_EVAL --out DIR --source WORDS
+
+ROWS are evaluation rows and EVAL the folder that `genprm eval` made of them, with the critic's
+sampling and votes and `score.return_critiques`; the others likewise. Fits as `genprm calibrate`
+does, for all votes and for those that early stopping asks for, and tells expected calibration error
+and Brier score of the new rows' scores before and after. Writes DIR/result.json, and
+DIR/genprm_calibration.json for a critic's directory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cluster.calibrate import learnt, stopped_early
+from genprm.calibration import CALIBRATION_FILE, calibrated
+from genprm.config import load_config
+from genprm.evaluation.reliability import calibration_error, labelled_steps
+from genprm.evaluation.tables import TableRow, format_table
+from genprm.records import EvaluationRow, Judgement, ScoreCalibration
+from genprm.rows import read_records
+
+
+def main() -> None:
+    """Fit, and measure."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    for name in ("rows", "evaluated", "new_rows", "new_evaluated"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument(
+        "--source", required=True, help="what the rows are; kept with what is fitted"
+    )
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    args = parser.parse_args()
+    score = load_config("tiny", args.set).score
+    rows, judgements = _read(args.rows, args.evaluated)
+    known = learnt(rows, judgements, score, args.source, by_itself=True)
+    rows, judgements = _read(args.new_rows, args.new_evaluated)
+    early = [stopped_early(judgement, score) for judgement in judgements]
+    told = [
+        {
+            "early_stop": one.early_stop,
+            "fitted": one.model_dump(
+                include={"source", "steps", "solutions", "method", "held_out"}
+            ),
+            "sampling": one.sampling,
+            "figures": _figures(rows, early if one.early_stop else judgements, one),
+        }
+        for one in known
+    ]
+    args.out.mkdir(parents=True, exist_ok=True)
+    for name, content in (
+        ("result.json", {"rows": str(args.new_rows.name), "calibrations": told}),
+        (CALIBRATION_FILE, [one.row() for one in known]),
+    ):
+        (args.out / name).write_text(json.dumps(content, indent=2) + "\n")
+    table: list[TableRow] = [
+        {
+            "votes": "until settled" if each["early_stop"] else "all",
+            "rows": source,
+            "steps": figures["steps"],
+            **{f"{name}, ECE": figures[name]["ece"] for name in ("raw", "calibrated")},
+            **{f"{name}, Brier": figures[name]["brier"] for name in ("raw", "calibrated")},
+        }
+        for each in told
+        for source, figures in each["figures"].items()
+    ]
+    print(format_table(table))
+
+
+def _read(rows: Path, evaluated: Path) -> tuple[list[EvaluationRow], list[Judgement]]:
+    judgements = read_records(evaluated / "judgements.jsonl", Judgement)
+    return list(read_records(rows, EvaluationRow)), list(judgements)
+
+
+def _figures(
+    rows: Sequence[EvaluationRow], judgements: Sequence[Judgement], known: ScoreCalibration
+) -> dict[str, Any]:
+    """By source, and of all."""
+    by_id = {judgement.id: judgement for judgement in judgements}
+    told: dict[str, Any] = {}
+    for source in ("all", *sorted({row.source for row in rows})):
+        some = [row for row in rows if source in ("all", row.source)]
+        steps, _ = labelled_steps(some, [by_id[row.id] for row in some])
+        told[source] = {"solutions": len(some), "steps": len(steps)}
+        for name in ("raw", "calibrated"):
+            ece, brier = calibration_error(
+                [
+                    (calibrated(known, s.score) if name == "calibrated" else s.score, s.correct)
+                    for s in steps
+                ]
+            )
+            told[source][name] = {"ece": ece, "brier": brier}
+    return told
+
+
+if __name__ == "__main__":
+    main()
