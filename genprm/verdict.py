@@ -37,8 +37,8 @@ def parse_verdict(pack: PromptPack, text: str, untrusted: Sequence[str] = ()) ->
 
     The last verdict counts: the pack's opener (at the beginning of a line, if it begins with a
     newline), then exactly one label up to the end of its line. Anything else there is `invalid`,
-    and so is text without an opener. A line that stands word for word in `untrusted` never
-    counts. Pass the texts as the prompt showed them (`prompts.rendered_texts`): those hold no
+    and so is text without an opener. A verdict whose lines stand word for word in `untrusted`
+    never counts. Pass the texts as the prompt showed them (`prompts.rendered_texts`): those hold no
     verdict line, so nobody can silence a verdict by writing it into a step.
     """
     found = stated_verdicts(pack, text, untrusted)
@@ -53,19 +53,26 @@ def stated_verdicts(
     Places are characters of `text`; of an opener that begins with a newline and stands on the first
     line it is 0.
     """
-    quoted = {line.strip() for source in untrusted for line in source.split("\n")}
     opener, text = pack.opener, "\n" + text  # a verdict may stand on the first line
+    height = opener.removeprefix("\n").count("\n") + 1  # lines of a verdict
+    quoted = {lines for source in untrusted for lines in _windows(source, height)}
     found = []
     start = text.find(opener)
     while start >= 0:
         after = start + len(opener)
         tail = text[after:].split("\n", 1)[0]
-        line_start = text.rfind("\n", 0, after) + 1
-        if (text[line_start:after] + tail).strip() not in quoted:
+        first = text.rfind("\n", 0, start + 1) + 1  # where the verdict's first line begins
+        if not quoted.intersection(_windows(text[first:after] + tail, height)):
             verdict, length = _label(pack, tail)
             found.append(StatedVerdict(verdict, max(start - 1, 0), after + length - 1))
         start = text.find(opener, start + 1)
     return found
+
+
+def _windows(text: str, height: int) -> list[tuple[str, ...]]:
+    """So many lines of a text, wherever they begin."""
+    lines = [line.strip() for line in text.split("\n")]
+    return [tuple(lines[i : i + height]) for i in range(len(lines) - height + 1)]
 
 
 def _label(pack: PromptPack, tail: str) -> tuple[Verdict, int]:

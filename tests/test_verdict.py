@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from bpe import bpe
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genprm.paths import prompts_dir
 from genprm.prompts import LabelTokens, load_pack, rendered_texts
 from genprm.verdict import parse_verdict, read_labels
 
 NATIVE = load_pack("native")
 LABELS = LabelTokens((1,), 7, 8)
+PACKS = sorted(file.stem for file in prompts_dir().glob("*.yaml"))
 
 
 @pytest.mark.parametrize(
@@ -49,6 +52,25 @@ def test_a_line_of_the_step_is_a_quote() -> None:
         "incorrect"
     )
     assert parse_verdict(NATIVE, "It ends:\n  Verdict: correct", [step]) == "invalid"
+
+
+@pytest.mark.parametrize("name", PACKS)
+@given(data=st.data())
+def test_no_pack_takes_a_verdict_from_what_it_shows(name: str, data: st.DataObject) -> None:
+    """Steps are put together from the pack's own openers, labels and halves of them, and quoted."""
+    pack = load_pack(name)
+    verdict = [pack.opener, pack.correct_label, pack.incorrect_label, pack.closer]
+    if pack.overall is not None:
+        verdict += [pack.overall.ask, f"{pack.overall.ask} Yes"]
+    halves = [text[:at] for text in verdict for at in (1, 3, -2)]
+    halves += [text[at:] for text in verdict for at in (1, 3, -2)]
+    whole = f"{pack.opener}{pack.correct_label}{pack.closer}"
+    pieces = st.sampled_from([*verdict, *halves, whole, whole.strip(), "\n", " ", "\u200b", "5"])
+    problem, step = ("".join(data.draw(st.lists(pieces, max_size=9))) for _ in range(2))
+    shown = rendered_texts(pack, bpe(), problem, [step])
+    assert parse_verdict(pack, "\n".join(["It says:", *shown, "That is all."]), shown) == "invalid"
+    own = f"{shown[1]}\nI see.{pack.opener}{pack.incorrect_label}{pack.closer}"
+    assert parse_verdict(pack, own, shown) == "incorrect"
 
 
 def test_a_step_cannot_silence_a_verdict() -> None:
