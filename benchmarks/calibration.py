@@ -25,6 +25,8 @@ from genprm.evaluation.tables import TableRow, format_table
 from genprm.records import EvaluationRow, Judgement, ScoreCalibration
 from genprm.rows import read_records
 
+KINDS = ("raw", "calibrated")
+
 
 def main() -> None:
     """Fit, and measure."""
@@ -64,8 +66,8 @@ def main() -> None:
             "votes": "until settled" if each["early_stop"] else "all",
             "rows": source,
             "steps": figures["steps"],
-            **{f"{name}, ECE": figures[name]["ece"] for name in ("raw", "calibrated")},
-            **{f"{name}, Brier": figures[name]["brier"] for name in ("raw", "calibrated")},
+            **{f"{name}, ECE x 100": 100 * figures[name]["ece"] for name in KINDS},
+            **{f"{name}, Brier x 100": 100 * figures[name]["brier"] for name in KINDS},
         }
         for each in told
         for source, figures in each["figures"].items()
@@ -88,7 +90,7 @@ def _figures(
         some = [row for row in rows if source in ("all", row.source)]
         steps, _ = labelled_steps(some, [by_id[row.id] for row in some])
         told[source] = {"solutions": len(some), "steps": len(steps)}
-        for name in ("raw", "calibrated"):
+        for name in KINDS:
             ece, brier = calibration_error(
                 [
                     (calibrated(known, s.score) if name == "calibrated" else s.score, s.correct)

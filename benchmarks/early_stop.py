@@ -4,7 +4,8 @@
 
 DATA are evaluation rows and EVAL the folder that `genprm eval` made of them. The critiques of every
 step are dealt out again in rounds (`genprm.voting.until_settled`). Tokens are those of critiques.
-The difference in F1 is paired by row, with bootstrap bounds. Writes FILE (JSON).
+The difference in F1 is paired by row, with bootstrap bounds. AUC is of solution scores (`min`), as
+rewards and best-of-n use them. Writes FILE (JSON).
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Replay(NamedTuple):
     """What a rule made of all rows: which came out right, and what the critiques cost."""
 
     right: np.ndarray
+    scores: np.ndarray  # of solutions, by `min`
     tokens: int
     critiques: int
 
@@ -58,6 +60,7 @@ def main() -> None:
             "critiques_per_step": told.critiques / sum(len(j.steps) for _, j in pairs),
             "token_share": told.tokens / fixed.tokens,
             "f1": _f1(told.right, has_error),
+            "auc": _auc(told.scores, has_error),
             **difference.fields("difference"),
         }
         result.append(found)
@@ -68,6 +71,7 @@ def main() -> None:
                 "critiques per step": found["critiques_per_step"],
                 "tokens": Estimate(found["token_share"]),
                 "F1": Estimate(found["f1"]),
+                "AUC": Estimate(found["auc"]),
                 "minus all votes": difference,
             }
         )
@@ -76,22 +80,32 @@ def main() -> None:
 
 
 def _replay(pairs: Sequence[tuple[EvaluationRow, Judgement]], size: int, risk: float) -> Replay:
-    right, tokens, count = [], 0, 0
+    right, scores, tokens, count = list[bool](), list[float](), 0, 0
     for row, judgement in pairs:
         verdicts: list[str | None] = []
+        lowest = 1.0
         for step in judgement.steps:
             asked = until_settled(step.critiques or (), size, risk)
             tokens += sum(critique.tokens for critique in asked)
             count += len(asked)
-            verdicts.append(vote(asked)[1])
+            score, verdict, _ = vote(asked)
+            verdicts.append(verdict)
+            lowest = min(lowest, score or 0.0)
         error = next((i for i, verdict in enumerate(verdicts) if verdict == "incorrect"), -1)
         known = verdicts if error < 0 else verdicts[:error]
         right.append(error == row.first_error and None not in known)
-    return Replay(np.array(right), tokens, count)
+        scores.append(lowest)
+    return Replay(np.array(right), np.array(scores), tokens, count)
 
 
 def _f1(right: np.ndarray, has_error: np.ndarray) -> float:
     return harmonic_mean(float(right[has_error].mean()), float(right[~has_error].mean()))
+
+
+def _auc(scores: np.ndarray, has_error: np.ndarray) -> float:
+    """How often a right solution's score is above a wrong one's; a tie is half."""
+    good, bad = scores[~has_error][:, None], scores[has_error][None, :]
+    return float(((good > bad) + 0.5 * (good == bad)).mean())
 
 
 def _difference(one: np.ndarray, other: np.ndarray, has_error: np.ndarray) -> Estimate:

@@ -237,9 +237,9 @@ class ScoreConfig(Section):
     prompt pack is of a published critic; commands, whose figures are of all votes, do not."""
     round_votes: int = Field(default=2, ge=1)
     """`early_stop`: critiques per round."""
-    stop_risk: float = Field(default=0.08, ge=0, lt=0.5)
-    """`early_stop`: how probable a change may be. At 0 none can come: the verdicts are those
-    of all votes."""
+    stop_risk: float = Field(default=0.0, ge=0, lt=0.5)
+    """`early_stop`: how probable a change may be. At 0 none can come: the verdicts are those of
+    all votes. More saves most where only verdicts count, since scores of few votes are coarse."""
     budget: float | None = Field(default=None, gt=0)
     """`early_stop`: critiques per step, on average over a solution or a batch of them; undecided
     steps get what the others leave. Null: as many as they have votes."""

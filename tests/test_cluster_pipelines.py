@@ -453,7 +453,7 @@ def test_calibrate_learns_what_scores_mean_and_scoring_uses_it(
     assert not found.found_by_scoring and fixed.votes == early.votes == 4
     assert (fixed.solutions, fixed.steps) == (early.solutions, early.steps) == (48, 120)
     assert (fixed.early_stop, early.early_stop) == (False, True)
-    assert early.sampling == {**fixed.sampling, "round_votes": 2, "stop_risk": 0.08}
+    assert early.sampling == {**fixed.sampling, "round_votes": 2, "stop_risk": 0.0}
     assert found.path == str(out / "calibration.json")
     again = calibrate(chosen, [str(data)], str(out))
     assert again.judging.already_done and again.calibrations == found.calibrations
@@ -486,7 +486,7 @@ def test_calibrate_learns_what_scores_mean_and_scoring_uses_it(
         str(tmp_path / "shared.jsonl"),
     )
     assert read_records(shared.out, Judgement)[0].steps[0].calibrated is None
-    with pytest.raises(ConfigError, match=r"fitted for stop_risk 0\.08, not 0\.2"):
+    with pytest.raises(ConfigError, match=r"fitted for stop_risk 0\.0, not 0\.2"):
         pipelines.score(
             config(score={**given, "early_stop": True, "stop_risk": 0.2}),
             [str(data)],

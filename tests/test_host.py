@@ -273,7 +273,7 @@ def test_each_way_of_voting_has_a_calibration_of_its_own(
 
         host = await hosted(critic, base, early_stop=True, stop_risk=0.2)
         assert await calibrated(host) is None
-        assert "left aside: fitted for stop_risk 0.08, not 0.2" in caplog.messages[-1]
+        assert "left aside: fitted for stop_risk 0.0, not 0.2" in caplog.messages[-1]
         (critic / CALIBRATION_FILE).write_text(both[0])
         host = await hosted(critic, base, early_stop=True)
         assert await calibrated(host) is None

@@ -21,10 +21,14 @@ from typing import Any
 import pipeline_scripts
 import psutil
 import pytest
+from tiny_model import make_tiny_model
+from training_rows import toy_targets
 
 from cluster.cli import main
 from genprm import tasks
+from genprm.client import Client
 from genprm.rows import read_rows, write_jsonl
+from genprm.training.manifest import load_manifest
 
 ROOT = Path(__file__).resolve().parent.parent
 TOKEN = "a" * 64
@@ -179,6 +183,38 @@ def test_a_job_that_was_stopped_is_submitted_again_and_goes_on(head: Head) -> No
     assert "submitted job mine.2" in errors
     assert [row["problem_id"] for row in read_rows(out)] == [f"p{i}" for i in range(200)]
     assert log.read_text().count("\n") - before < 200  # not from the start
+
+
+def test_a_job_trains_a_critic_and_serves_it(head: Head) -> None:
+    """`cluster.examples.train_and_deploy` as its first lines say: the service outlives the job."""
+    model, targets = make_tiny_model(head.shared / "model"), head.shared / "toy.jsonl"
+    write_jsonl(targets, (target.row() for target in toy_targets(8)))
+    [port] = free_ports(1)
+    config = {
+        "models": {"policy": str(model)},
+        "engine": {"max_num_seqs": 32, "kv_cache_gib": 0.25},
+        "train": {"method": "lora", "epochs": 1, "batch_size": 4, "micro_batch_size": 4},
+        "score": {"votes": 2, "max_critique_tokens": 12},
+        "serve": {"port": port},
+    }
+    (head.folder / "served.yaml").write_text(json.dumps(config))
+    job = ["python", "-m", "cluster.examples.train_and_deploy", str(targets)]
+    job += [str(head.shared / "critic"), "--config", "served.yaml"]
+    where = ["--address", head.url, "--working-dir", str(head.folder)]
+    done = subprocess.run(
+        [Path(sys.executable).parent / "ray", "job", "submit", *where, "--", *job],
+        env={**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"serving at http://127.0.0.1:{port}" in done.stdout
+    manifest = load_manifest(head.shared / "critic")
+    with Client(f"http://127.0.0.1:{port}") as client:
+        judgement = client.score("What is 1 + 1?", ["1 + 1 = 2"])
+    assert manifest and judgement.critic.version == manifest.fingerprint
 
 
 def wait_for_results(folder: Path, process: subprocess.Popen[str]) -> None:

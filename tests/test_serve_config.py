@@ -57,7 +57,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     scaling = {"max_replicas": REPLICAS, "target_ongoing_requests": 1, "upscale_delay_s": 1}
     application["args"] |= {
         "engine": {**scripted_critic.ENGINE, "extra": script},
-        "score": {"votes": 8, "stop_risk": 0, "aggregate": "product"},
+        "score": {"aggregate": "product"},
         "serve": {
             "autoscaling": scaling,
             "max_ongoing_requests": ONGOING,

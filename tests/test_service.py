@@ -178,7 +178,6 @@ def guarded(url: str) -> Iterator[str]:
     place = {"route_prefix": "/guarded", "port": int(url.rsplit(":", 1)[1]), "num_replicas": 2}
     config = {
         "engine": scripted_critic.ENGINE,
-        "score": {"stop_risk": 0},  # and votes until they are settled, as a service does
         "serve": place,
         "runtime": {"cpus_per_engine": 0},  # so that a third service has room
     }
