@@ -67,6 +67,10 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=24, help="solutions of each task")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     args = parser.parse_args()
+    import torch
+
+    if not torch.cuda.is_available():
+        parser.error("there is no GPU here")
     args.out.mkdir(parents=True, exist_ok=True)
     config = load_config(args.config, args.set)
     shape = SHAPES.get(config.models.policy)
@@ -77,7 +81,7 @@ def main() -> None:
         told = _train(config, shape, model)
     else:
         told = _throughput(config, shape, model, args.n, args.out)
-    told |= {"config": args.config, "set": args.set}
+    told |= {"config": args.config, "set": args.set, "device": torch.cuda.get_device_name(0)}
     (args.out / f"{args.what}.json").write_text(json.dumps(told, indent=2) + "\n")
     print(json.dumps(told))
 
