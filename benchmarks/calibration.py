@@ -1,18 +1,20 @@
 """What calibration is worth: fitted on some judged rows, measured on others.
 
     python benchmarks/calibration.py ROWS EVAL NEW_ROWS NEW_EVAL --out DIR --source WORDS
+        --new-source WORDS
 
-ROWS are evaluation rows and EVAL the folder that `genprm eval` made of them, with the critic's
-sampling and votes and `score.return_critiques`; the others likewise. Fits as `genprm calibrate`
-does, for all votes and for those that early stopping asks for, and tells expected calibration error
-and Brier score of the new rows' scores before and after. Writes DIR/result.json, and
-DIR/genprm_calibration.json for a critic's directory.
+WORDS say what the rows are, for what is written. ROWS are evaluation rows and EVAL the folder that
+`genprm eval` made of them, with the critic's sampling and votes and `score.return_critiques`; the
+others likewise. Fits as `genprm calibrate` does, for all votes and for those that early stopping
+asks for, and tells expected calibration error and Brier score of the new rows' scores before and
+after. Writes DIR/result.json, and DIR/genprm_calibration.json for a critic's directory.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from typing import Any
 from cluster.calibrate import learnt, stopped_early
 from genprm.calibration import CALIBRATION_FILE, calibrated
 from genprm.config import load_config
+from genprm.evaluation.first_error import JUDGED
 from genprm.evaluation.reliability import calibration_error, labelled_steps
 from genprm.evaluation.tables import TableRow, format_table
 from genprm.records import EvaluationRow, Judgement, ScoreCalibration
@@ -37,12 +40,13 @@ def main() -> None:
     parser.add_argument(
         "--source", required=True, help="what the rows are; kept with what is fitted"
     )
+    parser.add_argument("--new-source", required=True)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     args = parser.parse_args()
     score = load_config("tiny", args.set).score
-    rows, judgements = _read(args.rows, args.evaluated)
+    rows, judgements = _read(args.rows, args.evaluated, score.votes)
     known = learnt(rows, judgements, score, args.source, by_itself=True)
-    rows, judgements = _read(args.new_rows, args.new_evaluated)
+    rows, judgements = _read(args.new_rows, args.new_evaluated, score.votes)
     early = [stopped_early(judgement, score) for judgement in judgements]
     told = [
         {
@@ -57,7 +61,7 @@ def main() -> None:
     ]
     args.out.mkdir(parents=True, exist_ok=True)
     for name, content in (
-        ("result.json", {"rows": str(args.new_rows.name), "calibrations": told}),
+        ("result.json", {"rows": args.new_source, "calibrations": told}),
         (CALIBRATION_FILE, [one.row() for one in known]),
     ):
         (args.out / name).write_text(json.dumps(content, indent=2) + "\n")
@@ -75,9 +79,12 @@ def main() -> None:
     print(format_table(table))
 
 
-def _read(rows: Path, evaluated: Path) -> tuple[list[EvaluationRow], list[Judgement]]:
-    judgements = read_records(evaluated / "judgements.jsonl", Judgement)
-    return list(read_records(rows, EvaluationRow)), list(judgements)
+def _read(rows: Path, evaluated: Path, votes: int) -> tuple[list[EvaluationRow], list[Judgement]]:
+    judgements = list(read_records(evaluated / "judgements.jsonl", Judgement))
+    counts = {len(s.critiques or ()) for j in judgements for s in j.steps if s.status in JUDGED}
+    if counts != {votes}:
+        sys.exit(f"{evaluated}: {sorted(counts)} critiques per step, not {votes}")
+    return list(read_records(rows, EvaluationRow)), judgements
 
 
 def _figures(

@@ -40,7 +40,7 @@ VOTES = 2
 BEFORE_S, AFTER_S = 8.0, 60.0  # of load around each fault
 CALM_S = 10.0  # without a failed attempt: the service is back
 DEADLINE_S = 240.0
-ATTEMPT_S = 60.0  # many times what a request takes under load alone
+ATTEMPT_S = 60.0  # a little more than the longest wait under load alone
 SLACK_S = 5.0
 Fault = Callable[[Config], Awaitable[None]]
 

@@ -1,4 +1,4 @@
-"""Scoring on a GPU without Ray: the scorer against raw `LLM.generate`, with weights of no meaning.
+"""Scoring and training on a GPU, without Ray and with weights of no meaning.
 
     python benchmarks/gpu.py throughput --out DIR [--config configs/qwen2.5-7b.yaml] [--n 24]
     python benchmarks/gpu.py train --out DIR [--config configs/qwen2.5-7b.yaml]
@@ -17,6 +17,7 @@ import argparse
 import asyncio
 import itertools
 import json
+import os
 import random
 import time
 from pathlib import Path
@@ -67,12 +68,13 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=24, help="solutions of each task")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     args = parser.parse_args()
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # else vLLM could not fork
     import torch
 
     if not torch.cuda.is_available():
         parser.error("there is no GPU here")
     args.out.mkdir(parents=True, exist_ok=True)
-    config = load_config(args.config, args.set)
+    config = load_config(args.config, [*args.set, "score.early_stop=false"])
     shape = SHAPES.get(config.models.policy)
     if shape is None:
         parser.error(f"{args.config}: no known shape for {config.models.policy}")

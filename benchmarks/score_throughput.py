@@ -7,9 +7,9 @@ one engine on all cores, nothing parsed, no verdict read; and, with its cache em
 prompts one critique at a time, as the loops of research code ask. The service, one replica on all
 cores, is given half of the solutions by one `score_batch` through a handle and the others by 16
 HTTP clients, each of which sends the next one when it has its answer; then 64 candidate solutions
-of one problem in one call and in 64, one after another; then solutions of one step, and again with
-their second. Every round starts both sides anew, and no prompt is asked about twice. Counted are
-the tokens of critiques; the one-token requests that read verdicts come on top. Writes
+of one problem in one call and in 64, one after another; then the first two steps of solutions, as
+they come and behind a request about the first steps alone. Every round starts both sides anew.
+Counted are the tokens of critiques; the one-token requests that read verdicts come on top. Writes
 DIR/result.json after each round; started again, it goes on there.
 """
 
@@ -43,7 +43,8 @@ from genprm.tasks.arithmetic.solutions import write_solution
 CLIENTS = 16
 CANDIDATES = 64
 SLOW_PROMPTS = 6
-GROWING = 20  # solutions that get a second step
+GROWING = 20  # solutions that are asked about step by step
+FORM = 2  # of what is measured: rounds of another are not gone on with
 SLIP_RATE = 0.2
 
 
@@ -59,7 +60,7 @@ def main() -> None:
     config = load_config(args.config, changes)
     args.out.mkdir(parents=True, exist_ok=True)
     file = args.out / "result.json"
-    settings = {"n": args.n, "config": args.config, "cores": os.cpu_count()}
+    settings = {"n": args.n, "config": args.config, "cores": os.cpu_count(), "form": FORM}
     runs: list[dict[str, Any]] = []
     if file.exists():
         told = json.loads(file.read_text())
@@ -83,7 +84,9 @@ def main() -> None:
         for name in ("raw", "raw, one by one", "score_batch, handle", "HTTP, 16 clients")
     ]
     print(format_table(rows))
-    print({name: value for name, value in medians.items() if "tokens" in name})
+    print(
+        {name: value for name, value in medians.items() if "steps" in name or "candidates" in name}
+    )
 
 
 def _solutions(n: int) -> list[ScoreItem]:
@@ -161,7 +164,8 @@ async def _asked(url: str, items: Sequence[ScoreItem], number: int) -> dict[str,
         judged = [judgement for answer in answers for judgement in answer]
         found["HTTP, 16 clients"] = _critique_tokens(judged) / (time.monotonic() - begun)
 
-        # the same solutions twice, of a problem that ends otherwise: nothing is in the cache yet
+        # the same solutions, of a problem that ends otherwise: the second side finds the
+        # beginning of the first side's prompts in the cache and nothing of any step
         for name, end in (("one call", ""), ("64 calls", "\n")):
             candidates = _candidates(number, end)
             begun = time.monotonic()
@@ -177,14 +181,16 @@ async def _asked(url: str, items: Sequence[ScoreItem], number: int) -> dict[str,
                     each[f"{kind}_tokens"] for each in usage
                 )
 
-        begun_only, two_steps = (
-            [ScoreItem(f"{item.problem} ", item.steps[:steps]) for item in items[:GROWING]]
-            for steps in (1, 2)
-        )
-        await handle.score_batch(begun_only)
-        usage = [judgement.usage for judgement in await handle.score_batch(two_steps)]
-        for kind in ("prompt", "cached"):
-            found[f"second steps, {kind} tokens"] = sum(each[f"{kind}_tokens"] for each in usage)
+        for name, end in (("as they come", " "), ("behind first steps", "  ")):
+            grown = [ScoreItem(item.problem + end, item.steps[:2]) for item in items[:GROWING]]
+            if name == "behind first steps":
+                firsts = [ScoreItem(item.problem, item.steps[:1]) for item in grown]
+                await handle.score_batch(firsts)
+            usage = [judgement.usage for judgement in await handle.score_batch(grown)]
+            for kind in ("prompt", "cached"):
+                found[f"two steps, {name}, {kind} tokens"] = sum(
+                    each[f"{kind}_tokens"] for each in usage
+                )
     return found
 
 

@@ -80,10 +80,11 @@ async def make_scorer(config: Config, engine: Engine) -> Scorer:
     known = critic_calibrations(config)
     fitting = [one for one in known if not _difference(one, scorer.critic, config.score)]
     if known and (differs := _unfit(known, scorer.critic, config.score)):
-        if config.score.calibration is not None:
+        named = config.score.calibration is not None
+        if named and not fitting:
             raise ConfigError(f"score.calibration: fitted for {differs}")
-        # written verdicts, another temperature
-        logger.warning("the critic's own calibration is left aside: fitted for %s", differs)
+        whose = "score.calibration" if named else "the critic's own calibration"
+        logger.warning("%s is left aside: fitted for %s", whose, differs)
     return Scorer(engine, pack, config.score, source.adapter, version, fitting)
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 
 from cluster.critics import critic_source, make_scorer, with_adapter
-from cluster.metrics import ScoringMetrics
+from cluster.metrics import ScoringMetrics, counts
 from genprm.concurrent import together
 from genprm.config import Config
 from genprm.engines import build_engine
@@ -124,11 +124,12 @@ class CriticHost:
         score = self.config.score
         votes = item.votes or score.votes
         early = bool(score.early_stop) if item.early_stop is None else item.early_stop
+        whole = self.config.prompt_pack().unit == "solution"
         async with contextlib.aclosing(told):
             async for said in told:
                 seconds = time.monotonic() - begun
                 if isinstance(said, Judgement):
-                    self._metrics.judgement(said, votes, early, seconds)
+                    self._metrics.judgement(said, counts(said, votes, early, whole), seconds)
                 else:
                     self._metrics.step(said, seconds)
                 yield said

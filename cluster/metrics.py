@@ -23,8 +23,9 @@ class Counts(NamedTuple):
     tokens: dict[str, int]  # by kind; cached ones are among those of the prompts
 
 
-def counts(judgement: Judgement, votes: int, early: bool) -> Counts:
-    """What a judgement with `votes` asked for each step, or fewer where `early`, adds up to."""
+def counts(judgement: Judgement, votes: int, early: bool, whole: bool) -> Counts:
+    """What a judgement with `votes` asked for each step, or fewer where `early`, adds up to. Where
+    critiques are of the `whole` solution, one that ends before a step has saved nothing."""
     voted = [step.votes for step in judgement.steps if step.status in ("ok", "no_valid_critique")]
     critiques = {
         "correct": sum(each.correct for each in voted),
@@ -33,7 +34,8 @@ def counts(judgement: Judgement, votes: int, early: bool) -> Counts:
     }
     kinds = ("prompt", "cached", "completion")
     tokens = {kind: judgement.usage.get(f"{kind}_tokens", 0) for kind in kinds}
-    saved = votes * len(voted) - sum(critiques.values()) if early else 0
+    given = judgement.usage["critiques"] * len(voted) if whole else sum(critiques.values())
+    saved = votes * len(voted) - given if early else 0
     return Counts(critiques, saved, tokens)
 
 
@@ -56,11 +58,10 @@ class ScoringMetrics:
         self._steps.inc(tags={"status": step.status})
         self._step_seconds.observe(seconds)
 
-    def judgement(self, judgement: Judgement, votes: int, early: bool, seconds: float) -> None:
-        """A solution was judged in `seconds`; see `counts` for the rest."""
+    def judgement(self, judgement: Judgement, new: Counts, seconds: float) -> None:
+        """A solution was judged in `seconds`."""
         self._judgements.inc()
         self._seconds.observe(seconds)
-        new = counts(judgement, votes, early)
         for verdict, number in new.critiques.items():
             _add(self._critiques, number, {"verdict": verdict})
         for kind, number in new.tokens.items():

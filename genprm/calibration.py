@@ -5,7 +5,7 @@ all before it are. Three methods: `none` takes the score as it is, `platt` fits
 sigmoid(a · logit(score) + b) (Platt 1999, with his targets), `isotonic` the rising step function of
 least squares over scores of two digits (pool adjacent violators), linear between its steps. The one
 with the least Brier score on solutions that it was not fitted on is fitted on all. Pure but for
-`load_calibration`.
+`load_calibrations`.
 """
 
 from __future__ import annotations

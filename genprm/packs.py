@@ -181,11 +181,13 @@ class PromptPack(_Part):
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits over everything in the pack: a critic belongs to one of them."""
+        """16 hex digits over everything in the pack but when votes end: a critic belongs to one of
+        them."""
         blank = {name: PromptPack.model_fields[name].default for name in NOT_ALWAYS_THERE}
-        unused = {name for name, value in blank.items() if getattr(self, name) == value}
+        unused = {name: True for name, value in blank.items() if getattr(self, name) == value}
+        left_out: dict[str, Any] = {"sampling": {"early_stop"}} | unused
         blob = json.dumps(
-            self.model_dump(mode="json", exclude=unused), sort_keys=True, ensure_ascii=True
+            self.model_dump(mode="json", exclude=left_out), sort_keys=True, ensure_ascii=True
         )
         return hashlib.sha256(blob.encode()).hexdigest()[:16]
 

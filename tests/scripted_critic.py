@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from genprm.engines.base import Prompt, Sampling
@@ -24,8 +26,12 @@ def critique(prompt: Prompt, sampling: Sampling, index: int) -> str:
 
 
 def slow_critique(prompt: Prompt, sampling: Sampling, index: int) -> str:
-    """Where the problem says so, a second of the replica's time goes by."""
-    if "slowly" in prompt.messages[-1]["content"]:
+    """Where the problem says so, a second of the replica's time goes by; a file that it names
+    besides shows that it began."""
+    asked = prompt.messages[-1]["content"]
+    if named := re.search(r"slowly (/\S+)", asked):
+        Path(named[1]).touch()
+    if "slowly" in asked:
         time.sleep(1)
     return critique(prompt, sampling, index)
 

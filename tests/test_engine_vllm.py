@@ -148,20 +148,31 @@ def test_a_shared_prefix_is_computed_once(running: Running) -> None:
     assert again.cached_tokens == (len(prompt) - 1) // 32 * 32
 
 
-def test_a_second_step_is_judged_on_the_first_ones_cached_prefix(running: Running) -> None:
+def test_a_second_step_is_judged_on_the_first_ones_cached_prefix(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pack = load_pack("native")
     scorer = Scorer(running.engine, pack, ScoreConfig(votes=1, max_critique_tokens=4))
     problem, steps = "What is 8 * 8 - 3?", ["8 * 8 = 64", "64 - 3 = 61"]
     running.run(scorer.score(problem, steps[:1]))
-    usage = running.run(scorer.score(problem, steps)).usage
+    cached, generate = dict[int, int](), running.engine.generate  # by the prompt's length
+
+    async def watched(prompt: Prompt, sampling: Sampling, **others: Any) -> Generation:
+        generation = await generate(prompt, sampling, **others)
+        if sampling.max_tokens == 4:  # a critique, not its verdict
+            cached[len(prompt.token_ids)] = generation.cached_tokens
+        return generation
+
+    monkeypatch.setattr(running.engine, "generate", watched)
+    running.run(scorer.score(problem, steps))
     first, second = (
         critique_prompt(pack, running.engine.tokenizer, problem, steps[:n]).token_ids
         for n in (1, 2)
     )
     shared = next(i for i, pair in enumerate(zip(first, second, strict=False)) if len({*pair}) > 1)
     assert shared > 32
-    blocks = ((len(first) - 1) // 32 + shared // 32) * 32  # and those of the verdicts' requests
-    assert blocks <= usage["cached_tokens"] < usage["prompt_tokens"]
+    assert cached[len(first)] == (len(first) - 1) // 32 * 32
+    assert cached[len(second)] >= shared // 32 * 32
 
 
 def test_a_prompt_must_leave_room_and_the_budget_shrinks_to_it(running: Running) -> None:

@@ -278,6 +278,10 @@ def test_each_way_of_voting_has_a_calibration_of_its_own(
         host = await hosted(critic, base, early_stop=True)
         assert await calibrated(host) is None
         assert "left aside: fitted for early_stop False, not True" in caplog.messages[-1]
+        file = str(critic / CALIBRATION_FILE)  # named, it still serves requests that ask so
+        host = await hosted(critic, base, early_stop=True, calibration=file)
+        fixed = await host.score(dataclasses.replace(ITEM, early_stop=False))
+        assert fixed.steps[0].calibrated == pytest.approx(0.2 + 0.8 * 0.4)
 
     asyncio.run(ask())
 

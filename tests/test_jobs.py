@@ -201,18 +201,26 @@ def test_a_job_trains_a_critic_and_serves_it(head: Head) -> None:
     job = ["python", "-m", "cluster.examples.train_and_deploy", str(targets)]
     job += [str(head.shared / "critic"), "--config", "served.yaml"]
     where = ["--address", head.url, "--working-dir", str(head.folder)]
-    done = subprocess.run(
-        [Path(sys.executable).parent / "ray", "job", "submit", *where, "--", *job],
-        env={**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN},
-        capture_output=True,
-        text=True,
-        timeout=400,
-        check=False,
-    )
+    ray = [Path(sys.executable).parent / "ray", "job"]
+    settings: dict[str, Any] = {
+        "env": {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN},
+        "capture_output": True,
+        "text": True,
+        "check": False,
+    }
+    try:
+        done = subprocess.run(
+            [*ray, "submit", *where, "--submission-id", "trains", "--", *job],
+            timeout=300,
+            **settings,
+        )
+    except subprocess.TimeoutExpired:
+        subprocess.run([*ray, "stop", "--address", head.url, "trains"], **settings)
+        raise
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"serving at http://127.0.0.1:{port}" in done.stdout
     manifest = load_manifest(head.shared / "critic")
-    with Client(f"http://127.0.0.1:{port}") as client:
+    with Client(f"http://127.0.0.1:{port}", deadline_s=60) as client:
         judgement = client.score("What is 1 + 1?", ["1 + 1 = 2"])
     assert manifest and judgement.critic.version == manifest.fingerprint
 

@@ -49,6 +49,12 @@ def test_fields_that_a_pack_does_not_use_do_not_count_in_its_fingerprint() -> No
     assert len({load_pack(name).fingerprint for name in ALL}) == len(ALL)
 
 
+def test_when_votes_end_does_not_count_in_the_fingerprint() -> None:
+    """Packs were there before they could say it."""
+    assert load_pack("r-prm").fingerprint == "d770159d99fa1740"
+    assert load_pack("thinkprm").fingerprint == "c34918539f215361"
+
+
 def test_published_protocols_ask_for_all_of_their_votes() -> None:
     ours = {"native", "native-value", "native-solution"}
     for name in ALL:

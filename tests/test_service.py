@@ -11,6 +11,7 @@ import shutil
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -326,6 +327,25 @@ def test_a_stream_over_http_is_lines_and_ends_with_the_judgement(url: str) -> No
     assert sorted(step["index"] for step in steps) == [0, 1, 2]
     assert all(step["status"] in SETTLED for step in steps)
     assert "steps" not in rest and rest["usage"]["completion_tokens"] > 0
+
+
+def test_what_is_in_work_is_answered_before_a_service_ends(url: str, tmp_path: Path) -> None:
+    script = {**scripted_critic.ENGINE["extra"], "script": "scripted_critic:slow_critique"}
+    config = {
+        "engine": {**scripted_critic.ENGINE, "extra": script},
+        "serve": {"route_prefix": "/slow", "port": int(url.rsplit(":", 1)[1])},
+        "runtime": {"cpus_per_engine": 0},
+    }
+    address = service.run(Config.model_validate(config), blocking=False, name="slow")
+    begun = tmp_path / "begun"
+    body = {"problem": f"slowly {begun}", "steps": ["right"], "votes": 3, "early_stop": False}
+    with ThreadPoolExecutor(1) as pool, httpx.Client(trust_env=False, timeout=60) as http:
+        answer = pool.submit(http.post, f"{address}/v1/score", json=body)
+        while not begun.exists():
+            assert not answer.done()
+            time.sleep(0.05)
+        service.stop("slow")
+        assert answer.result().status_code == 200
 
 
 def test_metrics_reach_rays_endpoint(guarded: str) -> None:
