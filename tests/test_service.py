@@ -353,27 +353,27 @@ def test_metrics_reach_rays_endpoint(guarded: str) -> None:
     with httpx.Client(base_url=guarded, headers=AUTHORIZED) as http:
         assert [http.post("/v1/score", json=asked).status_code for _ in range(4)] == [200] * 4
     rounds = 3  # of two: six votes for one verdict and none for the other settle eight
+    ours, scored = 'application="guarded"', 'route="/guarded/v1/score"'
     wanted = {  # at least: others have asked as well
-        "ray_genprm_judgements_total": 4,
-        "ray_genprm_steps_total": 4 * 3,
-        "ray_genprm_critiques_total": 4 * 2 * 2 * rounds,
-        "ray_genprm_votes_saved_total": 4 * 2 * (8 - 2 * rounds),
-        "ray_genprm_tokens_total": 4 * 2 * 2 * rounds,
-        "ray_genprm_judgement_seconds_count": 4,
-        "ray_genprm_step_seconds_count": 4 * 3,
-        "ray_serve_num_http_requests_total": 4,
+        ("ray_genprm_judgements_total", ours): 4,
+        ("ray_genprm_steps_total", ours): 4 * 3,
+        ("ray_genprm_steps_total", ours, 'status="too_long"'): 4,
+        ("ray_genprm_critiques_total", ours): 4 * 2 * 2 * rounds,
+        ("ray_genprm_votes_saved_total", ours): 4 * 2 * (8 - 2 * rounds),
+        ("ray_genprm_tokens_total", ours): 4 * 2 * 2 * rounds,
+        ("ray_genprm_judgement_seconds_count", ours): 4,
+        ("ray_genprm_step_seconds_count", ours): 4 * 3,
+        ("ray_serve_num_http_requests_total", ours): 4,
+        ("ray_serve_num_http_requests_total", scored, 'status_code="401"'): 1,
     }
     exported = f"http://127.0.0.1:{ray.nodes()[0]['MetricsExportPort']}/metrics"
     deadline = time.monotonic() + 60  # they are collected every ten seconds
-    found: dict[str, float] = {}
-    while time.monotonic() < deadline and any(found.get(name, 0) < wanted[name] for name in wanted):
+    found: dict[tuple[str, ...], float] = {}
+    while time.monotonic() < deadline and any(found.get(what, 0) < wanted[what] for what in wanted):
         time.sleep(1)
         page = httpx.get(exported).text
-        found = {name: counted(page, name, 'application="guarded"') for name in wanted}
-    assert all(found[name] >= wanted[name] for name in wanted), found
-    assert counted(page, "ray_genprm_steps_total", 'status="too_long"') >= 4
-    route = 'route="/guarded/v1/score"'
-    assert counted(page, "ray_serve_num_http_requests_total", route, 'status_code="401"') >= 1
+        found = {(name, *labels): counted(page, name, *labels) for name, *labels in wanted}
+    assert all(found[what] >= wanted[what] for what in wanted), found
 
 
 def counted(page: str, name: str, *labels: str) -> float:
