@@ -18,18 +18,16 @@ import asyncio
 import itertools
 import json
 import os
-import random
 import time
 from pathlib import Path
 from typing import Any
 
-from genprm import tasks
+from critique_job import critique_job, critique_tokens, written_solutions
+
 from genprm.config import Config, load_config
-from genprm.engines.base import Sampling
 from genprm.engines.vllm import VllmEngine
-from genprm.engines.vllm_raw import Job, generate
+from genprm.engines.vllm_raw import generate
 from genprm.models import resolve_model
-from genprm.prompts import critique_prompt
 from genprm.scorer import Scorer
 from genprm.step_scorer import ScoreItem
 
@@ -55,7 +53,6 @@ SHAPES = {
         "tie_word_embeddings": False,
     },
 }
-SLIP_RATE = 0.2
 ROWS = 4  # of a training step: gradient accumulation takes time, not memory
 
 
@@ -122,26 +119,17 @@ def _describe(shape: dict[str, Any], folder: Path) -> Any:
 def _throughput(
     config: Config, shape: dict[str, Any], model: Path, n: int, out: Path
 ) -> dict[str, Any]:
-    from transformers import AutoTokenizer
-
     _describe(shape, model)
     extra = config.engine.extra | {"load_format": "dummy"}
-    engine_config = config.engine.model_copy(update={"extra": extra})
-    pack, score = config.prompt_pack(), config.score
-    tokenizer = AutoTokenizer.from_pretrained(model)
-    rng, items = random.Random(0), []
-    for name in tasks.TASKS:
-        for _ in range(n):
-            problem, steps = tasks.get(name).solution(rng, SLIP_RATE)
-            items.append(ScoreItem(problem.problem, steps))
-    rng.shuffle(items)
+    config = config.model_copy(update={"engine": config.engine.model_copy(update={"extra": extra})})
+    items = written_solutions(n)
 
     async def scored() -> dict[str, Any]:
         begun = time.monotonic()
-        engine = await VllmEngine.start(engine_config, str(model))
+        engine = await VllmEngine.start(config.engine, str(model))
         start = time.monotonic() - begun
         try:
-            scorer = Scorer(engine, pack, score)
+            scorer = Scorer(engine, config.prompt_pack(), config.score)
             warm = await scorer.score_batch([ScoreItem("What is 1 + 1?", ["1 + 1 = 2"])])
             assert warm[0].steps[0].status == "ok"
             begun, cpu = time.monotonic(), time.process_time()
@@ -152,8 +140,7 @@ def _throughput(
             await engine.close()
         usage = [judgement.usage for judgement in judged]
         total = {name: sum(each[name] for each in usage) for name in usage[0]}
-        verdicts = total["requests"] - sum(len(judgement.steps) for judgement in judged)
-        critiques = total["completion_tokens"] - verdicts
+        critiques = critique_tokens(judged)
         return {
             "start_s": start,
             "seconds": seconds,
@@ -166,23 +153,7 @@ def _throughput(
 
     told: dict[str, Any] = {"solutions": len(items), "scorer": asyncio.run(scored())}
     print(json.dumps(told), flush=True)
-    job = Job(
-        model=str(model),
-        engine=engine_config,
-        sampling=Sampling(
-            n=score.votes,
-            temperature=score.temperature,
-            top_p=score.top_p,
-            max_tokens=score.max_critique_tokens,
-            stop=(pack.opener, *pack.stop),
-        ),
-        prompts=[
-            list(critique_prompt(pack, tokenizer, item.problem, item.steps[: t + 1]).token_ids)
-            for item in items
-            for t in range(len(item.steps))
-        ],
-    )
-    raw = generate([job], out)
+    raw = generate([critique_job(config, str(model), items)], out)
     told["raw"] = raw.model_dump() | {"tokens_per_second": raw.tokens / raw.seconds}
     told["ratio"] = told["scorer"]["tokens_per_second"] / told["raw"]["tokens_per_second"]
     return told

@@ -7,9 +7,8 @@ one engine on all cores, nothing parsed, no verdict read; and, with its cache em
 prompts one critique at a time, as the loops of research code ask. The service, one replica on all
 cores, is given half of the solutions by one `score_batch` through a handle and the others by 16
 HTTP clients, each of which sends the next one when it has its answer; then 64 candidate solutions
-of one problem in one call and in 64, one after another; then the first two steps of solutions, as
-they come and behind a request about the first steps alone. Every round starts both sides anew.
-Counted are the tokens of critiques; the one-token requests that read verdicts come on top. Writes
+of one problem in one call and in 64, one after another. Every round starts both sides anew. Counted
+are the tokens of critiques; the one-token requests that read verdicts come on top. Writes
 DIR/result.json after each round; started again, it goes on there.
 """
 
@@ -26,15 +25,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from critique_job import SLIP_RATE, critique_job, critique_tokens, written_solutions
+
 from cluster import runtime, service
 from cluster.actors import connect
 from cluster.client import AsyncClient
 from genprm import tasks
 from genprm.config import Config, load_config, resolve_critic
-from genprm.engines.base import Sampling
-from genprm.engines.vllm_raw import Job, generate
+from genprm.engines.vllm_raw import generate
 from genprm.evaluation.tables import format_table
-from genprm.prompts import critique_prompt
 from genprm.records import Judgement
 from genprm.step_scorer import ScoreItem
 from genprm.tasks.arithmetic.expressions import parse
@@ -43,9 +42,6 @@ from genprm.tasks.arithmetic.solutions import write_solution
 CLIENTS = 16
 CANDIDATES = 64
 SLOW_PROMPTS = 6
-GROWING = 20  # solutions that are asked about step by step
-FORM = 2  # of what is measured: rounds of another are not gone on with
-SLIP_RATE = 0.2
 
 
 def main() -> None:
@@ -60,15 +56,16 @@ def main() -> None:
     config = load_config(args.config, changes)
     args.out.mkdir(parents=True, exist_ok=True)
     file = args.out / "result.json"
-    settings = {"n": args.n, "config": args.config, "cores": os.cpu_count(), "form": FORM}
+    settings = {"n": args.n, "config": args.config, "cores": os.cpu_count()}
     runs: list[dict[str, Any]] = []
     if file.exists():
         told = json.loads(file.read_text())
         if told["settings"] != settings:
             parser.error(f"{file} is of other settings: {told['settings']}")
         runs = told["runs"]
-    items = _solutions(args.n)
-    job = _job(config, items)
+    items = written_solutions(args.n)
+    model = str(resolve_critic(config.models.critic).model)
+    job = critique_job(config, model, items, SLOW_PROMPTS)
     for number in range(len(runs), args.rounds):
         raw = generate([job], args.out)
         run = {"raw": raw.tokens / raw.seconds, "raw, one by one": raw.one_by_one}
@@ -84,19 +81,7 @@ def main() -> None:
         for name in ("raw", "raw, one by one", "score_batch, handle", "HTTP, 16 clients")
     ]
     print(format_table(rows))
-    print(
-        {name: value for name, value in medians.items() if "steps" in name or "candidates" in name}
-    )
-
-
-def _solutions(n: int) -> list[ScoreItem]:
-    rng, items = random.Random(0), []
-    for name in tasks.TASKS:
-        for _ in range(n):
-            problem, steps = tasks.get(name).solution(rng, SLIP_RATE)
-            items.append(ScoreItem(problem.problem, steps))
-    rng.shuffle(items)
-    return items
+    print({name: value for name, value in medians.items() if "candidates" in name})
 
 
 def _candidates(number: int, end: str) -> list[ScoreItem]:
@@ -107,32 +92,6 @@ def _candidates(number: int, end: str) -> list[ScoreItem]:
         ScoreItem(problem + end, write_solution(parse(problem), rng, SLIP_RATE))
         for _ in range(CANDIDATES)
     ]
-
-
-def _job(config: Config, items: Sequence[ScoreItem]) -> Job:
-    """The critique prompts of every prefix, as the scorer asks them."""
-    from transformers import AutoTokenizer
-
-    model = resolve_critic(config.models.critic).model
-    pack, tokenizer = config.prompt_pack(), AutoTokenizer.from_pretrained(model)
-    score = config.score
-    return Job(
-        model=str(model),
-        engine=config.engine,
-        sampling=Sampling(
-            n=score.votes,
-            temperature=score.temperature,
-            top_p=score.top_p,
-            max_tokens=score.max_critique_tokens,
-            stop=(pack.opener, *pack.stop),
-        ),
-        prompts=[
-            list(critique_prompt(pack, tokenizer, item.problem, item.steps[: t + 1]).token_ids)
-            for item in items
-            for t in range(len(item.steps))
-        ],
-        one_by_one=SLOW_PROMPTS,
-    )
 
 
 def _service(config: Config, items: Sequence[ScoreItem], number: int) -> dict[str, float]:
@@ -151,7 +110,7 @@ async def _asked(url: str, items: Sequence[ScoreItem], number: int) -> dict[str,
     handle = connect()
     begun = time.monotonic()
     judged = await handle.score_batch(items[:half])
-    found = {"score_batch, handle": _critique_tokens(judged) / (time.monotonic() - begun)}
+    found = {"score_batch, handle": critique_tokens(judged) / (time.monotonic() - begun)}
 
     async with AsyncClient(url, deadline_s=600, attempt_s=600) as client:
         waiting = iter(items[half:])
@@ -162,7 +121,7 @@ async def _asked(url: str, items: Sequence[ScoreItem], number: int) -> dict[str,
         begun = time.monotonic()
         answers = await asyncio.gather(*(one_client() for _ in range(CLIENTS)))
         judged = [judgement for answer in answers for judgement in answer]
-        found["HTTP, 16 clients"] = _critique_tokens(judged) / (time.monotonic() - begun)
+        found["HTTP, 16 clients"] = critique_tokens(judged) / (time.monotonic() - begun)
 
         # the same solutions, of a problem that ends otherwise: the second side finds the
         # beginning of the first side's prompts in the cache and nothing of any step
@@ -180,23 +139,7 @@ async def _asked(url: str, items: Sequence[ScoreItem], number: int) -> dict[str,
                 found[f"64 candidates, {name}, {kind} tokens"] = sum(
                     each[f"{kind}_tokens"] for each in usage
                 )
-
-        for name, end in (("as they come", " "), ("behind first steps", "  ")):
-            grown = [ScoreItem(item.problem + end, item.steps[:2]) for item in items[:GROWING]]
-            if name == "behind first steps":
-                firsts = [ScoreItem(item.problem, item.steps[:1]) for item in grown]
-                await handle.score_batch(firsts)
-            usage = [judgement.usage for judgement in await handle.score_batch(grown)]
-            for kind in ("prompt", "cached"):
-                found[f"two steps, {name}, {kind} tokens"] = sum(
-                    each[f"{kind}_tokens"] for each in usage
-                )
     return found
-
-
-def _critique_tokens(judged: Sequence[Judgement]) -> int:
-    """Tokens of critiques: the others are one for each request beside a step's own."""
-    return sum(j.usage["completion_tokens"] - (j.usage["requests"] - len(j.steps)) for j in judged)
 
 
 if __name__ == "__main__":

@@ -124,7 +124,7 @@ class CriticHost:
         score = self.config.score
         votes = item.votes or score.votes
         early = bool(score.early_stop) if item.early_stop is None else item.early_stop
-        whole = self.config.prompt_pack().unit == "solution"
+        whole = self.scorer.pack.unit == "solution"
         async with contextlib.aclosing(told):
             async for said in told:
                 seconds = time.monotonic() - begun

@@ -55,7 +55,7 @@ class Scorer:
         critic_version: str | None = None,
         calibrations: Sequence[ScoreCalibration] = (),
     ):
-        self._pack = pack
+        self.pack = pack
         self._config = config
         self.calibrations = tuple(calibrations)
         sampler = CritiqueSampler(engine, pack, config, adapter)
@@ -153,9 +153,9 @@ class Scorer:
         how = item.aggregate or config.aggregate
         if how not in get_args(Aggregate):
             raise InputError(f"field 'aggregate': no such aggregation: {how!r}")
-        if how == "overall" and self._pack.overall is None:
+        if how == "overall" and self.pack.overall is None:
             raise InputError(
-                f"field 'aggregate': pack {self._pack.name} asks for no verdict of the whole"
+                f"field 'aggregate': pack {self.pack.name} asks for no verdict of the whole"
             )
         deadline = config.deadline_s if item.deadline_s is None else item.deadline_s
         if deadline is not None and not deadline > 0:

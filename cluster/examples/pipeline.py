@@ -45,7 +45,7 @@ def main(address: str) -> None:
     """Rank on the cluster at `address`, which has a service."""
     ray.init(address=address, ignore_reinit_error=True)
     critic = cluster.connect("genprm")
-    rankers = [Ranker.remote(critic) for _ in range(2)]  # type: ignore[attr-defined]  # by Ray
+    rankers = [Ranker.remote(critic) for _ in range(2)]  # type: ignore[attr-defined]  # Ray adds `remote`
     found = ray.get([ranker.best.remote(seed) for seed, ranker in enumerate(rankers)])
     for choice in found:
         scores = [judgement.solution_score for judgement in choice.judgements]

@@ -1,0 +1,63 @@
+"""What benchmarks of scoring share: solutions, the critique prompts of their prefixes as one job of
+raw `LLM.generate`, and the tokens of critiques in judgements."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from genprm import tasks
+from genprm.config import Config
+from genprm.engines.base import Sampling
+from genprm.engines.vllm_raw import Job
+from genprm.prompts import critique_prompt
+from genprm.records import Judgement
+from genprm.step_scorer import ScoreItem
+
+SLIP_RATE = 0.2
+
+
+def written_solutions(n: int) -> list[ScoreItem]:
+    """So many solutions of each task, with slips."""
+    rng, items = random.Random(0), []
+    for name in tasks.TASKS:
+        for _ in range(n):
+            problem, steps = tasks.get(name).solution(rng, SLIP_RATE)
+            items.append(ScoreItem(problem.problem, steps))
+    rng.shuffle(items)
+    return items
+
+
+def critique_job(
+    config: Config, model: str, items: Sequence[ScoreItem], one_by_one: int = 0
+) -> Job:
+    """The critique prompts of every prefix, as the scorer asks them."""
+    from transformers import AutoTokenizer
+
+    pack, tokenizer, score = (
+        config.prompt_pack(),
+        AutoTokenizer.from_pretrained(model),
+        config.score,
+    )
+    return Job(
+        model=model,
+        engine=config.engine,
+        sampling=Sampling(
+            n=score.votes,
+            temperature=score.temperature,
+            top_p=score.top_p,
+            max_tokens=score.max_critique_tokens,
+            stop=(pack.opener, *pack.stop),
+        ),
+        prompts=[
+            list(critique_prompt(pack, tokenizer, item.problem, item.steps[: t + 1]).token_ids)
+            for item in items
+            for t in range(len(item.steps))
+        ],
+        one_by_one=one_by_one,
+    )
+
+
+def critique_tokens(judged: Sequence[Judgement]) -> int:
+    """Tokens of critiques: the others are one for each request beside a step's own."""
+    return sum(j.usage["completion_tokens"] - (j.usage["requests"] - len(j.steps)) for j in judged)
