@@ -5,11 +5,14 @@
 Written solutions, all steps, the config's votes, none stopped early. Raw: all prompts at once in
 one engine on all cores, nothing parsed, no verdict read; and, with its cache emptied, the first few
 prompts one critique at a time, as the loops of research code ask. The service, one replica on all
-cores, is given half of the solutions by one `score_batch` through a handle and the others by 16
-HTTP clients, each of which sends the next one when it has its answer; then 64 candidate solutions
-of one problem in one call and in 64, one after another. Every round starts both sides anew. Counted
-are the tokens of critiques; the one-token requests that read verdicts come on top. Writes
-DIR/result.json after each round; started again, it goes on there.
+cores, is given the same solutions by one `score_batch` through a handle, and once more, with
+problems that end otherwise so that nothing is cached, by 16 HTTP clients, each of which sends the
+next one when it has its answer, and by `score_batch` stopped early; then 64 candidate solutions of
+one problem in one call and in 64, one after another. Without Ray, a scorer in this process judges
+them too, by probabilities as the service does and by the verdicts that critiques write. Every round
+starts each engine anew, and it judges one other solution before it is timed. Counted are the tokens
+of critiques; the one-token requests that read verdicts come on top. Writes DIR/result.json after
+each round; started again, it goes on there.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ import random
 import statistics
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +34,10 @@ from critique_job import SLIP_RATE, critique_job, critique_tokens, written_solut
 from cluster import runtime, service
 from cluster.actors import connect
 from cluster.client import AsyncClient
+from cluster.critics import critic_source, make_scorer
 from genprm import tasks
 from genprm.config import Config, load_config, resolve_critic
+from genprm.engines import build_engine
 from genprm.engines.vllm_raw import generate
 from genprm.evaluation.tables import format_table
 from genprm.records import Judgement
@@ -42,6 +48,14 @@ from genprm.tasks.arithmetic.solutions import write_solution
 CLIENTS = 16
 CANDIDATES = 64
 SLOW_PROMPTS = 6
+SIDES = (
+    "raw",
+    "raw, one by one",
+    "score_batch, handle",
+    "HTTP, 16 clients",
+    "scorer without Ray",
+    "scorer without Ray, written verdicts",
+)
 
 
 def main() -> None:
@@ -66,10 +80,12 @@ def main() -> None:
     items = written_solutions(args.n)
     model = str(resolve_critic(config.models.critic).model)
     job = critique_job(config, model, items, SLOW_PROMPTS)
+    job.warm_up = critique_job(config, model, [_warm_up()]).prompts
     for number in range(len(runs), args.rounds):
         raw = generate([job], args.out)
         run = {"raw": raw.tokens / raw.seconds, "raw, one by one": raw.one_by_one}
         run |= _service(config, items, number)
+        run |= asyncio.run(_in_process(config, items))
         runs.append(run)
         print(run, flush=True)
         medians = {name: statistics.median(run[name] for run in runs) for name in run}
@@ -78,10 +94,16 @@ def main() -> None:
     medians = json.loads(file.read_text())["medians"]
     rows = [
         {"side": name, "tokens/s": medians[name], "of raw": medians[name] / medians["raw"]}
-        for name in ("raw", "raw, one by one", "score_batch, handle", "HTTP, 16 clients")
+        for name in SIDES
     ]
     print(format_table(rows))
-    print({name: value for name, value in medians.items() if "candidates" in name})
+    print({name: value for name, value in medians.items() if name not in SIDES})
+
+
+def _warm_up() -> ScoreItem:
+    """What each side is asked first: whatever starts up with that is not timed."""
+    problem, steps = tasks.get("arithmetic").solution(random.Random(1), SLIP_RATE)
+    return ScoreItem(problem.problem, steps)
 
 
 def _candidates(number: int, end: str) -> list[ScoreItem]:
@@ -106,14 +128,21 @@ def _service(config: Config, items: Sequence[ScoreItem], number: int) -> dict[st
 
 
 async def _asked(url: str, items: Sequence[ScoreItem], number: int) -> dict[str, float]:
-    half = len(items) // 2
-    handle = connect()
+    handle, first = connect(), _warm_up()
+    await handle.score(first.problem, first.steps)
     begun = time.monotonic()
-    judged = await handle.score_batch(items[:half])
-    found = {"score_batch, handle": critique_tokens(judged) / (time.monotonic() - begun)}
+    judged = await handle.score_batch(items)
+    seconds = time.monotonic() - begun
+    found = {"score_batch, handle": critique_tokens(judged) / seconds, "all votes, s": seconds}
+    early = _ending(items, " ", early_stop=True)
+    begun = time.monotonic()
+    stopped = await handle.score_batch(early)
+    found["stopped early, s"] = time.monotonic() - begun
+    found["stopped early, tokens of all"] = critique_tokens(stopped) / critique_tokens(judged)
 
     async with AsyncClient(url, deadline_s=600, attempt_s=600) as client:
-        waiting = iter(items[half:])
+        await client.score(first.problem, first.steps)
+        waiting = iter(_ending(items, "\n"))
 
         async def one_client() -> list[Judgement]:
             return [await client.score(item.problem, item.steps) for item in waiting]
@@ -140,6 +169,28 @@ async def _asked(url: str, items: Sequence[ScoreItem], number: int) -> dict[str,
                     each[f"{kind}_tokens"] for each in usage
                 )
     return found
+
+
+async def _in_process(config: Config, items: Sequence[ScoreItem]) -> dict[str, float]:
+    found, first, source = {}, _warm_up(), critic_source(config)
+    engine = await build_engine(config.engine, source.model, source.adapter_rank)
+    try:
+        for name, probabilities, end in ((SIDES[-2], True, ""), (SIDES[-1], False, "\n")):
+            score = config.score.model_copy(update={"use_label_probs": probabilities})
+            scorer = await make_scorer(config.model_copy(update={"score": score}), engine)
+            await scorer.score(first.problem, first.steps)
+            asked = _ending(items, end)
+            begun = time.monotonic()
+            judged = await scorer.score_batch(asked)
+            found[name] = critique_tokens(judged) / (time.monotonic() - begun)
+    finally:
+        await engine.close()
+    return found
+
+
+def _ending(items: Sequence[ScoreItem], end: str, **settings: Any) -> list[ScoreItem]:
+    """The same solutions of problems that end otherwise: nothing of them is cached."""
+    return [replace(item, problem=item.problem + end, **settings) for item in items]
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from cluster.outputs import canonical
 from cluster.progress import ProgressLine
 from cluster.provenance import versions
 from cluster.stages import StageError
-from cluster.train_progress import PLAIN_SECONDS, Board, format_line
+from cluster.train_progress import PLAIN_SECONDS, Board, format_line, last_line
 from genprm.config import Config, resolve_model
 from genprm.errors import ConfigError, InputError
 from genprm.prompts import PromptPack, label_tokens
@@ -235,6 +235,8 @@ def _fit(run: _Run, dataset: Any) -> Checkpoint:
     )
     from ray.train.torch import TorchTrainer
 
+    from cluster.train_failures import TellFailures
+
     scaling, node_cpus = _scaling(run.config)
     board = ray.remote(num_cpus=0)(Board).remote()
     job = TrainJob(
@@ -255,6 +257,7 @@ def _fit(run: _Run, dataset: Any) -> Checkpoint:
             storage_path=run.storage_path,
             failure_config=FailureConfig(max_failures=WORKER_RETRIES),
             checkpoint_config=CheckpointConfig(num_to_keep=1),
+            callbacks=[TellFailures(board)],
             # threads that spin while they wait make training on a busy machine 10 times slower
             worker_runtime_env={"env_vars": {"OMP_WAIT_POLICY": "PASSIVE"}},
             logging_config=LoggingConfig("ERROR"),
@@ -262,14 +265,13 @@ def _fit(run: _Run, dataset: Any) -> Checkpoint:
     )
     try:
         with ProgressLine(
-            lambda: format_line(ray.get(board.read.remote())), plain_seconds=PLAIN_SECONDS
+            lambda: format_line(*ray.get(board.read.remote())), plain_seconds=PLAIN_SECONDS
         ):
             result = trainer.fit()
     except TrainingFailedError as error:
-        failures = getattr(error, "worker_failures", None) or {0: error}
-        last_line = str(next(iter(failures.values()))).strip().splitlines()[-1]
+        reason = last_line(getattr(error, "worker_failures", None) or {0: error})
         raise StageError(
-            f"train failed, and {WORKER_RETRIES} new tries too: {last_line[:500]}; the same command"
+            f"train failed, and {WORKER_RETRIES} new tries too: {reason[:500]}; the same command"
             " goes on from its last checkpoint"
         ) from error
     assert result.checkpoint is not None  # every run that ends well ends with one

@@ -152,6 +152,7 @@ def test_training_survives_the_death_of_a_worker_and_of_the_driver(
 
     killed = run()
     assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert "  failure 1: " in killed.stderr
     assert not out.exists()
     with pytest.raises(ConfigError, match="parts belongs to another config or input"):
         train(config(tiny), data, str(out))
@@ -260,6 +261,9 @@ def test_the_progress_line() -> None:
     )
     assert format_line(None) == "train   starting"
     assert format_line(now) == "train   step 40/320  loss 1.234  8,200 tokens/s  1:35 left"
+    failed = "  failure 2: " + 80 * "o"
+    assert format_line(None, ["died", 100 * "o"]) == "train   starting" + failed
+    assert format_line(now, ["died", 100 * "o"]) == format_line(now) + failed
     stream = io.StringIO()
     with ProgressLine(lambda: format_line(now), stream):
         pass

@@ -4,8 +4,8 @@
 
 Says READY on a line of its own once the engine stands, waits for a line, generates, and says in a
 JSON line how many tokens it wrote in how many seconds; then the first `one_by_one` prompts once
-more, a completion at a time as simple loops do it. Benchmarks start it; nothing else does. On GPUs
-the pipeline sends seeds, and this does not.
+more, a completion at a time as simple loops do it. What `warm_up` holds comes first and is not
+timed. Benchmarks start it; nothing else does. On GPUs the pipeline sends seeds, and this does not.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class Job(BaseModel):
     sampling: Sampling
     prompts: list[list[int]]
     one_by_one: int = 0
+    warm_up: list[list[int]] = []
 
 
 class Speed(BaseModel):
@@ -99,6 +100,7 @@ def main() -> None:
         engine = engine.model_copy(update={"dtype": "float32"})
     llm = LLM(**engine_arguments(engine, job.model, None, on_cpu=on_cpu))
     room = llm.llm_engine.model_config.max_model_len
+    every = [*job.warm_up, *job.prompts]
     parameters = [
         SamplingParams(
             n=sampling.n,
@@ -108,11 +110,15 @@ def main() -> None:
             max_tokens=min(sampling.max_tokens, room - len(ids)),
             stop=list(sampling.stop),
         )
-        for ids in job.prompts
+        for ids in every
     ]
-    prompts = [TokensPrompt(prompt_token_ids=ids) for ids in job.prompts]
+    prompts = [TokensPrompt(prompt_token_ids=ids) for ids in every]
     print(READY, flush=True)
     sys.stdin.readline()
+    first = len(job.warm_up)
+    if first:
+        _timed(llm, prompts[:first], parameters[:first])
+    prompts, parameters = prompts[first:], parameters[first:]
     tokens, seconds = _timed(llm, prompts, parameters)
     slow = None
     if job.one_by_one:
