@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 from genprm import tasks
 from genprm.config import Config
@@ -26,6 +27,11 @@ def written_solutions(n: int) -> list[ScoreItem]:
             items.append(ScoreItem(problem.problem, steps))
     rng.shuffle(items)
     return items
+
+
+def ending(items: Sequence[ScoreItem], end: str) -> list[ScoreItem]:
+    """The same solutions of problems that end otherwise: nothing of their steps is cached."""
+    return [replace(item, problem=item.problem + end) for item in items]
 
 
 def critique_job(

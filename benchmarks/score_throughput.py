@@ -6,13 +6,13 @@ Written solutions, all steps, the config's votes, none stopped early. Raw: all p
 one engine on all cores, nothing parsed, no verdict read; and, with its cache emptied, the first few
 prompts one critique at a time, as the loops of research code ask. The service, one replica on all
 cores, is given the same solutions by one `score_batch` through a handle, and once more, with
-problems that end otherwise so that nothing is cached, by 16 HTTP clients, each of which sends the
-next one when it has its answer, and by `score_batch` stopped early; then 64 candidate solutions of
-one problem in one call and in 64, one after another. Without Ray, a scorer in this process judges
-them too, by probabilities as the service does and by the verdicts that critiques write. Every round
-starts each engine anew, and it judges one other solution before it is timed. Counted are the tokens
-of critiques; the one-token requests that read verdicts come on top. Writes DIR/result.json after
-each round; started again, it goes on there.
+problems that end otherwise so that nothing of their steps is cached, by 16 HTTP clients, each of
+which sends the next one when it has its answer; then 64 candidate solutions of one problem in one
+call and in 64, one after another. Without Ray, a scorer in this process judges them too, by
+probabilities as the service does and by the verdicts that critiques write. Every round starts each
+engine anew, and it judges one other solution before it is timed. Counted are the tokens of
+critiques, written labels among them; the one-token requests that read verdicts come on top. Writes
+DIR/result.json after each round; started again, it goes on there.
 """
 
 from __future__ import annotations
@@ -25,11 +25,10 @@ import random
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from critique_job import SLIP_RATE, critique_job, critique_tokens, written_solutions
+from critique_job import SLIP_RATE, critique_job, critique_tokens, ending, written_solutions
 
 from cluster import runtime, service
 from cluster.actors import connect
@@ -132,17 +131,11 @@ async def _asked(url: str, items: Sequence[ScoreItem], number: int) -> dict[str,
     await handle.score(first.problem, first.steps)
     begun = time.monotonic()
     judged = await handle.score_batch(items)
-    seconds = time.monotonic() - begun
-    found = {"score_batch, handle": critique_tokens(judged) / seconds, "all votes, s": seconds}
-    early = _ending(items, " ", early_stop=True)
-    begun = time.monotonic()
-    stopped = await handle.score_batch(early)
-    found["stopped early, s"] = time.monotonic() - begun
-    found["stopped early, tokens of all"] = critique_tokens(stopped) / critique_tokens(judged)
+    found = {"score_batch, handle": critique_tokens(judged) / (time.monotonic() - begun)}
 
     async with AsyncClient(url, deadline_s=600, attempt_s=600) as client:
         await client.score(first.problem, first.steps)
-        waiting = iter(_ending(items, "\n"))
+        waiting = iter(ending(items, "\n"))
 
         async def one_client() -> list[Judgement]:
             return [await client.score(item.problem, item.steps) for item in waiting]
@@ -179,18 +172,13 @@ async def _in_process(config: Config, items: Sequence[ScoreItem]) -> dict[str, f
             score = config.score.model_copy(update={"use_label_probs": probabilities})
             scorer = await make_scorer(config.model_copy(update={"score": score}), engine)
             await scorer.score(first.problem, first.steps)
-            asked = _ending(items, end)
+            asked = ending(items, end)
             begun = time.monotonic()
             judged = await scorer.score_batch(asked)
             found[name] = critique_tokens(judged) / (time.monotonic() - begun)
     finally:
         await engine.close()
     return found
-
-
-def _ending(items: Sequence[ScoreItem], end: str, **settings: Any) -> list[ScoreItem]:
-    """The same solutions of problems that end otherwise: nothing of them is cached."""
-    return [replace(item, problem=item.problem + end, **settings) for item in items]
 
 
 if __name__ == "__main__":

@@ -236,7 +236,8 @@ class ScoreConfig(Section):
     verdict. Without it every step gets all its votes. Null: the service and handles do, unless the
     prompt pack is of a published critic; commands, whose figures are of all votes, do not."""
     round_votes: int = Field(default=2, ge=1)
-    """`early_stop`: critiques per round."""
+    """`early_stop`: critiques per round, or as many as can settle a vote if that takes more; with a
+    budget never more."""
     stop_risk: float = Field(default=0.0, ge=0, lt=0.5)
     """`early_stop`: how probable a change may be. At 0 none can come: the verdicts are those of
     all votes. More saves most where only verdicts count, since scores of few votes are coarse."""
@@ -251,7 +252,7 @@ class ScoreConfig(Section):
     """A file of `genprm calibrate`, by which steps get calibrated scores; null takes the one in the
     critic's directory, if there is one, `none` takes none."""
     max_concurrency: int = Field(default=64, ge=1)
-    """Critique requests in flight, one per step; each asks for all votes of its step."""
+    """Steps in work at once."""
     splitter: str = "lines"
     """How a solution given as text is split: lines, blank_lines, numbered, sentences or code."""
 

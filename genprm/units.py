@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -22,10 +22,10 @@ from genprm.engines.base import Engine, Prompt, Usage
 from genprm.errors import EngineError, PromptTooLongError
 from genprm.packs import PromptPack
 from genprm.prompts import critic_turn, critique_prompt, rendered_texts
-from genprm.records import Critique, StepJudgement, StepStatus
+from genprm.records import Critique, StepJudgement, StepStatus, Votes
 from genprm.seeds import derive_seed
 from genprm.verdict import LabelReading, StatedVerdict, stated_verdicts
-from genprm.voting import Budget, settled, vote
+from genprm.voting import Budget, next_round, settled, vote
 
 T = TypeVar("T")
 
@@ -169,27 +169,54 @@ class Unit:
     async def _until_settled(
         self, task: Task, some: Callable[[int, Sequence[int]], Awaitable[list[Critique]]]
     ) -> list[Critique]:
-        """Votes in rounds, until those to come change nothing; in one round without `early`."""
+        """The critiques of one step, in rounds until those to come change no verdict."""
         critiques: list[Critique] = []
-        for n, number in self._rounds(task):
-            critiques += await some(n, number)
-            remaining = task.votes - len(critiques)
-            if settled(vote(critiques)[2], remaining, self.config.stop_risk):
-                break
+
+        async def ask(n: int, number: Sequence[int]) -> None:
+            critiques.extend(await some(n, number))
+
+        def undecided(remaining: int) -> list[Votes]:
+            votes = vote(critiques)[2]
+            return [] if settled(votes, remaining, self.config.stop_risk) else [votes]
+
+        await self._in_rounds(task, ask, undecided)
         return critiques
 
-    def _rounds(self, task: Task, steps: int = 1) -> Iterator[tuple[int, list[int]]]:
-        """Critiques to ask for, of `steps` steps each, and what tells a round's seeds from the
-        others'. What lies beyond the first round comes out of the budget, if there is one."""
-        size = self.config.round_votes if task.early else task.votes
-        for done in range(0, task.votes, size):
-            n = min(size, task.votes - done)
-            if done and task.budget is not None:
+    async def _in_rounds(
+        self,
+        task: Task,
+        ask: Callable[[int, Sequence[int]], Awaitable[None]],
+        undecided: Callable[[int], list[Votes]],
+        steps: int = 1,
+    ) -> None:
+        """Ask for critiques, each of `steps` steps, until no vote can still change, all are in or
+        no budget is left. A round is told its size, and what tells its seeds from the others'."""
+        done = number = 0
+        while done < task.votes:
+            open_votes = undecided(task.votes - done)
+            if not open_votes:
+                return
+            n = self._round(task, done, open_votes, steps)
+            if not n:
+                return
+            await ask(n, [number] if number else [])
+            done, number = done + n, number + 1
+
+    def _round(self, task: Task, done: int, undecided: Sequence[Votes], steps: int) -> int:
+        """How many critiques to ask for next. What lies beyond the first round comes out of the
+        budget, if there is one, and then rounds are small; 0 once it is used up."""
+        size, left = self.config.round_votes, task.votes - done
+        if not task.early:
+            return left
+        if task.budget is not None:
+            n = min(size, left)
+            if done:
                 n = min(n, task.budget.left // steps)
-                if not n:
-                    return
                 task.budget.take(n * steps)
-            yield n, [done // size] if done else []
+            return n
+        if self.pack.overall is not None:  # a mean over all of them
+            return left
+        return max(next_round(votes, left, size, self.config.stop_risk) for votes in undecided)
 
     async def _turns(self, task: Task) -> Judged:
         """As many conversations as votes. A step whose vote was settled before each of them had
@@ -274,12 +301,8 @@ class Unit:
 
         async def all_rounds() -> None:
             asked = await self._asked(task, task.steps)
-            remaining = task.votes
-            for n, number in self._rounds(task, len(task.steps)):
-                await some(asked, n, number)
-                remaining -= n
-                if self._solution_settled(per_step, remaining):
-                    break
+            undecided = partial(self._undecided, per_step)
+            await self._in_rounds(task, partial(some, asked), undecided, len(task.steps))
 
         try:
             await self._in_time(task, all_rounds)
@@ -355,18 +378,19 @@ class Unit:
             tokens=len(known),
         )
 
-    def _solution_settled(self, per_step: Sequence[Sequence[Critique]], remaining: int) -> bool:
-        """Whether more critiques change no verdict up to the first error. An answer about the
-        whole is a mean over all of them."""
-        if self.pack.overall is not None:
-            return False
+    def _undecided(self, per_step: Sequence[Sequence[Critique]], remaining: int) -> list[Votes]:
+        """The votes that more critiques may change, up to the first error as it stands; an answer
+        about the whole is a mean over all of them."""
+        undecided: list[Votes] = []
         for critiques in per_step:
             verdict, votes = vote(critiques)[1:]
-            if not settled(votes, remaining, self.config.stop_risk):
-                return False
+            if self.pack.overall is not None or not settled(
+                votes, remaining, self.config.stop_risk
+            ):
+                undecided.append(votes)
             if verdict == "incorrect":
-                return True
-        return True
+                break
+        return undecided
 
     async def _step(
         self, task: Task, place: int, critiques: Callable[[], Awaitable[list[Critique]]]

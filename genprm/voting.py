@@ -49,10 +49,22 @@ def settled(votes: Votes, remaining: int, risk: float = 0.0) -> bool:
     lead = ahead - behind
     if lead > remaining:
         return True
-    if not lead:
+    if not lead or not risk:
         return False
     to_come = beta_binomial(PRIOR_VOTES + ahead, PRIOR_VOTES + behind, remaining)
     return math.fsum(to_come[: (remaining - lead) // 2 + 1]) <= risk
+
+
+def next_round(votes: Votes, remaining: int, round_votes: int, risk: float = 0.0) -> int:
+    """How many of `remaining` votes to ask for next: as few as settle the majority if they agree,
+    since fewer never can, and at least `round_votes`."""
+    least = min(round_votes, remaining)
+    for more in range(least, remaining):
+        ahead = max(votes.correct, votes.incorrect) + more
+        agreed = Votes(correct=ahead, incorrect=min(votes.correct, votes.incorrect))
+        if settled(agreed, remaining - more, risk):
+            return more
+    return remaining
 
 
 def until_settled(
@@ -62,10 +74,13 @@ def until_settled(
 
     Rounds draw critiques as one request does, so this tells what it would have seen.
     """
-    for done in range(round_votes, len(critiques), round_votes):
-        if settled(vote(critiques[:done])[2], len(critiques) - done, risk):
-            return critiques[:done]
-    return critiques
+    done = 0
+    while done < len(critiques):
+        votes, remaining = vote(critiques[:done])[2], len(critiques) - done
+        if settled(votes, remaining, risk):
+            break
+        done += next_round(votes, remaining, round_votes, risk)
+    return critiques[:done]
 
 
 class Budget:

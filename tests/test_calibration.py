@@ -10,11 +10,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genprm.calibration import METHODS, calibrated, fit, isotonic, load_calibrations, platt
+from genprm.calibration import (
+    CALIBRATION_FILE,
+    METHODS,
+    calibrated,
+    fit,
+    isotonic,
+    load_calibrations,
+    platt,
+    sampling_of,
+)
 from genprm.errors import ConfigError, InputError
 from genprm.evaluation.reliability import LabelledStep, calibration_error
+from genprm.models import assets_dir
 from genprm.records import CriticInfo, content_id
 from genprm.sections import ScoreConfig
+from genprm.training.manifest import MANIFEST_FILE
 
 CRITIC = CriticInfo(model="m", pack="native", fingerprint="f", scoring="label_probs")
 SCORE = ScoreConfig(votes=8)
@@ -139,6 +150,18 @@ def test_a_calibration_comes_back_from_its_file(tmp_path: Path) -> None:
     assert load_calibrations(path) == known
     path.write_text(json.dumps(known[0].row()))
     assert load_calibrations(path) == known[:1]
+
+
+def test_what_ships_is_of_the_shipped_critic_asked_as_the_service_does() -> None:
+    every, early = load_calibrations(assets_dir() / "critic" / CALIBRATION_FILE)
+    assert every.critic == early.critic and every.critic.model == "embedded:critic"
+    manifest = json.loads((assets_dir() / "critic" / MANIFEST_FILE).read_text())
+    assert every.critic.version == manifest["fingerprint"]
+    service = ScoreConfig(early_stop=True)
+    assert (every.votes, every.early_stop) == (service.votes, False)
+    assert (early.votes, early.early_stop) == (service.votes, True)
+    assert every.sampling == sampling_of(service, early_stop=False)
+    assert early.sampling == sampling_of(service, early_stop=True)
 
 
 @pytest.mark.parametrize(

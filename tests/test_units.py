@@ -205,8 +205,18 @@ def test_whole_critiques_stop_once_their_vote_is_settled() -> None:
     engine = engine_of(lambda p, s, i: WHOLE)
     judgement = judge("native-solution", engine, **SURE, round_votes=1)
     assert judgement.usage["critiques"] == 5
-    seeds = [s.seed for _, s in engine.calls if s.seed is not None]
-    assert len(seeds) == len(set(seeds))
+
+    def first_or_none(prompt: Prompt, sampling: Sampling, i: int) -> str:
+        none = sampling.n == 9 and i == 8
+        return "\n".join(["Verdict: correct"] * 3) if none else "Verdict: incorrect"
+
+    # 8 of 9 find the first step wrong and one more of 16 makes that sure; that only one looked at
+    # the steps behind it is no reason to ask for more
+    engine = engine_of(first_or_none)
+    sixteen = {**SURE, "votes": 16}
+    judgement = judge("native-solution", engine, **sixteen, round_votes=1)
+    assert [sampling.n for _, sampling in engine.calls] == [9, 1]
+    assert judgement.first_error == 0
 
 
 def test_a_verdict_that_a_step_quotes_is_no_verdict_of_the_critics() -> None:

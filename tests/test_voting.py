@@ -11,9 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genprm.records import Critique, StepJudgement, Votes
-from genprm.voting import aggregate, covered, first_error, settled, solution_score, vote
+from genprm.voting import (
+    aggregate,
+    covered,
+    first_error,
+    next_round,
+    settled,
+    solution_score,
+    vote,
+)
 
 PROBABILITIES = st.floats(0, 1)
+RISKS = st.sampled_from([0.0, 0.03, 0.08, 0.2])
 
 
 def critique(verdict: Any, p_correct: float | None = None) -> Critique:
@@ -132,6 +141,24 @@ def test_settled_is_the_same_for_both_verdicts_and_grows_with_the_risk(
     assert one == settled(Votes(correct=b, incorrect=a), remaining, risk)
     assert not one or settled(Votes(correct=a, incorrect=b), remaining, 0.49)
     assert one or not settled(Votes(correct=a, incorrect=b), remaining)
+
+
+@given(st.integers(0, 9), st.integers(0, 9), st.integers(1, 9), st.integers(1, 9), RISKS)
+def test_a_round_is_the_smallest_that_can_settle_anything(
+    correct: int, incorrect: int, remaining: int, least: int, risk: float
+) -> None:
+    asked = next_round(Votes(correct=correct, incorrect=incorrect), remaining, least, risk)
+    assert min(least, remaining) <= asked <= remaining
+    for fewer in range(least, asked):
+        for more in range(fewer + 1):
+            votes = Votes(correct=correct + more, incorrect=incorrect + fewer - more)
+            assert not settled(votes, remaining - fewer, risk)
+    assert asked == remaining or any(
+        settled(
+            Votes(correct=correct + a, incorrect=incorrect + asked - a), remaining - asked, risk
+        )
+        for a in (0, asked)
+    )
 
 
 def test_the_risk_is_that_of_simulated_critics() -> None:

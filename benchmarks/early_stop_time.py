@@ -1,0 +1,93 @@
+"""What early stopping saves in time: the same solutions with all votes and with fewer.
+
+    python benchmarks/early_stop_time.py --out FILE [--n 25] [--rounds 3]
+
+Written solutions, all steps, a scorer over one engine without Ray. The settings take turns, another
+one first each round, and each time with problems that end otherwise, so that nothing of their steps
+is cached. Seconds and critiques' tokens as shares of those with all votes in the same round. Writes
+FILE (JSON).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import time
+from pathlib import Path
+
+from critique_job import ending, written_solutions
+
+from cluster.critics import critic_source, make_scorer
+from genprm.config import load_config
+from genprm.engines import build_engine
+from genprm.evaluation.tables import format_table
+
+SETTINGS = {
+    "all votes": {"early_stop": False},
+    "risk 0": {"early_stop": True, "stop_risk": 0.0},
+    "risk 0.08": {"early_stop": True, "stop_risk": 0.08},
+}
+
+
+def main() -> None:
+    """Take turns and compare."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--n", type=int, default=25, help="solutions of each task")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--config", default="tiny")
+    args = parser.parse_args()
+    runs = asyncio.run(_measured(args.config, args.n, args.rounds))
+    shares = [
+        {
+            "votes": name,
+            "seconds of all votes'": [run[name][0] / run["all votes"][0] for run in runs],
+            "tokens of all votes'": [run[name][1] / run["all votes"][1] for run in runs],
+        }
+        for name in SETTINGS
+    ]
+    settings = {"n": args.n, "config": args.config, "cores": os.cpu_count()}
+    told = {"settings": settings, "seconds and tokens": runs, "shares": shares}
+    args.out.write_text(json.dumps(told, indent=2) + "\n")
+    rows = [
+        {key: statistics.median(value) if key != "votes" else value for key, value in share.items()}
+        for share in shares
+    ]
+    print(format_table(rows))
+
+
+async def _measured(name: str, n: int, rounds: int) -> list[dict[str, tuple[float, int]]]:
+    config, items = load_config(name), written_solutions(n)
+    source = critic_source(config)
+    engine = await build_engine(config.engine, source.model, source.adapter_rank)
+    runs, turns = [], 0
+    try:
+        scorer = await make_scorer(config, engine)
+        await scorer.score(items[0].problem + "?", items[0].steps)  # whatever starts up with that
+        for number in range(rounds):
+            run = {}
+            order = (
+                list(SETTINGS)[number % len(SETTINGS) :] + list(SETTINGS)[: number % len(SETTINGS)]
+            )
+            for kind in order:
+                score = config.score.model_copy(update={**SETTINGS[kind], "return_critiques": True})
+                scorer = await make_scorer(config.model_copy(update={"score": score}), engine)
+                turns += 1
+                asked = ending(items, turns * "\n")
+                begun = time.monotonic()
+                judged = await scorer.score_batch(asked)
+                seconds = time.monotonic() - begun
+                steps = [step for judgement in judged for step in judgement.steps]
+                run[kind] = (seconds, sum(c.tokens for step in steps for c in step.critiques or ()))
+            runs.append(run)
+            print(run, flush=True)
+    finally:
+        await engine.close()
+    return runs
+
+
+if __name__ == "__main__":
+    main()
