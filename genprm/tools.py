@@ -80,12 +80,16 @@ def calculate(expression: str) -> str:
     if len(text) > MAX_EXPRESSION_CHARS:
         return "(too long)"
     try:
-        return _shown(_value(ast.parse(text.replace("^", "**"), mode="eval").body))
+        tree = ast.parse(text.replace("^", "**"), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return "(not an expression)"
+    try:
+        return _shown(_value(tree.body))
     except ZeroDivisionError:
         return "(division by zero)"
     except (ValueError, OverflowError):
         return "(too large)"
-    except (SyntaxError, TypeError, RecursionError, MemoryError):
+    except (TypeError, RecursionError):
         return "(not an expression)"
 
 
