@@ -40,11 +40,8 @@ def critique_job(
     """The critique prompts of every prefix, as the scorer asks them."""
     from transformers import AutoTokenizer
 
-    pack, tokenizer, score = (
-        config.prompt_pack(),
-        AutoTokenizer.from_pretrained(model),
-        config.score,
-    )
+    pack, score = config.prompt_pack(), config.score
+    tokenizer = AutoTokenizer.from_pretrained(model)
     return Job(
         model=model,
         engine=config.engine,

@@ -17,13 +17,15 @@ import os
 import statistics
 import time
 from pathlib import Path
+from typing import Any
 
 from critique_job import ending, written_solutions
 
 from cluster.critics import critic_source, make_scorer
 from genprm.config import load_config
 from genprm.engines import build_engine
-from genprm.evaluation.tables import format_table
+from genprm.evaluation.intervals import Estimate
+from genprm.evaluation.tables import TableRow, format_table
 
 SETTINGS = {
     "all votes": {"early_stop": False},
@@ -41,7 +43,7 @@ def main() -> None:
     parser.add_argument("--config", default="tiny")
     args = parser.parse_args()
     runs = asyncio.run(_measured(args.config, args.n, args.rounds))
-    shares = [
+    shares: list[dict[str, Any]] = [
         {
             "votes": name,
             "seconds of all votes'": [run[name][0] / run["all votes"][0] for run in runs],
@@ -52,8 +54,11 @@ def main() -> None:
     settings = {"n": args.n, "config": args.config, "cores": os.cpu_count()}
     told = {"settings": settings, "seconds and tokens": runs, "shares": shares}
     args.out.write_text(json.dumps(told, indent=2) + "\n")
-    rows = [
-        {key: statistics.median(value) if key != "votes" else value for key, value in share.items()}
+    rows: list[TableRow] = [
+        {
+            key: Estimate(statistics.median(value)) if isinstance(value, list) else value
+            for key, value in share.items()
+        }
         for share in shares
     ]
     print(format_table(rows))

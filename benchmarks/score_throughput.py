@@ -38,7 +38,8 @@ from genprm import tasks
 from genprm.config import Config, load_config, resolve_critic
 from genprm.engines import build_engine
 from genprm.engines.vllm_raw import generate
-from genprm.evaluation.tables import format_table
+from genprm.evaluation.intervals import Estimate
+from genprm.evaluation.tables import TableRow, format_table
 from genprm.records import Judgement
 from genprm.step_scorer import ScoreItem
 from genprm.tasks.arithmetic.expressions import parse
@@ -91,8 +92,12 @@ def main() -> None:
         result = {"settings": settings, "medians": medians, "runs": runs}
         file.write_text(json.dumps(result, indent=2) + "\n")
     medians = json.loads(file.read_text())["medians"]
-    rows = [
-        {"side": name, "tokens/s": medians[name], "of raw": medians[name] / medians["raw"]}
+    rows: list[TableRow] = [
+        {
+            "side": name,
+            "tokens/s": medians[name],
+            "of raw": Estimate(medians[name] / medians["raw"]),
+        }
         for name in SIDES
     ]
     print(format_table(rows))

@@ -352,15 +352,16 @@ def test_metrics_reach_rays_endpoint(guarded: str) -> None:
     asked = {"problem": "p", "steps": ["right", "wrong", "word " * 300], "votes": 8}
     with httpx.Client(base_url=guarded, headers=AUTHORIZED) as http:
         assert [http.post("/v1/score", json=asked).status_code for _ in range(4)] == [200] * 4
-    rounds = 3  # of two: six votes for one verdict and none for the other settle eight
+    assert httpx.post(f"{guarded}/v1/score", json=asked).status_code == 401
+    votes = 5  # for one verdict and none for the other settle eight
     ours, scored = 'application="guarded"', 'route="/guarded/v1/score"'
     wanted = {  # at least: others have asked as well
         ("ray_genprm_judgements_total", ours): 4,
         ("ray_genprm_steps_total", ours): 4 * 3,
         ("ray_genprm_steps_total", ours, 'status="too_long"'): 4,
-        ("ray_genprm_critiques_total", ours): 4 * 2 * 2 * rounds,
-        ("ray_genprm_votes_saved_total", ours): 4 * 2 * (8 - 2 * rounds),
-        ("ray_genprm_tokens_total", ours): 4 * 2 * 2 * rounds,
+        ("ray_genprm_critiques_total", ours): 4 * 2 * votes,
+        ("ray_genprm_votes_saved_total", ours): 4 * 2 * (8 - votes),
+        ("ray_genprm_tokens_total", ours): 4 * 2 * votes,
         ("ray_genprm_judgement_seconds_count", ours): 4,
         ("ray_genprm_step_seconds_count", ours): 4 * 3,
         ("ray_serve_num_http_requests_total", ours): 4,
