@@ -18,12 +18,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cluster.evaluate import evaluate
-from genprm.config import load_config
-from genprm.evaluation.intervals import Estimate
-from genprm.evaluation.tables import format_table
+from cluster.commands.evaluate import evaluate
+from genprm.config.load import load_config
+from genprm.data.rows import read_rows, write_jsonl
 from genprm.records import EvaluationRow
-from genprm.rows import read_rows, write_jsonl
+from genprm.report.tables import format_table
+from genprm.util.stats import Estimate
 
 TASKS = ("multistep_arithmetic", "tracking_shuffled_objects")
 # Tyen et al. 2024 (arXiv 2311.08516), Table 4: 300 traces each, best of three prompting styles.

@@ -19,14 +19,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cluster.calibrate import learnt, stopped_early
-from genprm.calibration import CALIBRATION_FILE, calibrated
-from genprm.config import load_config
+from cluster.commands.calibrate import learnt, stopped_early
+from genprm.config.load import load_config
+from genprm.data.rows import read_records
 from genprm.evaluation.first_error import JUDGED
 from genprm.evaluation.reliability import calibration_error, labelled_steps
-from genprm.evaluation.tables import TableRow, format_table
 from genprm.records import EvaluationRow, Judgement, ScoreCalibration
-from genprm.rows import read_records
+from genprm.report.tables import TableRow, format_table
+from genprm.scoring.calibration import CALIBRATION_FILE, calibrated
 
 KINDS = ("raw", "calibrated")
 

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from genprm import tasks
-from genprm.config import Config
-from genprm.engines.base import Sampling
-from genprm.engines.vllm_raw import Job
-from genprm.prompts import critique_prompt
+from genprm.config.root import Config
+from genprm.generation import Sampling
+from genprm.prompts.render import critique_prompt
 from genprm.records import Judgement
-from genprm.step_scorer import ScoreItem
+from genprm.scoring.base import ScoreItem
+from raw_vllm import Job
 
 SLIP_RATE = 0.2
 

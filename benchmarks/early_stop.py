@@ -3,7 +3,8 @@
     python benchmarks/early_stop.py DATA EVAL --out FILE
 
 DATA are evaluation rows and EVAL the folder that `genprm eval` made of them. The critiques of every
-step are dealt out again in rounds (`genprm.voting.until_settled`). Tokens are those of critiques.
+step are dealt out again in rounds (`genprm.scoring.voting.until_settled`). Tokens are those of
+critiques.
 The difference in F1 is paired by row, with bootstrap bounds. AUC is of solution scores (`min`), as
 rewards and best-of-n use them. Writes FILE (JSON).
 """
@@ -18,12 +19,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from genprm.data.rows import read_records
 from genprm.evaluation.first_error import pair
-from genprm.evaluation.intervals import Estimate, harmonic_mean
-from genprm.evaluation.tables import TableRow, format_table
 from genprm.records import EvaluationRow, Judgement
-from genprm.rows import read_records
-from genprm.voting import until_settled, vote
+from genprm.report.tables import TableRow, format_table
+from genprm.scoring.voting import until_settled, vote
+from genprm.util.stats import Estimate, harmonic_mean
 
 RULES = [(8, 0.0), (2, 0.0), (1, 0.0), (2, 0.03), (2, 0.08), (1, 0.08), (1, 0.16), (1, 0.21)]
 RESAMPLES = 4_000

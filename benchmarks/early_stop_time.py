@@ -20,12 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from critique_job import ending, written_solutions
-
-from cluster.critics import critic_source, make_scorer
-from genprm.config import load_config
+from genprm.config.load import load_config
 from genprm.engines import build_engine
-from genprm.evaluation.intervals import Estimate
-from genprm.evaluation.tables import TableRow, format_table
+from genprm.report.tables import TableRow, format_table
+from genprm.scoring.critic import critic_source, make_scorer
+from genprm.util.stats import Estimate
 
 SETTINGS = {
     "all votes": {"early_stop": False},

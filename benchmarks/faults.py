@@ -29,12 +29,13 @@ import psutil
 
 from cluster import runtime, service
 from cluster.actors import connect
-from cluster.client import AsyncClient
 from genprm import tasks
-from genprm.config import Config, load_config
+from genprm.client.http import AsyncClient
+from genprm.config.load import load_config
+from genprm.config.root import Config
 from genprm.errors import GenprmError
-from genprm.evaluation.tables import format_table
-from genprm.models import resolve_model
+from genprm.models.names import resolve_model
+from genprm.report.tables import format_table
 
 VOTES = 2
 BEFORE_S, AFTER_S = 8.0, 60.0  # of load around each fault

@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from critique_job import critique_job, critique_tokens, written_solutions
-
-from genprm.config import Config, load_config
+from genprm.config.load import load_config
+from genprm.config.root import Config
 from genprm.engines.vllm import VllmEngine
-from genprm.engines.vllm_raw import generate
-from genprm.models import resolve_model
-from genprm.scorer import Scorer
-from genprm.step_scorer import ScoreItem
+from genprm.models.names import resolve_model
+from genprm.scoring.base import ScoreItem
+from genprm.scoring.scorer import Scorer
+from raw_vllm import generate
 
 # The sizes of Qwen2.5, by the name of the policy in the config, built as a Llama with biases: for a
 # Qwen2, transformers would build its own tokenizer.

@@ -23,10 +23,10 @@ from typing import Any
 import psutil
 
 from genprm import tasks
-from genprm.engines.base import Prompt, Sampling
-from genprm.evaluation.tables import format_table
+from genprm.data.rows import read_rows, write_jsonl
+from genprm.generation import Prompt, Sampling
 from genprm.records import Solution
-from genprm.rows import read_rows, write_jsonl
+from genprm.report.tables import format_table
 
 SECONDS_PER_ROLLOUT = 0.05
 SCRIPTED_ANSWER = 7  # to every problem

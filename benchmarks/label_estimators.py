@@ -24,14 +24,15 @@ from typing import Any
 
 from cluster import pipelines, runtime
 from genprm import tasks
-from genprm.config import Config, load_config
-from genprm.evaluation.intervals import Estimate, paired_difference, proportion
-from genprm.evaluation.page import plot_css
-from genprm.evaluation.plots import Series, line_chart, standalone
-from genprm.evaluation.tables import format_table
+from genprm.config.load import load_config
+from genprm.config.root import Config
+from genprm.data.rows import read_rows, write_jsonl
 from genprm.labeling.labels import is_decided, labels_from_values
-from genprm.rows import read_rows, write_jsonl
-from genprm.seeds import derive_seed
+from genprm.report.html import plot_css
+from genprm.report.plots import Series, line_chart, standalone
+from genprm.report.tables import format_table
+from genprm.util.seeds import derive_seed
+from genprm.util.stats import Estimate, paired_difference, proportion
 
 SOURCES = {"arithmetic": "", "tracking": "&form=assignment"}
 OPTIONS = "task:tracking?n={n}&seed={seed}&form=person"

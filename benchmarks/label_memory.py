@@ -20,9 +20,9 @@ from pathlib import Path
 
 import psutil
 
-from genprm.engines.base import Prompt, Sampling
-from genprm.evaluation.tables import format_table
-from genprm.rows import write_jsonl
+from genprm.data.rows import write_jsonl
+from genprm.generation import Prompt, Sampling
+from genprm.report.tables import format_table
 
 MIB = 2**20
 

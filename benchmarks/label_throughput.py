@@ -24,13 +24,15 @@ from pathlib import Path
 from typing import Any
 
 from genprm import tasks
-from genprm.config import Config, load_config, resolve_model
-from genprm.engines.base import Sampling
-from genprm.engines.vllm_raw import Job, Speed, generate
-from genprm.evaluation.tables import format_table
-from genprm.prompts import solve_prompt
+from genprm.config.load import load_config
+from genprm.config.root import Config
+from genprm.data.rows import read_rows, write_jsonl
+from genprm.generation import Sampling
+from genprm.models.names import resolve_model
+from genprm.prompts.render import solve_prompt
 from genprm.records import Solution
-from genprm.rows import read_rows, write_jsonl
+from genprm.report.tables import format_table
+from raw_vllm import Job, Speed, generate
 
 SETTINGS = ["label.estimator=flat_hard", "label.rollouts=8"]
 PIPELINE, ONE, SEVERAL = "genprm label", "LLM.generate", "LLM.generate, several"

@@ -28,12 +28,13 @@ import numpy as np
 
 from cluster import runtime, service
 from genprm import tasks
-from genprm.config import Config, load_config
-from genprm.evaluation.intervals import Estimate
-from genprm.evaluation.page import plot_css
-from genprm.evaluation.plots import SECONDS, Series, line_chart, standalone
-from genprm.evaluation.tables import format_table
+from genprm.config.load import load_config
+from genprm.config.root import Config
 from genprm.records import Judgement
+from genprm.report.html import plot_css
+from genprm.report.plots import SECONDS, Series, line_chart, standalone
+from genprm.report.tables import format_table
+from genprm.util.stats import Estimate
 
 LOADS = (1, 4, 16, 64)  # requests at a time
 LIGHT = 20  # requests per one at a time, for loads below the last

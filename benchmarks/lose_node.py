@@ -19,9 +19,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from genprm.engines.base import Prompt, Sampling
-from genprm.evaluation.tables import format_table
-from genprm.rows import read_rows, write_jsonl
+from genprm.data.rows import read_rows, write_jsonl
+from genprm.generation import Prompt, Sampling
+from genprm.report.tables import format_table
 
 NODES, CPUS = 3, 3  # per node: an engine, and room for what feeds it
 SECONDS_PER_ROLLOUT = 0.05

@@ -28,22 +28,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from critique_job import SLIP_RATE, critique_job, critique_tokens, ending, written_solutions
-
 from cluster import runtime, service
 from cluster.actors import connect
-from cluster.client import AsyncClient
-from cluster.critics import critic_source, make_scorer
+from critique_job import SLIP_RATE, critique_job, critique_tokens, ending, written_solutions
 from genprm import tasks
-from genprm.config import Config, load_config, resolve_critic
+from genprm.client.http import AsyncClient
+from genprm.config.load import load_config
+from genprm.config.root import Config
 from genprm.engines import build_engine
-from genprm.engines.vllm_raw import generate
-from genprm.evaluation.intervals import Estimate
-from genprm.evaluation.tables import TableRow, format_table
+from genprm.models.names import resolve_critic
 from genprm.records import Judgement
-from genprm.step_scorer import ScoreItem
+from genprm.report.tables import TableRow, format_table
+from genprm.scoring.base import ScoreItem
+from genprm.scoring.critic import critic_source, make_scorer
 from genprm.tasks.arithmetic.expressions import parse
 from genprm.tasks.arithmetic.solutions import write_solution
+from genprm.util.stats import Estimate
+from raw_vllm import generate
 
 CLIENTS = 16
 CANDIDATES = 64

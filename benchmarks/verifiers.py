@@ -20,12 +20,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from genprm.evaluation.intervals import proportion
-from genprm.evaluation.tables import TableRow, format_table
+from genprm.data.rows import read_rows
 from genprm.records import Problem
-from genprm.rows import read_rows
+from genprm.report.tables import TableRow, format_table
 from genprm.steps import SPLITTERS, split
-from genprm.verifiers import VERIFIERS, grade
+from genprm.util.stats import proportion
+from genprm.verifiers import VERIFIERS
+from genprm.verifiers.base import grade
 
 MODELS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
 

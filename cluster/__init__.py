@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cluster.actors import ScorerActor, connect
-    from cluster.client import Client
+    from genprm.client.http import Client
 
 __all__ = ["Client", "ScorerActor", "connect"]
 

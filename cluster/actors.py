@@ -18,13 +18,13 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from cluster.chosen import ChosenCritic
-from cluster.host import CriticHost
-from genprm.choose import best_of_n
-from genprm.config import Config
+from cluster.serving.host import CriticHost
+from cluster.serving.version import ChosenCritic
+from genprm.config.root import Config
 from genprm.errors import ConfigError, EngineError, GenprmError
 from genprm.records import BestOfN, CriticInfo, Judgement
-from genprm.step_scorer import ChoiceOptions, ScoreItem, ScoreOptions
+from genprm.scoring.base import ChoiceOptions, ScoreItem, ScoreOptions
+from genprm.search.best_of_n import best_of_n
 
 DEFAULT_NAME = "genprm"
 
@@ -58,7 +58,7 @@ class ScorerHandle:
     async def best_of_n(
         self, problem: str, candidates: Sequence[Sequence[str]], **options: Unpack[ChoiceOptions]
     ) -> BestOfN:
-        """The best candidate, by one call to one replica; see `genprm.choose.best_of_n`."""
+        """The best candidate, by one call to one replica; see `genprm.search.best_of_n`."""
         return await best_of_n(self, problem, candidates, **options)
 
     async def reload(self, directory: str | Path) -> CriticInfo:
@@ -137,7 +137,7 @@ class ScorerActor:
     async def best_of_n(
         self, problem: str, candidates: Sequence[Sequence[str]], **options: Unpack[ChoiceOptions]
     ) -> BestOfN:
-        """The best candidate; see `genprm.choose.best_of_n`."""
+        """The best candidate; see `genprm.search.best_of_n.best_of_n`."""
         return await best_of_n(self, problem, candidates, **options)
 
     async def reload(self, directory: str | Path) -> CriticInfo:

@@ -12,13 +12,14 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cluster.options import parser
-from genprm.config import Config, load_config
+from cluster.commands.options import parser
+from genprm.config.load import load_config
+from genprm.config.root import Config
 from genprm.errors import ConfigError, InputError
-from genprm.models import resolve_model
+from genprm.models.names import resolve_model
 
 if TYPE_CHECKING:
-    from cluster.stages import Report
+    from cluster.stages.run import Report
 
 DEBUG_ENV = "GENPRM_DEBUG"
 OWN_CONFIG = {"quickstart": "quickstart"}  # where a command without --config has one of its own
@@ -89,12 +90,12 @@ def _solve(config: Config, args: argparse.Namespace) -> None:
 
 def _label(config: Config, args: argparse.Namespace) -> None:
     from cluster import pipelines
-    from genprm.evaluation.tables import format_table
+    from genprm.report.tables import format_table
 
     if args.estimate is None:
         _show(pipelines.label(config, args.input, args.out))
         return
-    from cluster.price import price_of_labels
+    from cluster.commands.estimate import price_of_labels
 
     price = price_of_labels(config, args.input, args.out, args.estimate)
     print(format_table(price.table()))
@@ -114,8 +115,8 @@ def _score(config: Config, args: argparse.Namespace) -> None:
 
 
 def _eval(config: Config, args: argparse.Namespace) -> None:
-    from cluster.evaluate import evaluate
-    from genprm.evaluation.tables import format_table
+    from cluster.commands.evaluate import evaluate
+    from genprm.report.tables import format_table
 
     found = evaluate(config, args.input, args.out)
     _show(found.judging)
@@ -123,8 +124,8 @@ def _eval(config: Config, args: argparse.Namespace) -> None:
 
 
 def _calibrate(config: Config, args: argparse.Namespace) -> None:
-    from cluster.calibrate import calibrate
-    from genprm.evaluation.tables import format_table
+    from cluster.commands.calibrate import calibrate
+    from genprm.report.tables import format_table
 
     found = calibrate(config, args.input, args.out)
     _show(found.judging)
@@ -136,8 +137,8 @@ def _calibrate(config: Config, args: argparse.Namespace) -> None:
 
 
 def _train(config: Config, args: argparse.Namespace) -> None:
-    from cluster.training import train
-    from genprm.evaluation.tables import TableRow, format_table
+    from cluster.training.driver import train
+    from genprm.report.tables import TableRow, format_table
 
     result = train(config, args.input, args.out)
     row: TableRow = {
@@ -153,14 +154,14 @@ def _train(config: Config, args: argparse.Namespace) -> None:
 
 
 def _convert(config: Config, args: argparse.Namespace) -> None:
-    from cluster.convert import convert
+    from cluster.commands.convert import convert
 
     written, left = convert(args.input, args.to, args.out)
     print(f"wrote {written} rows to {args.out}; {left} solutions have no labels to write")
 
 
 def _merge(config: Config, args: argparse.Namespace) -> None:
-    from cluster.merge import merge_files
+    from cluster.commands.merge import merge_files
 
     counts = merge_files(args.input, args.others, args.out, keep=args.keep)
     print(", ".join(f"{name} {count}" for name, count in counts.items()))
@@ -174,7 +175,7 @@ def _serve(config: Config, args: argparse.Namespace) -> None:
 
 
 def _quickstart(config: Config, args: argparse.Namespace) -> None:
-    from cluster import quickstart
+    from cluster.commands import quickstart
 
     sizes = quickstart.FULL if args.full else quickstart.QUICK
     print(f"report: {quickstart.run(config, args.out, sizes=sizes)}")
@@ -210,7 +211,7 @@ COMMANDS: dict[str, Callable[[Config, argparse.Namespace], None]] = {
 
 def _show(report: Report) -> None:
     """The result table of a stage."""
-    from genprm.evaluation.tables import format_table
+    from genprm.report.tables import format_table
 
     if report.already_done:
         print(f"{report.out} is already done; nothing to do", file=sys.stderr)
@@ -237,7 +238,7 @@ def _show(report: Report) -> None:
 
 def _told(value: Any) -> str:
     """A count, or counts by name, as people read them."""
-    from genprm.evaluation.tables import cell_text
+    from genprm.report.tables import cell_text
 
     if not isinstance(value, dict):
         return cell_text(value)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from genprm.client import AsyncClient, Client
+from genprm.client.http import AsyncClient, Client
 
 __all__ = ["AsyncClient", "Client"]

@@ -22,12 +22,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cluster.options import parser
+from cluster.commands.options import parser
 from cluster.runtime import AUTH_HINT
-from cluster.storage import is_uri
-from genprm.config import load_config
+from genprm.config.load import load_config
+from genprm.data.storage import is_uri
 from genprm.errors import ConfigError, GenprmError, InputError
-from genprm.paths import configs_dir
+from genprm.util.paths import configs_dir
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient
@@ -62,7 +62,7 @@ def submit(args: argparse.Namespace, rest: Sequence[str]) -> int:
     if not args.debug:
         logging.disable(logging.INFO)  # Ray tells of each package and connection
     client = _client(args.address)
-    job_id, runs = _named(client, args.submission_id, entrypoint)
+    job_id, runs = source_text(client, args.submission_id, entrypoint)
     if not runs:
         job_id = _submitted(client, job_id, entrypoint, environment)
     assert job_id is not None
@@ -149,7 +149,7 @@ def _client(address: str | None) -> JobSubmissionClient:
         ) from error
 
 
-def _named(
+def source_text(
     client: JobSubmissionClient, name: str | None, entrypoint: str
 ) -> tuple[str | None, bool]:
     """The job id to use for a name, and whether that job runs this very command already.

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
 
-from genprm.config import Config, RuntimeConfig
+from genprm.config.root import Config
+from genprm.config.runtime import RuntimeConfig
 from genprm.errors import ConfigError
 
 # Logical CPUs of a Ray that we start ourselves. Read, checkpoint filter, repartition and write

@@ -2,7 +2,7 @@
 
 All prefixes and votes of a solution are one call to one replica, so they share its prefix cache.
 `build_app` makes the application from a config, for `serve run` as for `run`, which starts Ray
-and Serve around it. What requests and answers look like is `cluster.routes`.
+and Serve around it. What requests and answers look like is `cluster.serving.routes`.
 """
 
 from __future__ import annotations
@@ -29,15 +29,17 @@ from ray.serve.config import AutoscalingConfig, BackpressureConfig, ProxyLocatio
 
 from cluster import runtime
 from cluster.actors import DEFAULT_NAME
-from cluster.chosen import ChosenCritic
-from cluster.client import Client
-from cluster.critics import critic_calibrations, critic_source, with_whole_path
-from cluster.host import CriticHost
-from cluster.routes import build_routes
-from cluster.tokens import token_hashes
-from genprm.config import Config, ServeConfig, parse_config
+from cluster.serving.host import CriticHost
+from cluster.serving.routes import build_routes
+from cluster.serving.tokens import token_hashes
+from cluster.serving.version import ChosenCritic
+from genprm.client.http import Client
+from genprm.config.load import parse_config
+from genprm.config.root import Config
+from genprm.config.serve import ServeConfig
 from genprm.errors import ConfigError, EngineError, GenprmError
-from genprm.step_scorer import ScoreItem, ScoreOptions
+from genprm.scoring.base import ScoreItem, ScoreOptions
+from genprm.scoring.critic import critic_calibrations, critic_source, with_whole_path
 
 ENGINE_END_S = 20.0  # for an engine's own end, once its replica has answered what it had
 DRAIN_POLL_S = 1.0  # how often Serve looks whether it has
@@ -53,7 +55,7 @@ logger = logging.getLogger("ray.serve")
 
 @serve.ingress()
 class ScoringService:
-    """One replica: the routes of `cluster.routes`, and the same methods for handles.
+    """One replica: the routes of `cluster.serving.routes`, and the same methods for handles.
 
     Handle methods return judgements as plain rows, as HTTP does; `cluster.actors.connect` makes
     records of them. The engine is closed once a stopping replica has answered its last request.
@@ -113,7 +115,7 @@ def build_app(args: dict[str, Any]) -> serve.Application:
 
     Needs a connected Ray, which tells whether engines run on GPUs. Host and port are Serve's own
     settings and are not read here. Bearer tokens come from this process's environment
-    (`cluster.tokens`).
+    (`cluster.serving.tokens`).
 
     Raises:
         ConfigError: an unknown key, a directory that is no model, a pack that cannot be loaded,
@@ -156,8 +158,8 @@ def check_config(config: Config) -> Config:
     absolute, because replicas work in other folders. Loads no weights.
 
     Raises:
-        ConfigError: see `cluster.critics.critic_source`; a calibration or tokens that cannot be
-            read.
+        ConfigError: see `genprm.scoring.critic.critic_source`; a calibration or tokens that
+            cannot be read.
     """
     critic_source(config)
     critic_calibrations(config)

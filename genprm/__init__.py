@@ -12,11 +12,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from genprm.config import Config, load_config
+    from genprm.config.load import load_config
+    from genprm.config.root import Config
     from genprm.engines import build_engine
-    from genprm.prompts import PromptPack, load_pack
+    from genprm.prompts.packs import PromptPack, load_pack
     from genprm.records import Judgement
-    from genprm.scorer import ScoreItem, Scorer, StepScorer
+    from genprm.scoring.base import ScoreItem, StepScorer
+    from genprm.scoring.scorer import Scorer
 
 __version__ = "0.1.0"
 
@@ -33,15 +35,15 @@ __all__ = [
 ]
 
 _HOME = {
-    "Config": "genprm.config",
+    "Config": "genprm.config.root",
     "Judgement": "genprm.records",
-    "PromptPack": "genprm.prompts",
-    "ScoreItem": "genprm.scorer",
-    "Scorer": "genprm.scorer",
-    "StepScorer": "genprm.scorer",
+    "PromptPack": "genprm.prompts.packs",
+    "ScoreItem": "genprm.scoring.base",
+    "Scorer": "genprm.scoring.scorer",
+    "StepScorer": "genprm.scoring.base",
     "build_engine": "genprm.engines",
-    "load_config": "genprm.config",
-    "load_pack": "genprm.prompts",
+    "load_config": "genprm.config.load",
+    "load_pack": "genprm.prompts.packs",
 }
 
 

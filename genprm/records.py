@@ -2,7 +2,7 @@
 
 Every record is a frozen pydantic model. Columns a record does not know pass through untouched
 (`extra="allow"`), so a stage never loses what a user put into a row. Files are read and written
-by `genprm.rows`; formulas for `values` and `labels` stand in `genprm.labeling`.
+by `genprm.data.rows`; formulas for `values` and `labels` stand in `genprm.labeling`.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ from __future__ import annotations
 import os
 import sys
 
-from genprm.client import Client
+from genprm.client.http import Client
 from genprm.records import Judgement
-from genprm.step_scorer import ScoreItem
+from genprm.scoring.base import ScoreItem
 
 PROBLEM = "((3 + 4 * 2) - (5 - 7)) ="
 PLAN = 'This equation can be written as "A - B", where A = (3 + 4 * 2) and B = (5 - 7).'

@@ -19,7 +19,7 @@ import ray
 import cluster
 from genprm import tasks
 from genprm.records import BestOfN
-from genprm.step_scorer import StepScorer
+from genprm.scoring.base import StepScorer
 
 
 @ray.remote(num_cpus=0)

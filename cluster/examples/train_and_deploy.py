@@ -11,8 +11,9 @@ from __future__ import annotations
 import argparse
 
 from cluster import runtime, service
-from cluster.training import train
-from genprm.config import Config, load_config
+from cluster.training.driver import train
+from genprm.config.load import load_config
+from genprm.config.root import Config
 
 
 def main(config: Config, targets: str, out: str) -> str:

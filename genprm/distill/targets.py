@@ -8,21 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from genprm.config import DistillConfig
-from genprm.distill.agreement import (
-    WrittenCritique,
-    agrees,
-    last_step_to_write,
-    writer_first_error,
-)
+from genprm.config.distill import DistillConfig
+from genprm.distill.agreement import WrittenCritique, agrees, last_step_to_write, writer_first_error
 from genprm.distill.writers import CritiqueWriter
-from genprm.engines.base import Message
-from genprm.prompts import (
-    PromptPack,
-    critic_turn,
-    critique_target_messages,
-    solution_target_messages,
-)
+from genprm.generation import Message
+from genprm.prompts.packs import PromptPack
+from genprm.prompts.render import critic_turn, critique_target_messages, solution_target_messages
 from genprm.records import CritiqueTarget, LabelledSolution, Record
 
 MIN_WEIGHT = 0.1  # an uncertain label still says something

@@ -12,15 +12,17 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from genprm import tasks
-from genprm.concurrent import together
-from genprm.config import DistillConfig
+from genprm.config.distill import DistillConfig
 from genprm.distill.agreement import WrittenCritique
-from genprm.engines.base import Completion, Engine, Sampling
+from genprm.engines.base import Engine
 from genprm.errors import InputError, PromptTooLongError
-from genprm.prompts import PromptPack, critique_prompt, load_pack, rendered_texts
+from genprm.generation import Completion, Sampling
+from genprm.prompts.packs import PromptPack, load_pack
+from genprm.prompts.render import critique_prompt, rendered_texts
+from genprm.prompts.verdict import parse_verdict
 from genprm.records import Problem
-from genprm.seeds import derive_seed
-from genprm.verdict import parse_verdict
+from genprm.util.aio import together
+from genprm.util.seeds import derive_seed
 
 
 class CritiqueWriter(Protocol):

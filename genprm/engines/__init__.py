@@ -11,7 +11,7 @@ from genprm.engines.base import Engine
 from genprm.errors import ConfigError
 
 if TYPE_CHECKING:
-    from genprm.config import EngineConfig
+    from genprm.config.engine import EngineConfig
 
 
 async def build_engine(config: EngineConfig, model: str, adapter_rank: int | None = None) -> Engine:

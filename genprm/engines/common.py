@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from genprm.engines.base import Sampling
 from genprm.errors import ConfigError
+from genprm.generation import Sampling
 
 MESSAGE_LIMIT = 300  # characters of a foreign error that are worth showing
 

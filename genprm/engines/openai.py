@@ -15,16 +15,17 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from genprm.engines.base import Capabilities, Completion, Generation, Prompt, Sampling
+from genprm.engines.base import Capabilities
 from genprm.engines.common import check_sampling, one_line
 from genprm.errors import ConfigError, EngineError, GenprmError, PromptTooLongError
+from genprm.generation import Completion, Generation, Prompt, Sampling
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAIError
     from openai.types.chat import ChatCompletion
     from openai.types.chat.chat_completion import Choice
 
-    from genprm.config import EngineConfig
+    from genprm.config.engine import EngineConfig
 
 UNKNOWN_CONTEXT = 2**31 - 1  # tokens; the server refuses what is too long for it
 HEALTH_SECONDS = 10.0

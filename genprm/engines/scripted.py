@@ -13,12 +13,13 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from genprm.engines.base import Capabilities, Completion, Generation, Prompt, Sampling
+from genprm.engines.base import Capabilities
 from genprm.engines.common import check_sampling
 from genprm.errors import ConfigError, EngineError, PromptTooLongError
+from genprm.generation import Completion, Generation, Prompt, Sampling
 
 if TYPE_CHECKING:
-    from genprm.config import EngineConfig
+    from genprm.config.engine import EngineConfig
 
 # (prompt, sampling, number of the completion) -> the whole text, before stops and budget
 Script = Callable[[Prompt, Sampling, int], str]

@@ -17,9 +17,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genprm.engines.base import Capabilities, Completion, Generation, Prompt, Sampling
+from genprm.engines.base import Capabilities
 from genprm.engines.common import check_sampling, one_line
 from genprm.errors import ConfigError, EngineError, PromptTooLongError
+from genprm.generation import Completion, Generation, Prompt, Sampling
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from vllm.outputs import CompletionOutput, RequestOutput
     from vllm.v1.engine.async_llm import AsyncLLM
 
-    from genprm.config import EngineConfig
+    from genprm.config.engine import EngineConfig
 
 # Read by vllm when it is imported; a value that the user set stays.
 ENVIRONMENT = {

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from genprm.errors import InputError
-from genprm.evaluation.intervals import mean_interval, paired_difference, proportion
 from genprm.records import Aggregate, BestOfNRow, Candidate
-from genprm.voting import aggregate
+from genprm.scoring.voting import aggregate
+from genprm.util.stats import mean_interval, paired_difference, proportion
 
 AGGREGATES: tuple[Aggregate, ...] = ("min", "product", "mean", "last")
 

@@ -12,15 +12,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from genprm.errors import InputError
-from genprm.evaluation.intervals import (
-    Estimate,
-    f1_interval,
-    harmonic_mean,
-    mean_of_independent,
-    proportion,
-)
 from genprm.records import Critique, EvaluationRow, Judgement, StepJudgement
-from genprm.voting import covered, first_error, vote
+from genprm.scoring.voting import covered, first_error, vote
+from genprm.util.stats import Estimate, f1_interval, harmonic_mean, mean_of_independent, proportion
 
 JUDGED = ("ok", "no_valid_critique")  # statuses of steps that critiques were sampled for
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from genprm.errors import InputError
-from genprm.evaluation.intervals import proportion, share
 from genprm.labeling.labels import is_decided
+from genprm.util.stats import proportion, share
 
 LabelRule = Callable[[list[float | None]], tuple[list[bool | None], int]]
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from genprm.evaluation.first_error import pair
-from genprm.evaluation.intervals import proportion
 from genprm.records import EvaluationRow, Judgement
+from genprm.util.stats import proportion
 
 
 class LabelledStep(NamedTuple):

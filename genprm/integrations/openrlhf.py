@@ -18,11 +18,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Unpack
 
-from genprm.chat_marks import END_TOKENS
-from genprm.integrations.asking import judge, wait_for
-from genprm.integrations.credit import check_reward, facts, solution_reward
+from genprm.integrations.judge import judge, wait_for
+from genprm.prompts.chat import END_TOKENS
 from genprm.records import Judgement
-from genprm.step_scorer import ScoreOptions, StepScorer
+from genprm.rewards.credit import check_reward, facts, solution_reward
+from genprm.scoring.base import ScoreOptions, StepScorer
 
 
 def build_reward_func(
@@ -109,7 +109,7 @@ def reward_answer(
 
     Args:
         judgements: None where a response could not be judged.
-        reward: see `genprm.integrations.credit.solution_reward`.
+        reward: see `genprm.rewards.credit.solution_reward`.
         unscored: the reward of what has none; at 0 a policy gains nothing by writing what cannot
             be judged.
 

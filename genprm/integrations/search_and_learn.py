@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Unpack
 
-from genprm.client import AsyncClient
-from genprm.integrations.asking import judge, wait_for
+from genprm.client.http import AsyncClient
+from genprm.integrations.judge import judge, wait_for
 from genprm.records import Judgement
-from genprm.step_scorer import ScoreOptions, StepScorer
+from genprm.scoring.base import ScoreOptions, StepScorer
 
 
 class PRM:

@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Unpack
 
 from genprm.errors import InputError
-from genprm.integrations.asking import judge
-from genprm.integrations.credit import check_reward, facts, solution_reward
-from genprm.step_scorer import ScoreOptions, StepScorer
+from genprm.integrations.judge import judge
+from genprm.rewards.credit import check_reward, facts, solution_reward
+from genprm.scoring.base import ScoreOptions, StepScorer
 
 Messages = Sequence[Mapping[str, Any]]
 
@@ -33,7 +33,7 @@ class CriticReward:
 
     Args:
         scorer: who judges.
-        reward: see `genprm.integrations.credit.solution_reward`.
+        reward: see `genprm.rewards.credit.solution_reward`.
         splitter: how completions are cut into steps; the critic's training data was cut the same.
         problem_column: the column of the dataset that holds the problem. Without it the prompt is
             the problem: a prompt text as it stands, of a conversation the last user message.

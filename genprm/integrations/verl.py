@@ -20,10 +20,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
-from genprm.client import AsyncClient
+from genprm.client.http import AsyncClient
 from genprm.errors import InputError
-from genprm.integrations.asking import judge
-from genprm.integrations.credit import (
+from genprm.integrations.judge import judge
+from genprm.rewards.credit import (
     Shape,
     decoded,
     facts,
@@ -32,7 +32,7 @@ from genprm.integrations.credit import (
     step_rewards,
     token_rewards,
 )
-from genprm.step_scorer import ScoreOptions, StepScorer
+from genprm.scoring.base import ScoreOptions, StepScorer
 
 
 async def compute_score(
@@ -58,7 +58,7 @@ async def compute_score(
     it serves a reward model of its own; neither they nor `ground_truth` are used.
 
     Args:
-        reward: see `genprm.integrations.credit.solution_reward`.
+        reward: see `genprm.rewards.credit.solution_reward`.
         unscored: the score of a response that has none: verl needs a number.
         splitter: how responses are cut into steps; the critic's training data was cut the same.
         problem_key: where `extra_info` has the problem; `question` in verl's own data sets.
@@ -68,7 +68,7 @@ async def compute_score(
 
     Returns:
         `score`, and what verl logs beside it: `scored` (0 where `unscored` stands in, else 1), and
-        the `facts` (`genprm.integrations.credit`). There is no `acc`: nothing here knows it.
+        the `facts` (`genprm.rewards.credit`). There is no `acc`: nothing here knows it.
 
     Raises:
         InputError: no problem in `extra_info`, an unknown reward, what the service refuses.
@@ -132,7 +132,7 @@ def step_reward_manager(
     Args:
         base: verl's `RewardManagerBase`.
         scorer: who judges.
-        shape: see `genprm.integrations.credit.step_rewards`. Steps behind the first error have no
+        shape: see `genprm.rewards.credit.step_rewards`. Steps behind the first error have no
             reward, so that they are not judged unless the options say so.
         splitter: how responses are cut into steps; the critic's training data was cut the same.
         unscored: the reward of a response that has none, at its last token; 0 is neither good nor

@@ -35,10 +35,10 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from genprm.beta import beta_binomial, log_beta
-from genprm.config import LabelConfig
+from genprm.config.label import LabelConfig
 from genprm.labeling.estimate import Estimate, values_of
 from genprm.labeling.sampler import PrefixSampler
+from genprm.util.stats import beta_binomial, log_beta
 
 SURENESS = 10.0  # c: rollouts that the recovery rate is worth as prior knowledge
 REPEAT_SURENESS = 5.0  # b: the same of the repeat rate

@@ -9,7 +9,7 @@ moves the search on.
 
 from __future__ import annotations
 
-from genprm.config import LabelConfig
+from genprm.config.label import LabelConfig
 from genprm.labeling.estimate import Estimate, values_of
 from genprm.labeling.sampler import PrefixSampler
 

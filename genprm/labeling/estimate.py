@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from genprm.config import LabelConfig
+from genprm.config.label import LabelConfig
 from genprm.labeling.labels import unlabelled_reason
 from genprm.labeling.sampler import PrefixSampler
 

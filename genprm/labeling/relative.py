@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from genprm.config import LabelConfig
+from genprm.config.label import LabelConfig
 from genprm.labeling.estimate import Estimate, values_of
 from genprm.labeling.labels import is_decided
 from genprm.labeling.sampler import PrefixSampler

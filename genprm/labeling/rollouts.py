@@ -10,12 +10,15 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from genprm.config import LabelConfig
-from genprm.engines.base import Completion, Engine, Sampling, Usage
-from genprm.prompts import PromptPack, solve_prompt
+from genprm.config.label import LabelConfig
+from genprm.engines.base import Engine
+from genprm.generation import Completion, Sampling, Usage
+from genprm.prompts.packs import PromptPack
+from genprm.prompts.render import solve_prompt
 from genprm.records import Problem
 from genprm.steps import SPLITTERS, split
-from genprm.verifiers import Grade, Verifier, get_verifier, grade, verifier_for
+from genprm.verifiers import get_verifier, verifier_for
+from genprm.verifiers.base import Grade, Verifier, grade
 
 Outcome = bool | None  # of a rollout: right, wrong, or invalid
 
@@ -80,7 +83,7 @@ async def rollout_prefix(
     """Complete `steps_prefix` n (else `config.rollouts`) times in one request.
 
     `seed` must differ between prefixes and rounds by more than the number of rollouts
-    (`genprm.seeds.derive_seed`): child i samples with seed + i.
+    (`genprm.util.seeds.derive_seed`): child i samples with seed + i.
 
     Raises:
         InputError: the problem has no answer to verify against.

@@ -11,15 +11,16 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from genprm.concurrent import together
-from genprm.config import LabelConfig
-from genprm.engines.base import Engine, Usage
+from genprm.config.label import LabelConfig
+from genprm.engines.base import Engine
 from genprm.errors import PromptTooLongError
+from genprm.generation import Usage
+from genprm.labeling.doubts import Watch
 from genprm.labeling.rollouts import Outcome, RolloutCounts, rollout_prefix
-from genprm.labeling.watch import Watch
-from genprm.prompts import PromptPack
+from genprm.prompts.packs import PromptPack
 from genprm.records import Solution
-from genprm.seeds import derive_seed
+from genprm.util.aio import together
+from genprm.util.seeds import derive_seed
 from genprm.verifiers import verifier_for
 
 

@@ -5,23 +5,23 @@ from __future__ import annotations
 import asyncio
 import time
 
-from genprm.config import LabelConfig
+from genprm.config.label import LabelConfig
 from genprm.engines.base import Engine
 from genprm.errors import ConfigError, InputError
-from genprm.evaluation.intervals import wilson
 from genprm.labeling.adaptive import adaptive
 from genprm.labeling.binary_search import binary_search
 from genprm.labeling.estimate import Estimator
-from genprm.labeling.first_zero import first_zero
-from genprm.labeling.flat import flat
+from genprm.labeling.flat import first_zero, flat
 from genprm.labeling.labels import LABEL_COLUMNS, labels_from_flags
 from genprm.labeling.relative import relative_effective, relative_progress
 from genprm.labeling.rollouts import RolloutCounts, second_opinions
 from genprm.labeling.sampler import PrefixSampler
-from genprm.prompts import PromptPack
+from genprm.prompts.packs import PromptPack
 from genprm.records import LabelCost, LabelledSolution, Solution
 from genprm.steps import SPLITTERS
-from genprm.verifiers import Grade, grade, verifier_for
+from genprm.util.stats import wilson
+from genprm.verifiers import verifier_for
+from genprm.verifiers.base import Grade, grade
 
 ESTIMATORS: dict[str, Estimator] = {
     "flat_hard": flat,

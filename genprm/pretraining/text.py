@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from typing import Any, NamedTuple
 
-from genprm.prompts import solve_prompt
+from genprm.prompts.render import solve_prompt
 from genprm.tasks import TASKS
 from genprm.tasks.base import pieces
 

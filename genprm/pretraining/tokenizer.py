@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from genprm.prompts import PromptPack
+from genprm.prompts.packs import PromptPack
 from genprm.tasks import TASKS
 from genprm.tasks.base import pieces
 

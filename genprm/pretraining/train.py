@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from genprm.errors import ConfigError
-from genprm.prompts import load_pack
+from genprm.prompts.packs import load_pack
 
 RECIPE_FILE = "pretraining.json"
 STARTS_FILE = "checkpoints/starts.jsonl"
@@ -69,7 +69,7 @@ class PretrainConfig:
         return cls(init=init, **settings)
 
 
-def _model(config: PretrainConfig, tokenizer: Any) -> Any:
+def engine_source(config: PretrainConfig, tokenizer: Any) -> Any:
     """Llama, since transformers gives a directory of Qwen2 its own tokenizer, whatever is in it."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -173,7 +173,7 @@ def pretrain(out: str | Path, config: PretrainConfig, pack_name: str = "native")
     _claim(out, config)
     set_seed(config.seed)
     tokenizer = _tokenizer(out, config)
-    model = _model(config, tokenizer)
+    model = engine_source(config, tokenizer)
     on_gpu = torch.cuda.is_available()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # rows are written one at a time
     arguments = TrainingArguments(

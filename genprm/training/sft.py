@@ -13,10 +13,11 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from genprm.config.train import TrainConfig
 from genprm.errors import ConfigError, InputError
-from genprm.prompts import LabelTokens, PromptPack
+from genprm.prompts.packs import PromptPack
+from genprm.prompts.render import LabelTokens
 from genprm.records import CritiqueTarget
-from genprm.sections import TrainConfig
 
 if TYPE_CHECKING:
     from datasets import Dataset

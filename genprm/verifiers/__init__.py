@@ -40,7 +40,7 @@ def get_verifier(task_name_or_kind: str | None) -> Verifier:
     name = task_name_or_kind or "math"
     if name in VERIFIERS:
         return VERIFIERS[name]
-    from genprm import tasks  # lazily: what only checks answers needs no generators
+    from genprm import tasks
 
     return VERIFIERS[tasks.get(name).verifier]
 

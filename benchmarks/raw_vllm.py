@@ -1,0 +1,146 @@
+"""The yardstick of throughput: prompts through vLLM's own `LLM.generate`, in this process.
+
+    python benchmarks/raw_vllm.py JOB    # JOB: a file that `Job` writes
+
+Says READY on a line of its own once the engine stands, waits for a line, generates, and says in a
+JSON line how many tokens it wrote in how many seconds; then the first `one_by_one` prompts once
+more, a completion at a time as simple loops do it. What `warm_up` holds comes first and is not
+timed. Benchmarks start it; nothing else does. On GPUs the pipeline sends seeds, and this does not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from genprm.config.engine import EngineConfig
+from genprm.engines.vllm import ENVIRONMENT, cpu_computes_bf16, engine_arguments
+from genprm.generation import Sampling
+
+READY = "ready to generate"
+
+
+class Job(BaseModel):
+    """What one process generates; `prompts` are token ids, all with the same sampling."""
+
+    model: str
+    engine: EngineConfig
+    sampling: Sampling
+    prompts: list[list[int]]
+    one_by_one: int = 0
+    warm_up: list[list[int]] = []
+
+
+class Speed(BaseModel):
+    """What came of jobs that ran at the same time; `start` is what passed before, in seconds."""
+
+    tokens: int
+    seconds: float
+    start: float
+    one_by_one: float | None = None  # tokens per second
+
+
+def generate(jobs: Sequence[Job], folder: Path) -> Speed:
+    """Run jobs at the same time, each in a process of its own. They share this machine's cores,
+    bound to them as vLLM wants it: by itself it leaves one core of a CPU idle."""
+    begun, processes = time.monotonic(), []
+    cores = sorted(os.sched_getaffinity(0))
+    for number, job in enumerate(jobs):
+        path = folder / f"job-{number}.json"
+        path.write_text(job.model_dump_json())
+        own = cores[number :: len(jobs)]
+        environment = {**os.environ, "VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, own))}
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, str(Path(__file__).resolve()), str(path)],
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        )
+    for process in processes:
+        assert process.stdout
+        if not any(line.strip() == READY for line in process.stdout):  # vLLM talks there too
+            for each in processes:
+                each.kill()
+            sys.exit(f"the raw engine ended with status {process.wait()}")
+    ready = time.monotonic()
+    for process in processes:
+        assert process.stdin
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    told = [json.loads(process.communicate()[0].splitlines()[-1]) for process in processes]
+    return Speed(
+        tokens=sum(each["tokens"] for each in told),
+        seconds=max(each["seconds"] for each in told),
+        start=ready - begun,
+        one_by_one=told[0]["one_by_one"],
+    )
+
+
+def main() -> None:
+    """One job."""
+    job = Job.model_validate_json(Path(sys.argv[1]).read_text())
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    from vllm import LLM, SamplingParams, TokensPrompt
+    from vllm.platforms import current_platform
+
+    on_cpu, engine, sampling = current_platform.is_cpu(), job.engine, job.sampling
+    if on_cpu and engine.dtype == "auto" and not cpu_computes_bf16():
+        engine = engine.model_copy(update={"dtype": "float32"})
+    llm = LLM(**engine_arguments(engine, job.model, None, on_cpu=on_cpu))
+    room = llm.llm_engine.model_config.max_model_len
+    every = [*job.warm_up, *job.prompts]
+    parameters = [
+        SamplingParams(
+            n=sampling.n,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            top_k=sampling.top_k,
+            max_tokens=min(sampling.max_tokens, room - len(ids)),
+            stop=list(sampling.stop),
+        )
+        for ids in every
+    ]
+    prompts = [TokensPrompt(prompt_token_ids=ids) for ids in every]
+    print(READY, flush=True)
+    sys.stdin.readline()
+    first = len(job.warm_up)
+    if first:
+        _timed(llm, prompts[:first], parameters[:first])
+    prompts, parameters = prompts[first:], parameters[first:]
+    tokens, seconds = _timed(llm, prompts, parameters)
+    slow = None
+    if job.one_by_one:
+        llm.reset_prefix_cache()
+        wrote, took = 0, 0.0
+        for prompt, wanted in zip(prompts[: job.one_by_one], parameters, strict=False):
+            single = wanted.clone()
+            single.n = 1
+            for _ in range(wanted.n):
+                more, passed = _timed(llm, [prompt], [single])
+                wrote, took = wrote + more, took + passed
+        slow = wrote / took
+    print(json.dumps({"tokens": tokens, "seconds": seconds, "one_by_one": slow}), flush=True)
+
+
+def _timed(llm: Any, prompts: list[Any], parameters: list[Any]) -> tuple[int, float]:
+    """Tokens written, and the seconds that took."""
+    begun = time.monotonic()
+    outputs = llm.generate(prompts, parameters, use_tqdm=False)
+    seconds = time.monotonic() - begun
+    return sum(len(one.token_ids) for output in outputs for one in output.outputs), seconds
+
+
+if __name__ == "__main__":
+    main()

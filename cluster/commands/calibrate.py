@@ -1,0 +1,139 @@
+"""`genprm calibrate`: judge labelled rows, learn what scores mean, keep it with the critic.
+
+    DIR/judgements.jsonl    one judgement per row, resumable
+    DIR/calibration.json    what was learnt (`genprm.evaluation.calibrate`), with held-out figures
+
+All votes are asked for; what early stopping would have made of them is fitted besides, where steps
+are judged by themselves (there rounds draw critiques as one request does). A copy goes into the
+critic's own directory, where scoring finds it. A critic without one, or one that ships with genprm,
+is left as it is: there `score.calibration` names the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster.commands.evaluate import local_folder
+from cluster.stages.run import Report, run_stage
+from cluster.stages.score import scoring_stage
+from genprm.config.root import Config
+from genprm.config.score import ScoreConfig
+from genprm.data import sources, storage
+from genprm.data.rows import read_records
+from genprm.errors import InputError
+from genprm.evaluation.calibrate import fit
+from genprm.evaluation.first_error import revote
+from genprm.evaluation.reliability import labelled_steps
+from genprm.records import CriticInfo, EvaluationRow, Judgement, ScoreCalibration
+from genprm.report.tables import TableRow
+from genprm.scoring.calibration import CALIBRATION_FILE
+from genprm.scoring.critic import NO_CALIBRATION, critic_source
+from genprm.scoring.voting import until_settled
+from genprm.util.paths import assets_dir
+
+FILE = "calibration.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """What was learnt, where it stands, whether scoring finds it there, and what judging cost."""
+
+    calibrations: list[ScoreCalibration]
+    path: str
+    found_by_scoring: bool
+    judging: Report
+
+    def table(self) -> list[TableRow]:
+        """Each method on rows that it was not fitted on."""
+        return [
+            {
+                "votes": "until settled" if known.early_stop else "all",
+                "method": name,
+                **figures,
+                "chosen": "yes" if name == known.method else "",
+            }
+            for known in self.calibrations
+            for name, figures in known.held_out.items()
+        ]
+
+
+def calibrate(config: Config, data: Sequence[str], out: str) -> Calibrated:
+    """Judge evaluation rows as the config says, and fit the critic's calibration.
+
+    Raises:
+        InputError: rows that are no evaluation rows, or too few.
+        ConfigError: the folder belongs to something else, or is no local one.
+        StageError: see `run_stage`.
+    """
+    folder = local_folder(out, FILE)
+    raw = {"calibration": NO_CALIBRATION, "stop_at_first_error": False, "return_critiques": True}
+    raw |= {"early_stop": False, "budget": None, "round_votes": 2, "stop_risk": 0.0}
+    score = config.score
+    config = config.model_copy(update={"score": score.model_copy(update=raw)})
+    judging = run_stage(
+        scoring_stage(config, "calibrate"),
+        config,
+        lambda: sources.records(data, EvaluationRow, sources.check_steps),
+        " ".join(data),
+        f"{folder}/judgements.jsonl",
+    )
+    judgements = read_records(judging.out, Judgement)
+    records = sources.records(data, EvaluationRow, sources.check_steps)
+    rows = [EvaluationRow.model_validate(row) for row in records]
+    by_itself = config.prompt_pack().unit == "prefix"
+    calibrations = learnt(rows, judgements, score, " ".join(data), by_itself)
+    path, beside = folder / FILE, _place_in_critic(config)
+    for place in filter(None, (path, beside)):
+        storage.write_json(str(place), [known.row() for known in calibrations])
+    return Calibrated(calibrations, str(path), beside is not None, judging)
+
+
+def learnt(
+    rows: Sequence[EvaluationRow],
+    judgements: Sequence[Judgement],
+    score: ScoreConfig,
+    source: str,
+    by_itself: bool,
+) -> list[ScoreCalibration]:
+    """A calibration for all votes and, of steps judged `by_itself`, one for early stopping.
+
+    Raises:
+        InputError: rows and judgements do not pair up, are too few, or are of several critics.
+    """
+    critic = _judge_of(judgements)
+    steps, _ = labelled_steps(rows, judgements)
+    calibrations = [fit(steps, critic, score, source)]
+    if by_itself:
+        early = [stopped_early(judgement, score) for judgement in judgements]
+        steps, _ = labelled_steps(rows, early)
+        calibrations.append(fit(steps, critic, score, source, early_stop=True))
+    return calibrations
+
+
+def stopped_early(judgement: Judgement, score: ScoreConfig) -> Judgement:
+    """The judgement that those of its critiques would have made that early stopping asks for."""
+    steps = [
+        revote(step, until_settled(step.critiques or (), score.round_votes, score.stop_risk))
+        for step in judgement.steps
+    ]
+    return judgement.model_copy(update={"steps": steps})
+
+
+def _judge_of(judgements: Sequence[Judgement]) -> CriticInfo:
+    """The one critic behind all scores; a row that failed names one without having asked it."""
+    scored = (j for j in judgements if any(step.score is not None for step in j.steps))
+    critics = {j.critic.model_dump_json(): j.critic for j in scored}
+    if len(critics) != 1:
+        raise InputError(f"{len(critics)} critics judged these rows; a calibration is of one")
+    return next(iter(critics.values()))
+
+
+def _place_in_critic(config: Config) -> Path | None:
+    """Where the critic's own calibration stands; None for one that is not ours to write to."""
+    source = critic_source(config)
+    directory = Path(source.adapter or source.model).expanduser()
+    if not directory.is_dir() or directory.is_relative_to(assets_dir()):
+        return None
+    return directory / CALIBRATION_FILE

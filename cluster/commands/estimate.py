@@ -1,0 +1,109 @@
+"""`genprm label --estimate`: what a labelling job will cost, told by labelling a sample of it."""
+
+from __future__ import annotations
+
+import heapq
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from cluster import pipelines
+from genprm.config.root import Config
+from genprm.data import sources, storage
+from genprm.data.rows import FailedRow, read_rows, write_jsonl
+from genprm.errors import ConfigError, InputError
+from genprm.records import LabelCost, content_id
+from genprm.report.tables import TableRow
+from genprm.util.stats import Estimate, total
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What `rows` solutions cost, told by `sample` of them. Seconds are those of labelling, at the
+    sample's own speed, without the engines' start."""
+
+    rows: int
+    sample: int
+    failed: int  # of the sample
+    settled: int  # of the sample: the first error, or that there is none, is known
+    rollouts: Estimate
+    completion_tokens: Estimate
+    prompt_tokens: Estimate
+    seconds: float
+    engines: int
+
+    def table(self) -> list[TableRow]:
+        """A row per cost, with 95 % bounds."""
+        costs = {
+            "rollouts": self.rollouts,
+            "generated tokens": self.completion_tokens,
+            "prompt tokens": self.prompt_tokens,
+        }
+        return [
+            {
+                "all rows": name,
+                "estimate": cost.value,
+                "low": cost.low,
+                "high": cost.high,
+                "per solution": None if cost.value is None else cost.value / self.rows,
+            }
+            for name, cost in costs.items()
+        ]
+
+    def told(self) -> str:
+        """Time and labels in a sentence."""
+        return (
+            f"{self.rows:,} solutions: about {self.seconds / 3600:.2f} hours on {self.engines} "
+            f"engine(s) at the speed of the sample of {self.sample}, which is too short to fill "
+            f"them; of the sample, {self.settled} were settled and {self.failed} failed"
+        )
+
+
+def price_of_labels(config: Config, solutions: Sequence[str], out: str, sample: int) -> Price:
+    """Label `sample` solutions, drawn by a hash of their ids, and extrapolate.
+
+    Works in a folder beside `out`, where all nodes can reach it, and leaves nothing there.
+
+    Raises:
+        ConfigError: `sample` is below 1.
+        InputError, StageError: as `pipelines.label`.
+    """
+    if sample < 1:
+        raise ConfigError(f"--estimate {sample}: at least 1")
+    count, chosen = _drawn(sources.solutions(solutions), sample)
+    if not chosen:
+        raise InputError(f"{' '.join(solutions)}: no rows to label")
+    folder = f"{storage.absolute(out.rstrip('/'))}.estimate-{uuid.uuid4().hex[:8]}"
+    try:
+        write_jsonl(f"{folder}/sample.jsonl", chosen)
+        report = pipelines.label(config, [f"{folder}/sample.jsonl"], f"{folder}/labels.jsonl")
+        rows = [row for row in read_rows(report.out) if row["error"] is None]
+    finally:
+        storage.remove(folder)
+    costs = [LabelCost.model_validate(row["cost"]) for row in rows]
+    return Price(
+        rows=count,
+        sample=len(chosen),
+        failed=len(chosen) - len(rows),
+        settled=sum(row["unlabelled_reason"] is None for row in rows),
+        rollouts=total([cost.rollouts for cost in costs], count),
+        completion_tokens=total([cost.completion_tokens for cost in costs], count),
+        prompt_tokens=total([cost.prompt_tokens for cost in costs], count),
+        seconds=report.seconds / len(rows) * count,
+        engines=config.runtime.engine_replicas,
+    )
+
+
+def _drawn(rows: Iterable[sources.Row], sample: int) -> tuple[int, list[sources.Row]]:
+    """How many rows there are to label, and a sample of them that is the same every time."""
+    count = 0
+
+    def keyed() -> Iterable[tuple[str, int, sources.Row]]:
+        nonlocal count
+        for row in rows:
+            if not isinstance(row, FailedRow):
+                yield content_id("estimate", row["id"]), count, row
+                count += 1
+
+    chosen = [row for _, _, row in heapq.nsmallest(sample, keyed())]
+    return count, chosen

@@ -1,0 +1,227 @@
+"""What reward services of others are asked, as solutions to judge, and judgements in their words.
+
+`/get_reward` is OpenRLHF's remote reward model; `/pooling` and `/classify` are vLLM's routes to a
+discriminative process reward model. Pure translation: no HTTP, no Ray, no engine. None of these
+formats can say that something was not scored: such a request is refused, unless `serve.unscored`
+names a number that stands for it, and then the answer marks where it does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+
+from cluster.serving.schema import RequestError, parse_as
+from genprm import steps as splitting
+from genprm.client.calls import MAX_BATCH, MAX_BATCH_STEPS, MAX_STEPS
+from genprm.config.serve import ServeConfig
+from genprm.integrations.openrlhf import bare_response, reward_answer
+from genprm.prompts.chat import ChatMarks
+from genprm.records import Judgement, StepJudgement
+from genprm.scoring.base import ScoreItem
+
+LABELS = ("incorrect", "correct")  # the classes behind `probs`
+CALLERS_FAULT = ("empty", "too_long")  # statuses that the same request meets again
+NO_ROOM = "this format has no other word for it than serve.unscored, which is not set"
+Item = TypeVar("Item", bound=ScoreItem | None)
+
+
+class _Tolerant(BaseModel):
+    """Strict about what is read; the clients of these formats send more, which is not."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+
+class RewardRequest(_Tolerant):
+    """The body of OpenRLHF's `POST /get_reward`: a text of each list for each rollout. `labels`
+    are not read."""
+
+    query: list[str] = Field(max_length=MAX_BATCH)
+    prompts: list[str] = Field(max_length=MAX_BATCH)
+
+
+class Turn(_Tolerant):
+    """One chat message."""
+
+    role: str
+    content: str
+
+
+Texts = Annotated[list[str], BeforeValidator(lambda it: [it] if isinstance(it, str) else it)]
+
+
+class PoolingRequest(_Tolerant):
+    """The body of vLLM's `POST /pooling` and `POST /classify`: `input`, conversations as the
+    critic's chat template renders them, or `messages`, one conversation. Answers are probabilities
+    whatever `use_activation` says."""
+
+    input: Texts | None = Field(None, min_length=1, max_length=MAX_BATCH)
+    messages: list[Turn] | None = Field(None, min_length=1)
+    task: Literal["token_classify", "classify"] | None = None
+    encoding_format: Literal["float"] = "float"
+
+
+_REWARD, _POOLING = TypeAdapter(RewardRequest), TypeAdapter(PoolingRequest)
+
+
+@dataclass(frozen=True)
+class Translator:
+    """Requests to solutions and judgements to answers, under one service's settings.
+
+    `marks` are those of the critic's chat template, if it has one; `splitter` finds the steps of
+    an answer without `serve.step_marker` in it. Solutions and judgements are mapped from the place
+    in the request where they come from, which errors name.
+    """
+
+    marks: ChatMarks | None
+    splitter: str
+    serve: ServeConfig
+
+    def rollouts(self, body: bytes) -> dict[str, ScoreItem | None]:
+        """What `/get_reward` is to judge; None for a rollout whose response has no text.
+
+        Raises:
+            RequestError: names the field at fault.
+        """
+        asked = parse_as(_REWARD, body)
+        if len(asked.query) != len(asked.prompts):
+            raise RequestError(
+                "prompts", f"has {len(asked.prompts)} entries where query has {len(asked.query)}"
+            )
+        pairs = enumerate(zip(asked.query, asked.prompts, strict=True))
+        return _bounded({f"query[{place}]": self._rollout(place, *pair) for place, pair in pairs})
+
+    def conversations(self, body: bytes) -> dict[str, ScoreItem]:
+        """What `/pooling` and `/classify` are to judge.
+
+        Raises:
+            RequestError: names the field at fault.
+        """
+        asked = parse_as(_POOLING, body)
+        if asked.messages is not None and asked.input is None:
+            problem, answer = _two_turns(asked.messages)
+            return {"messages": self._conversation("messages", problem, answer)}
+        if asked.input is None or asked.messages is not None:
+            raise RequestError("input", "give either input or messages")
+        found = {}
+        for place, text in enumerate(asked.input):
+            field = f"input[{place}]"
+            turns = self.marks.turns(text) if self.marks else None
+            if turns is None:
+                hint = "render it with the critic's chat template, or send messages"
+                raise RequestError(
+                    field, f"a user's and an assistant's turn were not found: {hint}"
+                )
+            found[field] = self._conversation(field, *turns)
+        return _bounded(found)
+
+    def rewards(self, judged: Mapping[str, Judgement | None]) -> dict[str, Any]:
+        """What `/get_reward` answers; `extra_logs.scored` is 0 where `serve.unscored` stands in.
+
+        Raises:
+            RequestError: a rollout without a score, where nothing stands in.
+        """
+        for field, judgement in judged.items():
+            self._score(field, judgement)
+        return reward_answer(list(judged.values()), unscored=self.serve.unscored or 0.0)
+
+    def step_rows(self, judged: Mapping[str, Judgement]) -> list[dict[str, Any]]:
+        """`data` of `/pooling`: `[[p_incorrect, p_correct], ...]`, a row for each step. `unscored`
+        has the places of those for which `serve.unscored` stands in.
+
+        Raises:
+            RequestError: a step without a score, where nothing stands in.
+        """
+        rows = []
+        for place, (field, judgement) in enumerate(judged.items()):
+            scores = [self._step_score(field, step) for step in judgement.steps]
+            missing = [step.index for step in judgement.steps if step.score is None]
+            pairs = [[1 - score, score] for score in scores]
+            rows.append(_data(place, "unscored", missing, object="pooling", data=pairs))
+        return rows
+
+    def classes(self, judged: Mapping[str, Judgement]) -> list[dict[str, Any]]:
+        """`data` of `/classify`: `probs` of incorrect and correct by the aggregate of the steps.
+        `unscored` is true where `serve.unscored` stands in.
+
+        Raises:
+            RequestError: a solution without a score, where nothing stands in.
+        """
+        rows = []
+        for place, (field, judgement) in enumerate(judged.items()):
+            score = self._score(field, judgement)
+            probs, label = [1 - score, score], LABELS[score > 0.5]
+            missing = judgement.solution_score is None
+            rows.append(
+                _data(place, "unscored", missing, label=label, probs=probs, num_classes=len(probs))
+            )
+        return rows
+
+    def _rollout(self, place: int, query: str, prompt: str) -> ScoreItem | None:
+        problem = self.marks.question(prompt) if self.marks else prompt
+        if not problem.strip():
+            raise RequestError(f"prompts[{place}]", "must not be empty")
+        turns = self.marks.turns(query) if self.marks and prompt not in query else None
+        response = bare_response(turns[1] if turns else query, prompt, self.serve.end_tokens)
+        steps = splitting.split(response, self.splitter)
+        return _item(f"query[{place}]", problem, steps) if steps else None
+
+    def _conversation(self, field: str, problem: str, answer: str) -> ScoreItem:
+        answer = bare_response(answer, "", self.serve.end_tokens)
+        if self.serve.step_marker in answer:
+            pieces = answer.removesuffix(self.serve.step_marker).split(self.serve.step_marker)
+            steps = [piece.strip() for piece in pieces]
+        else:
+            steps = splitting.split(answer, self.splitter)
+        if not problem.strip() or not steps or not all(steps):
+            empty = f"step {steps.index('')}" if "" in steps else "a turn"
+            raise RequestError(field, f"{empty} must not be empty")
+        return _item(field, problem, steps)
+
+    def _score(self, field: str, judgement: Judgement | None) -> float:
+        """A solution's score, or what stands for it."""
+        if judgement is not None and judgement.solution_score is not None:
+            return judgement.solution_score
+        if self.serve.unscored is not None:
+            return self.serve.unscored
+        if judgement is None:
+            raise RequestError(field, f"no response in it; {NO_ROOM}")
+        unscored = (s for s in judgement.steps if s.score is None and s.status != "not_scored")
+        return self._step_score(field, next(unscored))
+
+    def _step_score(self, field: str, step: StepJudgement) -> float:
+        if step.score is not None:
+            return step.score
+        if self.serve.unscored is not None:
+            return self.serve.unscored
+        why = f"step {step.index} has no score ({step.status}: {step.reason}); {NO_ROOM}"
+        raise RequestError(field, why, status=422 if step.status in CALLERS_FAULT else 503)
+
+
+def _data(place: int, flag: str, flagged: Any, **fields: Any) -> dict[str, Any]:
+    return {"index": place, **fields, **({flag: flagged} if flagged else {})}
+
+
+def _two_turns(messages: Sequence[Turn]) -> tuple[str, str]:
+    """What the user asks and the assistant answers; system messages are for another model."""
+    turns = [turn for turn in messages if turn.role != "system"]
+    if [turn.role for turn in turns] != ["user", "assistant"]:
+        found = ", ".join(turn.role for turn in turns)[:100]
+        raise RequestError("messages", f"expected one of user and one of assistant, got {found}")
+    return turns[0].content, turns[1].content
+
+
+def _item(field: str, problem: str, steps: list[str]) -> ScoreItem:
+    if len(steps) > MAX_STEPS:
+        raise RequestError(field, f"has {len(steps)} steps, at most {MAX_STEPS}")
+    return ScoreItem(problem.strip(), steps)
+
+
+def _bounded(items: dict[str, Item]) -> dict[str, Item]:
+    total = sum(len(item.steps) for item in items.values() if item is not None)
+    if total > MAX_BATCH_STEPS:
+        raise RequestError("body", f"has {total} steps in all, at most {MAX_BATCH_STEPS}")
+    return items

@@ -1,0 +1,1 @@
+"""How a stage runs, resumes and reports (`run`), and one file for each stage."""

@@ -1,0 +1,122 @@
+"""`genprm score`: judgements of solutions by the critic."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from cluster.stages.actor import Row, RowWork
+from cluster.stages.outputs import Result
+from cluster.stages.policy import TYPICAL_STEPS, source_text
+from cluster.stages.run import Report, Stage, run_stage
+from genprm.config.root import Config
+from genprm.data import sources
+from genprm.engines.base import Engine
+from genprm.errors import ConfigError
+from genprm.prompts.render import label_tokens
+from genprm.records import CriticInfo, Judgement, StepJudgement, content_id
+from genprm.scoring.critic import critic_calibrations, critic_source, make_scorer
+from genprm.util.seeds import derive_seed
+
+JUDGED_COLUMNS = {"problem", "steps", "solution", *Judgement.model_fields}
+
+
+def score(config: Config, rows: Sequence[str], out: str) -> Report:
+    """Judge solutions with the critic: one judgement per row, other columns passed through."""
+    stage = scoring_stage(config, "score")
+    splitter = config.score.splitter
+    sources.check_splitter(splitter, "score.splitter")
+    return run_stage(
+        stage, config, lambda: sources.solutions_to_score(rows, splitter), source_text(rows), out
+    )
+
+
+def scoring_stage(config: Config, name: str) -> Stage:
+    """The stage that judges rows with `id`, `problem` and `steps`; shared with `genprm eval`."""
+    fingerprint = config.fingerprint("eval" if name == "eval" else "score")
+    if known := critic_calibrations(config):
+        fingerprint = content_id(fingerprint, [one.row() for one in known])
+    return Stage(
+        name=name,
+        fingerprint=fingerprint,
+        model=critic_source,
+        make=_make_scorer,
+        check=_check_labels,
+        sequences_per_row=config.score.votes * TYPICAL_STEPS,
+        collect=_judgements,
+    )
+
+
+def _check_labels(config: Config) -> None:
+    """ConfigError if the critic's tokenizer cannot tell the pack's labels apart."""
+    if config.engine.kind != "vllm" or not config.score.use_label_probs:
+        return
+    from transformers import AutoTokenizer
+
+    model = critic_source(config).model
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{model}: no tokenizer: {' '.join(str(error).split())}") from None
+    label_tokens(config.prompt_pack(), tokenizer)
+
+
+async def _make_scorer(config: Config, engine: Engine | None) -> RowWork:
+    assert engine is not None
+    scorer = await make_scorer(config, engine)
+
+    async def work(row: Row) -> list[Row]:
+        judgement = await scorer.score(
+            row["problem"],
+            row["steps"],
+            id=row["id"],
+            seed=derive_seed(config.seed, "score", row["id"]),
+        )
+        return [_passed_through(row) | judgement.row()]
+
+    return work
+
+
+def _passed_through(row: Row) -> Row:
+    """The columns of a scored row that are neither what was judged nor the judgement."""
+    return {name: value for name, value in row.items() if name not in JUDGED_COLUMNS}
+
+
+def _judgements(
+    results: Iterable[Result], config: Config, details: dict[str, Any]
+) -> Iterator[Row]:
+    """Judgements; a row that failed as a whole has one too, every step of it an `error`."""
+    pack = config.prompt_pack()
+    critic = CriticInfo(
+        model=config.models.critic,
+        pack=pack.name,
+        fingerprint=pack.fingerprint,
+        scoring="label_probs" if config.score.use_label_probs else "hard_votes",
+    )
+    statuses: Counter[str] = Counter()
+    for result in results:
+        row = result.rows[0]
+        if result.error is not None and "steps" in row:
+            failed = failed_judgement(row, result.error, config, critic)
+            row = _passed_through(row) | failed.row()
+        statuses.update(step["status"] for step in row.get("steps", ()))
+        yield {**row, "error": result.error}
+    details["steps"] = dict(statuses)
+
+
+def failed_judgement(row: Row, reason: str, config: Config, critic: CriticInfo) -> Judgement:
+    """The judgement of a row that could not be judged: as many steps as it has, none scored."""
+    return Judgement(
+        id=row["id"],
+        steps=[
+            StepJudgement(index=i, score=None, verdict=None, status="error", reason=reason)
+            for i in range(len(row["steps"]))
+        ],
+        first_error=-1,
+        solution_score=None,
+        aggregate=config.score.aggregate,
+        covered=False,
+        usage={},
+        critic=critic,
+    )

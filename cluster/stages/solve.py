@@ -1,0 +1,48 @@
+"""`genprm solve`: solutions of problems, sampled from the policy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cluster.stages.actor import Row, RowFailure, RowWork
+from cluster.stages.policy import policy_source, source_text
+from cluster.stages.run import Report, Stage, run_stage
+from genprm.config.root import Config
+from genprm.data import sources
+from genprm.engines.base import Engine
+from genprm.policy import solve_problem
+from genprm.records import Problem
+
+
+def solve(config: Config, problems: Sequence[str], out: str) -> Report:
+    """Sample solutions of problems with the policy: one row per solution.
+
+    Args:
+        problems: files, folders, URIs, `hub:NAME` or `task:NAME?n=..&seed=..`.
+
+    Raises:
+        InputError, ConfigError, StageError: see `run_stage`, for this and all other stages.
+    """
+    sources.check_splitter(config.solve.splitter, "solve.splitter")
+    stage = Stage(
+        name="solve",
+        fingerprint=config.fingerprint("solve"),
+        model=policy_source,
+        make=_make_solver,
+        sequences_per_row=config.solve.samples_per_problem,
+    )
+    return run_stage(stage, config, lambda: sources.problems(problems), source_text(problems), out)
+
+
+async def _make_solver(config: Config, engine: Engine | None) -> RowWork:
+    assert engine is not None
+    pack = config.prompt_pack()
+
+    async def work(row: Row) -> list[Row]:
+        problem = Problem.model_validate(row)
+        sampled = await solve_problem(engine, pack, problem, config.solve, config.seed)
+        if not sampled:
+            raise RowFailure(f"none of {config.solve.samples_per_problem} samples has a step")
+        return [solution.row() for solution in sampled]
+
+    return work

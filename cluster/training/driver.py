@@ -1,0 +1,312 @@
+"""Train a critic on Ray: the rows are prepared here, Ray Train's workers train, and the finished
+critic appears in OUT whole.
+
+    OUT           weights or adapter, tokenizer, chat template, genprm_manifest.json
+    OUT.parts/    while unfinished: run.json, and Ray Train's checkpoints unless
+                  runtime.storage_path keeps them elsewhere
+
+The same command goes on from the last checkpoint after any death, of a worker or of this process.
+Knows files and Ray; what training is stands in `genprm.training`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cluster import runtime
+from cluster.stages.outputs import canonical
+from cluster.stages.progress import ProgressLine
+from cluster.stages.provenance import versions
+from cluster.stages.run import StageError
+from cluster.training.folder import CriticFolder
+from cluster.training.job import TrainJob
+from cluster.training.progress import PLAIN_SECONDS, Board, format_line, last_line
+from genprm.config.root import Config
+from genprm.data import storage
+from genprm.data.rows import read_records
+from genprm.errors import ConfigError, InputError
+from genprm.models.manifest import DataSource, Manifest, tokenizer_sha256
+from genprm.models.names import resolve_model
+from genprm.prompts.packs import PromptPack
+from genprm.prompts.render import label_tokens
+from genprm.records import CritiqueTarget
+from genprm.training.sft import check_targets, plan, prepare_dataset
+
+if TYPE_CHECKING:
+    from ray.train import Checkpoint, ScalingConfig
+    from transformers import TrainerCallback
+
+WORKER_RETRIES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """A finished critic. `tokens` over all epochs, `seconds` over all attempts."""
+
+    path: str
+    metrics: dict[str, float]
+    seconds: float
+    tokens: int
+    rows: int
+    dropped: int
+    already_done: bool = False
+
+
+class Data(NamedTuple):
+    """The targets to train on, and where they come from."""
+
+    targets: list[CritiqueTarget]
+    source: DataSource
+
+
+def train(
+    config: Config,
+    data: str | Sequence[str],
+    out: str,
+    *,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> TrainResult:
+    """Fine-tune a critic on critique targets, or go on with it, or find it done.
+
+    Args:
+        data: files, folders, URIs or `hub:NAME` of critique targets.
+        out: a local folder for the critic.
+        callbacks: run in the workers with the trainer's own; they are pickled.
+
+    Raises:
+        InputError: rows that are no targets of this prompt pack, or that are all too long.
+        ConfigError: `out` belongs to another config or input and stays as it is; a model or
+            setting that cannot work.
+        StageError: the workers failed three times; the same command goes on from there.
+    """
+    pack = config.prompt_pack()
+    base = config.train.init or config.models.policy
+    model = resolve_model(base)
+    if os.path.isdir(model):
+        model = os.path.abspath(model)  # workers run in other folders
+    rows = _read([data] if isinstance(data, str) else data, pack)
+    folder = CriticFolder(out, _fingerprint(config, pack, rows.source))
+    done = folder.finished()
+    if done is not None:
+        print(f"{folder.path} is already trained; nothing to do", file=sys.stderr)
+        folder.drop_parts()  # a kill may have come between the critic and this
+        return _result(folder, done, already_done=True)
+    plan(len(rows.targets), config.train)
+    tokenizer = _tokenizer(model)
+    dataset, dropped = prepare_dataset(
+        rows.targets,
+        tokenizer,
+        config.train.max_length,
+        label_tokens=label_tokens(pack, tokenizer),
+        verdict_weight=config.train.verdict_weight,
+    )
+    if dropped:
+        print(
+            f"train: {dropped} of {len(rows.targets)} rows are longer than train.max_length="
+            f"{config.train.max_length} tokens and are left out",
+            file=sys.stderr,
+        )
+    run = _Run(config, model, base, folder, tuple(callbacks))
+    with folder.claimed(), runtime.session(config.runtime):
+        with _fit(run, dataset).as_directory() as critic:
+            manifest = folder.publish(
+                critic,
+                method=config.train.method,
+                base=base,
+                tokenizer_sha256=tokenizer_sha256(tokenizer),
+                pack=pack.name,
+                pack_fingerprint=pack.fingerprint,
+                data=rows.source.model_copy(update={"rows": len(dataset), "dropped": dropped}),
+                seed=config.train.seed,
+                train=config.train.model_dump(mode="json"),
+                versions=versions(),
+            )
+        storage.remove(f"{run.storage_path}/{run.name}")
+    folder.drop_parts()
+    return _result(folder, manifest)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One run of Ray Train: under the same name and storage path it resumes."""
+
+    config: Config
+    model: str
+    base: str
+    folder: CriticFolder
+    callbacks: tuple[TrainerCallback, ...]
+
+    @property
+    def name(self) -> str:
+        return f"train-{self.folder.fingerprint}"
+
+    @property
+    def storage_path(self) -> str:
+        return storage.absolute(
+            self.config.runtime.storage_path or str(self.folder.parts / "checkpoints")
+        )
+
+
+def _read(sources: Sequence[str], pack: PromptPack) -> Data:
+    """The targets of all sources, with unique ids, checked against the pack."""
+    targets: list[CritiqueTarget] = []
+    seen: set[str] = set()
+    for source in sources:
+        found = read_records(source, CritiqueTarget)
+        again = next((target.id for target in found if target.id in seen), None)
+        if again is not None:
+            raise InputError(f"{source}: id {again!r} stands in another source already")
+        seen.update(target.id for target in found)
+        targets += found
+    if not targets:
+        raise InputError(f"{' '.join(sources)}: no rows")
+    check_targets(targets, pack)
+    digest = hashlib.sha256()
+    for target in targets:
+        digest.update(canonical(target.row()).encode() + b"\n")
+    return Data(
+        targets,
+        DataSource(
+            source=" ".join(sources),
+            sha256=digest.hexdigest(),
+            rows=len(targets),
+            dropped=0,
+            writers=sorted({target.writer for target in targets}),
+            label_rule=_label_rule(sources, targets),
+        ),
+    )
+
+
+def _label_rule(sources: Sequence[str], targets: Sequence[CritiqueTarget]) -> str | None:
+    """The estimator behind the labels: of the rows, else of the config that distilled them."""
+    rules = {(target.model_extra or {}).get("estimator") for target in targets} - {None}
+    if not rules:
+        metas = [storage.read_json(f"{source.rstrip('/')}.meta.json") for source in sources]
+        sections = [(meta or {}).get("config", {}).get("label", {}) for meta in metas]
+        rules = {section.get("estimator") for section in sections} - {None}
+    return ", ".join(sorted(map(str, rules))) or None
+
+
+def _fingerprint(config: Config, pack: PromptPack, source: DataSource) -> str:
+    blob = [config.fingerprint("train"), pack.fingerprint, source.sha256]
+    return hashlib.sha256(" ".join(blob).encode()).hexdigest()[:16]
+
+
+def _tokenizer(model: str) -> Any:
+    """The tokenizer of the base; ConfigError if there is none."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model)
+    except (OSError, ValueError) as error:  # no such model on the hub, or a broken directory
+        raise ConfigError(f"{model}: no tokenizer: {str(error).strip().splitlines()[0]}") from None
+    return tokenizer
+
+
+def _fit(run: _Run, dataset: Any) -> Checkpoint:
+    """Train in Ray's workers; the checkpoint that comes back holds the critic."""
+    # Ray Train patches print, which makes dill (under datasets) spill bytecode into the log
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")
+    # a checkpoint counts once the controller has looked at its worker, every two seconds else
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
+    import ray
+    from ray.train import (
+        CheckpointConfig,
+        FailureConfig,
+        LoggingConfig,
+        RunConfig,
+        TrainingFailedError,
+    )
+    from ray.train.torch import TorchTrainer
+
+    from cluster.training.failures import TellFailures
+
+    scaling, node_cpus = _scaling(run.config)
+    board = ray.remote(num_cpus=0)(Board).remote()
+    job = TrainJob(
+        config=run.config.train,
+        model=run.model,
+        base=run.base if run.base.startswith("embedded:") else run.model,
+        dataset=ray.put(dataset),
+        node_cpus=node_cpus,
+        board=board,
+        callbacks=run.callbacks,
+    )
+    trainer = TorchTrainer(
+        _work,
+        train_loop_config={"job": job},
+        scaling_config=scaling,
+        run_config=RunConfig(
+            name=run.name,
+            storage_path=run.storage_path,
+            failure_config=FailureConfig(max_failures=WORKER_RETRIES),
+            checkpoint_config=CheckpointConfig(num_to_keep=1),
+            callbacks=[TellFailures(board)],
+            # threads that spin while they wait make training on a busy machine 10 times slower
+            worker_runtime_env={"env_vars": {"OMP_WAIT_POLICY": "PASSIVE"}},
+            logging_config=LoggingConfig("ERROR"),
+        ),
+    )
+    try:
+        with ProgressLine(
+            lambda: format_line(*ray.get(board.read.remote())), plain_seconds=PLAIN_SECONDS
+        ):
+            result = trainer.fit()
+    except TrainingFailedError as error:
+        reason = last_line(getattr(error, "worker_failures", None) or {0: error})
+        raise StageError(
+            f"train failed, and {WORKER_RETRIES} new tries too: {reason[:500]}; the same command"
+            " goes on from its last checkpoint"
+        ) from error
+    assert result.checkpoint is not None  # every run that ends well ends with one
+    return result.checkpoint
+
+
+def _work(settings: dict[str, Any]) -> None:
+    """The training function of `TorchTrainer`; what it does loads trl, so only workers do that."""
+    from cluster.training.worker import run_worker
+
+    run_worker(settings["job"])
+
+
+def _scaling(config: Config) -> tuple[ScalingConfig, int]:
+    """Ray Train's workers and what each reserves; and the CPUs of the largest node.
+
+    A single worker on CPU leaves one for whatever runs beside it. A cluster of our own never
+    grows, so what it cannot give is a ConfigError instead of an endless wait.
+    """
+    import ray
+    from ray.train import ScalingConfig
+
+    workers = config.train.num_workers
+    cpus = int(ray.cluster_resources().get("CPU", 0))
+    gpus = runtime.gpu_count()
+    use_gpu = gpus > 0 or config.runtime.gpus_per_engine > 0
+    available, what = (gpus, "GPUs") if use_gpu else (cpus, "CPUs")
+    if config.runtime.address is None and "RAY_ADDRESS" not in os.environ and workers > available:
+        raise ConfigError(f"train.num_workers={workers}, but there are {available} {what}")
+    nodes = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
+    each = 1 if use_gpu else max(1, min((cpus - 1) // workers, int(max(nodes))))
+    scaling = ScalingConfig(
+        num_workers=workers,
+        use_gpu=use_gpu,
+        resources_per_worker={"CPU": each, "GPU": 1} if use_gpu else {"CPU": each},
+    )
+    return scaling, int(max(nodes))
+
+
+def _result(folder: CriticFolder, manifest: Manifest, already_done: bool = False) -> TrainResult:
+    return TrainResult(
+        path=str(folder.path),
+        metrics=manifest.metrics,
+        seconds=manifest.seconds,
+        tokens=manifest.tokens,
+        rows=manifest.data.rows,
+        dropped=manifest.data.dropped,
+        already_done=already_done,
+    )

@@ -1,0 +1,25 @@
+"""Tells the board of a training that workers failed: Ray Train goes on from a checkpoint by itself,
+and without this only the step going back would show it. Runs in Ray Train's controller.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ray.train import UserCallback
+
+from cluster.training.progress import last_line
+
+if TYPE_CHECKING:
+    from ray.actor import ActorHandle
+
+
+class TellFailures(UserCallback):
+    """For `RunConfig(callbacks=...)`; `board` is the actor of a `train_progress.Board`."""
+
+    def __init__(self, board: ActorHandle) -> None:
+        self._board = board
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        """One failure, of however many workers."""
+        self._board.failed.remote(last_line(worker_exceptions))

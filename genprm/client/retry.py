@@ -1,0 +1,95 @@
+"""When a call is tried again, how long it waits, and when it is given up. Does no I/O."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+
+from genprm.errors import EngineError
+
+RETRIED_STATUS = frozenset({429, 500, 502, 503, 504})
+NOT_YET_STATUS = RETRIED_STATUS | {404}  # a proxy that is up before the service has no route to it
+FIRST_PAUSE_S = 0.25
+LONGEST_PAUSE_S = 8.0
+ANSWER_S = 10.0  # from a judgement's deadline to the answer's arrival
+LEAST_DEADLINE_S = 0.1  # enough to be told of every step that it missed the deadline
+
+
+logger = logging.getLogger("genprm.client")  # whose attempts these are
+
+
+class TryAgainError(Exception):
+    """What one attempt ended in, if the same request may be sent again."""
+
+    def __init__(self, failure: str, retry_after: str | None = None):
+        super().__init__(failure, retry_after)
+        self.failure = failure
+        self.retry_after = retry_after
+
+
+class Attempts:
+    """One call, tried until it is settled: what to do after each attempt, without doing it.
+
+    Args:
+        deadline_s: seconds for all attempts together.
+        attempt_s: seconds for one attempt; shorter than the deadline, so that an attempt that
+            a dead replica swallowed is given up while there is time for another.
+        judging_s: seconds that the service is given to judge, if it is told. Both of the others
+            are at least this long (and some for the way): a service that is given time to judge
+            must get it.
+    """
+
+    def __init__(
+        self,
+        deadline_s: float,
+        attempt_s: float,
+        judging_s: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self._clock = clock
+        self._begin = clock()
+        self._judging_s = judging_s
+        self._deadline_s = max(deadline_s, 0.0 if judging_s is None else judging_s + ANSWER_S)
+        self._attempt_s = attempt_s
+        self._pause_s = FIRST_PAUSE_S
+        self._failure: str | None = None
+
+    def timeout(self) -> float:
+        """Seconds that the next attempt may take.
+
+        Raises:
+            EngineError: the deadline has passed; names the last failure.
+        """
+        left = self._begin + self._deadline_s - self._clock()
+        if left <= 0:
+            last = self._failure or "no attempt was made"
+            raise EngineError(f"no answer within {self._deadline_s:g} s; last: {last}")
+        if self._judging_s is None:
+            return min(left, self._attempt_s)
+        judging = max(LEAST_DEADLINE_S, self._judging_s - self.spent())
+        return min(left, max(self._attempt_s, judging + ANSWER_S))
+
+    def spent(self) -> float:
+        """Seconds that failed attempts took, with the pauses after them."""
+        return 0.0 if self._failure is None else self._clock() - self._begin
+
+    def pause_after(self, failure: Exception) -> float:
+        """Seconds to wait before the next attempt: doubling, at random below that, never past
+        the deadline, and at least what the service asked for."""
+        self._failure = describe_failure(failure)
+        logger.info("an attempt failed: %s", self._failure)
+        pause = random.uniform(0.5, 1.0) * self._pause_s  # callers must not return in step
+        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+        asked = failure.retry_after if isinstance(failure, TryAgainError) else None
+        if asked is not None and asked.isdigit():  # else an HTTP date: ours sends none
+            pause = max(pause, random.uniform(1.0, 1.5) * float(asked))
+        return min(pause, max(0.0, self._begin + self._deadline_s - self._clock()))
+
+
+def describe_failure(failure: Exception) -> str:
+    if isinstance(failure, TryAgainError):
+        return failure.failure
+    name = type(failure).__name__
+    return f"{name}: {failure}" if str(failure) else name

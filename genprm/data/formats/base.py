@@ -1,0 +1,31 @@
+"""The formats by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from genprm.data.formats import math_aps, math_shepherd, prm800k, trl
+from genprm.records import LabelledSolution
+
+
+class Format(NamedTuple):
+    """How to read a row, and how to write one where that is possible (None for what it cannot
+    say). `options` of reading: name → allowed values."""
+
+    read: Callable[..., Iterator[LabelledSolution]]
+    write: Callable[[LabelledSolution], dict[str, Any] | None] | None = None
+    options: Mapping[str, tuple[Any, ...]] = {}
+
+
+FORMATS: dict[str, Format] = {
+    "trl": Format(trl.read, trl.write),
+    "trl_soft": Format(trl.read, trl.write_soft),
+    "math_shepherd": Format(math_shepherd.read, math_shepherd.write),
+    "prm800k": Format(
+        prm800k.read,
+        prm800k.write,
+        options={"neutral": ("correct", "null"), "alternatives": (True, False)},
+    ),
+    "math_aps": Format(math_aps.read),
+}

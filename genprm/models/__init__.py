@@ -1,0 +1,1 @@
+"""Models: what a name stands for, and the manifest that a critic directory carries."""

@@ -1,0 +1,303 @@
+"""Prompt packs rendered: the texts that a critic and a policy are asked with, as token ids.
+
+Problem and steps are untrusted: they are neutralised, put into the template in one pass, rendered
+with the chat template and tokenised once, so nothing in them can become a special token, a turn or
+a verdict. Training targets are rendered by the same functions. What a pack is, is
+`genprm.prompts.packs`; knows no engine, sampling or votes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from genprm.errors import ConfigError
+from genprm.generation import Message, Prompt
+from genprm.prompts.packs import PLACEHOLDER, PromptPack, load_pack
+from genprm.prompts.untrusted import added_literals, neutralise
+from genprm.util.paths import prompts_dir
+
+__all__ = [
+    "LabelTokens",
+    "PromptPack",
+    "continued",
+    "critic_turn",
+    "critique_prompt",
+    "critique_target_messages",
+    "label_tokens",
+    "load_pack",
+    "neutralise",
+    "opened",
+    "overall_label_tokens",
+    "prompts_dir",
+    "rendered_texts",
+    "safe_text",
+    "solution_target_messages",
+    "solve_prompt",
+    "verdict_prompt",
+]
+
+
+class LabelTokens(NamedTuple):
+    """An opener and its two labels in the ids of one tokenizer.
+
+    `correct_id` and `incorrect_id` are the tokens in which the two verdicts first differ; they
+    follow the opener directly.
+    """
+
+    opener_ids: tuple[int, ...]
+    correct_id: int
+    incorrect_id: int
+
+
+def label_tokens(pack: PromptPack, tokenizer: Any) -> LabelTokens:
+    """The pack's opener and labels as token ids.
+
+    Raises:
+        ConfigError: the labels share their first token after the opener, or a label melts into the
+            opener, so that no single position decides between them.
+    """
+    labels = (pack.correct_label, pack.incorrect_label)
+    return _label_tokens(pack.name, pack.opener, labels, tokenizer)
+
+
+def overall_label_tokens(pack: PromptPack, tokenizer: Any) -> LabelTokens:
+    """`label_tokens` of the pack's question about the whole solution."""
+    assert pack.overall is not None
+    labels = (pack.overall.correct_label, pack.overall.incorrect_label)
+    return _label_tokens(pack.name, pack.overall.ask, labels, tokenizer)
+
+
+def critique_prompt(
+    pack: PromptPack,
+    tokenizer: Any,
+    problem: str,
+    steps_prefix: Sequence[str],
+    history: Sequence[str] = (),
+) -> Prompt:
+    """Ask about the last of `steps_prefix`, or about all of them if the pack's unit is `solution`.
+
+    `history` holds, for unit `turns`, the critic's turns on the steps before the last, verdicts
+    included. Without a tokenizer the prompt has no token ids.
+    """
+    messages = _critique_messages(pack, tokenizer, problem, steps_prefix, history)
+    first = pack.sections[0].begin if pack.sections else ""
+    begin = _fill(pack.begin + first, {"number": _number(pack, len(steps_prefix) - 1)})
+    return _rendered(tokenizer, messages, begin)
+
+
+def continued(tokenizer: Any, prompt: Prompt, text: str) -> Prompt:
+    """The prompt with `text` written behind its beginning of the answer."""
+    return _rendered(tokenizer, prompt.messages, prompt.prefill + text)
+
+
+def verdict_prompt(pack: PromptPack, tokenizer: Any, prompt: Prompt, critique_text: str) -> Prompt:
+    """Let the critique end here and ask for its verdict: the next token is a label.
+
+    A verdict that the critique began to write is cut off, since the budget may end anywhere.
+    `critique_text` is one that `safe_text` has been over, or the pack's own words.
+    """
+    return continued(tokenizer, prompt, opened(pack, _before_verdict(critique_text, pack.opener)))
+
+
+def opened(pack: PromptPack, critique_text: str) -> str:
+    """A critique with the opener of its verdict behind it, on a line of its own unless the text
+    leaves off in a space."""
+    glued = critique_text and not critique_text[-1].isspace() and not pack.opener[0].isspace()
+    return critique_text + "\n" * bool(glued) + pack.opener
+
+
+def safe_text(tokenizer: Any, text: str) -> str:
+    """What a model wrote about untrusted text, with special tokens in it broken, to be shown
+    to it again."""
+    return neutralise(text, added_literals(tokenizer))
+
+
+def critic_turn(
+    pack: PromptPack, tokenizer: Any, place: int, critique_text: str, correct: bool | None
+) -> str:
+    """A critique of the step at `place` as it stays in a conversation: with its verdict, or as
+    it was written where it has none."""
+    first = pack.sections[0].begin if pack.sections else ""
+    begin = _fill(pack.begin + first, {"number": _number(pack, place)})
+    text = safe_text(tokenizer, critique_text)
+    if correct is None:
+        return begin + text
+    text = opened(pack, _before_verdict(text, pack.opener))
+    return begin + text + pack.label_text(correct) + pack.closer
+
+
+def solve_prompt(
+    pack: PromptPack,
+    tokenizer: Any,
+    problem: str,
+    steps_prefix: Sequence[str] = (),
+    separator: str = "\n",
+) -> Prompt:
+    """Ask for a solution, or for the rest of one: given steps are prefilled, each with the
+    separator of its splitter after it."""
+    literals = (*added_literals(tokenizer), pack.opener)
+    markers = pack.solve.markers
+    user = _fill(pack.solve.user, {"problem": neutralise(problem, literals, markers)})
+    steps = [neutralise(step, literals, markers).strip("\n") + separator for step in steps_prefix]
+    return _rendered(tokenizer, _messages(pack.solve.system, user), "".join(steps))
+
+
+def critique_target_messages(
+    pack: PromptPack,
+    problem: str,
+    steps_prefix: Sequence[str],
+    critique_body: str,
+    label: bool,
+    tokenizer: Any = None,
+    history: Sequence[str] = (),
+) -> tuple[list[Message], list[Message]]:
+    """`(prompt, completion)` chat messages of a training row on the last of `steps_prefix`.
+
+    The prompt is the one that scoring sends. The body may hold no opener of its own: one is
+    broken, so that the row ends in its only verdict. The tokenizer matters only for text that
+    holds special tokens of an unusual form.
+    """
+    prompt = list(_critique_messages(pack, tokenizer, problem, steps_prefix, history))
+    begin = _fill(pack.begin, {"number": _number(pack, len(steps_prefix) - 1)})
+    content = begin + _judged(pack, tokenizer, critique_body, label)
+    return prompt, [Message(role="assistant", content=content)]
+
+
+def solution_target_messages(
+    pack: PromptPack,
+    problem: str,
+    steps: Sequence[str],
+    critiques: Sequence[tuple[str, bool]],
+    tokenizer: Any = None,
+) -> tuple[list[Message], list[Message]]:
+    """`(prompt, completion)` of a training row on a whole solution: critique and label of each step
+    up to the first error, all `steps` shown."""
+    prompt = list(_critique_messages(pack, tokenizer, problem, steps, ()))
+    parts = [_judged(pack, tokenizer, body, label) for body, label in critiques]
+    return prompt, [Message(role="assistant", content=pack.begin + "\n".join(parts))]
+
+
+def rendered_texts(
+    pack: PromptPack, tokenizer: Any, problem: str, steps_prefix: Sequence[str]
+) -> tuple[str, ...]:
+    """Problem and steps as a critique prompt shows them: the text that a critique may quote."""
+    literals = [*added_literals(tokenizer), pack.opener]
+    if pack.overall is not None:
+        literals.append(pack.overall.ask)
+    return tuple(neutralise(text, literals, pack.markers) for text in (problem, *steps_prefix))
+
+
+def _judged(pack: PromptPack, tokenizer: Any, body: str, label: bool) -> str:
+    safe = neutralise(body.strip(), (*added_literals(tokenizer), pack.opener))
+    return opened(pack, safe) + pack.label_text(label) + pack.closer
+
+
+def _critique_messages(
+    pack: PromptPack,
+    tokenizer: Any,
+    problem: str,
+    steps_prefix: Sequence[str],
+    history: Sequence[str],
+) -> tuple[Message, ...]:
+    if not steps_prefix:
+        raise ValueError("a critique needs a step to be about")
+    shown, *steps = rendered_texts(pack, tokenizer, problem, steps_prefix)
+    steps = [step.strip("\n") for step in steps]
+    last = len(steps) - 1
+    if pack.unit != "turns":
+        return _messages(pack.critique.system, _asked(pack, pack.critique.user, shown, steps, last))
+    if len(history) != last:
+        raise ValueError(f"{len(steps)} steps need {last} critiques before the last")
+    first = _asked(pack, pack.critique.user, shown, steps, 0)
+    messages = list(_messages(pack.critique.system, first))
+    for place, said in enumerate(history, 1):
+        messages.append(Message(role="assistant", content=said))
+        content = _asked(pack, pack.next_turn, shown, steps, place)
+        messages.append(Message(role="user", content=content))
+    return tuple(messages)
+
+
+def _asked(pack: PromptPack, template: str, problem: str, steps: Sequence[str], place: int) -> str:
+    """A template filled for the step at `place`."""
+    slots = {
+        "problem": problem,
+        "step": steps[place],
+        "question": pack.question,
+        "number": _number(pack, place),
+    }
+    if "{previous}" in template:
+        before = (_listed(pack, steps[at], at) for at in range(place))
+        slots["previous"] = "".join(f"{step}\n" for step in before)
+    if "{steps}" in template:
+        slots["steps"] = "\n".join(_listed(pack, step, at) for at, step in enumerate(steps))
+    return _fill(template, slots)
+
+
+def _listed(pack: PromptPack, step: str, place: int) -> str:
+    """A step as one of several. Where each begins in a form of the pack's, the other lines of a
+    step are indented, so that none can pass for another step."""
+    if pack.step_form != "{step}":
+        step = step.replace("\n", "\n  ")
+    return _fill(pack.step_form, {"step": step, "number": _number(pack, place)})
+
+
+def _number(pack: PromptPack, place: int) -> str:
+    return str(pack.first_number + place)
+
+
+def _messages(system: str, user: str) -> tuple[Message, ...]:
+    messages = (Message(role="user", content=user),)
+    return (Message(role="system", content=system), *messages) if system else messages
+
+
+def _before_verdict(critique: str, opener: str) -> str:
+    """The critique up to its last opener, or up to the beginning of one at its very end."""
+    at = f"\n{critique}".rfind(opener)  # a verdict may stand on the first line
+    if at >= 0:
+        return critique[: max(at - 1, 0)]
+    cut = (n for n in range(len(opener) - 1, 0, -1) if critique.endswith(opener[:n]))
+    return critique[: len(critique) - next(cut, 0)]
+
+
+def _fill(template: str, slots: dict[str, str]) -> str:
+    """All placeholders in one pass: what a slot brings in is never searched again."""
+    return PLACEHOLDER.sub(lambda match: slots.get(match.group(1), match.group()), template)
+
+
+def _rendered(tokenizer: Any, messages: tuple[Message, ...], prefill: str) -> Prompt:
+    if tokenizer is None:
+        return Prompt(messages, prefill)
+    text = tokenizer.apply_chat_template(
+        [dict(message) for message in messages], tokenize=False, add_generation_prompt=True
+    )
+    return Prompt(messages, prefill, _token_ids(tokenizer, text + prefill))
+
+
+def _token_ids(tokenizer: Any, text: str) -> tuple[int, ...]:
+    # The chat template has written every special token that belongs there, a BOS included.
+    return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+@lru_cache(maxsize=16)
+def _label_tokens(
+    pack_name: str, opener: str, both: tuple[str, str], tokenizer: Any
+) -> LabelTokens:
+    body = "x"  # the opener's first characters may merge with what stands before them
+    opened = _token_ids(tokenizer, body + opener)
+    labels: list[int] = []
+    for label in both:
+        ids = _token_ids(tokenizer, body + opener + label)
+        if ids[: len(opened)] != opened or len(ids) == len(opened):
+            raise ConfigError(
+                f"pack {pack_name}: with this tokenizer the label {label!r} melts into the opener"
+                f" {opener!r}, so its probability cannot be read"
+            )
+        labels.append(ids[len(opened)])
+    if labels[0] == labels[1]:
+        raise ConfigError(
+            f"pack {pack_name}: with this tokenizer the labels {both[0]!r} and"
+            f" {both[1]!r} share their first token"
+        )
+    return LabelTokens(opened[len(_token_ids(tokenizer, body)) :], labels[0], labels[1])

@@ -1,0 +1,102 @@
+"""Critique text or label probabilities to a verdict: strict, so that doubt is `invalid`.
+
+Knows the pack's opener and labels, and no engine or vote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from genprm.prompts.packs import PromptPack
+from genprm.prompts.render import LabelTokens
+from genprm.records import Verdict
+
+
+class LabelReading(NamedTuple):
+    """A verdict read from probabilities.
+
+    `p_correct` is P(correct) renormalised over the two labels, `label_mass` the probability of
+    both together.
+    """
+
+    verdict: Verdict
+    p_correct: float | None
+    label_mass: float | None
+
+
+class StatedVerdict(NamedTuple):
+    """A verdict in a text: where its opener begins, and where what stands behind it does."""
+
+    verdict: Verdict
+    opener: int
+    end: int
+
+
+def parse_verdict(pack: PromptPack, text: str, untrusted: Sequence[str] = ()) -> Verdict:
+    """The verdict that a finished critique states.
+
+    The last verdict counts: the pack's opener (at the beginning of a line, if it begins with a
+    newline), then exactly one label up to the end of its line. Anything else there is `invalid`,
+    and so is text without an opener. A verdict whose lines stand word for word in `untrusted`
+    never counts. Pass the texts as the prompt showed them (`prompts.rendered_texts`): those hold no
+    verdict line, so nobody can silence a verdict by writing it into a step.
+    """
+    found = stated_verdicts(pack, text, untrusted)
+    return found[-1].verdict if found else "invalid"
+
+
+def stated_verdicts(
+    pack: PromptPack, text: str, untrusted: Sequence[str] = ()
+) -> list[StatedVerdict]:
+    """All verdicts that a text states, in order, each as `parse_verdict` reads one.
+
+    Places are characters of `text`; of an opener that begins with a newline and stands on the first
+    line it is 0.
+    """
+    opener, text = pack.opener, "\n" + text  # a verdict may stand on the first line
+    height = opener.removeprefix("\n").count("\n") + 1  # lines of a verdict
+    quoted = {lines for source in untrusted for lines in _windows(source, height)}
+    found = []
+    start = text.find(opener)
+    while start >= 0:
+        after = start + len(opener)
+        tail = text[after:].split("\n", 1)[0]
+        first = text.rfind("\n", 0, start + 1) + 1  # where the verdict's first line begins
+        if not quoted.intersection(_windows(text[first:after] + tail, height)):
+            verdict, length = _label(pack, tail)
+            found.append(StatedVerdict(verdict, max(start - 1, 0), after + length - 1))
+        start = text.find(opener, start + 1)
+    return found
+
+
+def _windows(text: str, height: int) -> list[tuple[str, ...]]:
+    """So many lines of a text, wherever they begin."""
+    lines = [line.strip() for line in text.split("\n")]
+    return [tuple(lines[i : i + height]) for i in range(len(lines) - height + 1)]
+
+
+def _label(pack: PromptPack, tail: str) -> tuple[Verdict, int]:
+    """The verdict at the beginning of a line's rest, and how much of it that is. A pack whose
+    labels are closed by something needs that behind them, any other the end of the line."""
+    labels: list[tuple[str, Verdict]] = [
+        (pack.correct_label.rstrip(), "correct"),
+        (pack.incorrect_label.rstrip(), "incorrect"),
+    ]
+    for label, verdict in labels:
+        if pack.closer and tail.startswith(label + pack.closer[0]):
+            return verdict, len(label) + len(pack.closer.split("\n", 1)[0])
+        if not pack.closer.strip() and tail.rstrip() == label:
+            return verdict, len(tail)
+    return "invalid", len(tail)
+
+
+def read_labels(labels: LabelTokens, probabilities: Mapping[int, float]) -> LabelReading:
+    """The likelier label; equal probabilities are incorrect, no probability at all is invalid."""
+    correct = probabilities.get(labels.correct_id, 0.0)
+    incorrect = probabilities.get(labels.incorrect_id, 0.0)
+    mass = correct + incorrect
+    if not mass > 0:
+        return LabelReading("invalid", None, mass)
+    verdict: Verdict = "correct" if correct > incorrect else "incorrect"
+    return LabelReading(verdict, correct / mass, mass)

@@ -1,0 +1,73 @@
+"""From step scores to probabilities: applying what `genprm calibrate` learnt.
+
+Labels end at the first error, so a calibrated score is the probability that a step is correct if
+all before it are. Fitting is `genprm.evaluation.calibrate`.
+"""
+
+from __future__ import annotations
+
+import bisect
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from genprm.config.score import ScoreConfig
+from genprm.errors import ConfigError
+from genprm.records import ScoreCalibration
+from genprm.util.validation import first_problem
+
+CALIBRATION_FILE = "genprm_calibration.json"  # in a critic's directory
+
+
+class Curve(NamedTuple):
+    """Points of a rising function of the score, linear between them and flat outside."""
+
+    scores: list[float]
+    probabilities: list[float]
+
+    def at(self, score: float) -> float:
+        place = bisect.bisect_right(self.scores, score)
+        if place in (0, len(self.scores)):
+            return self.probabilities[min(place, len(self.scores) - 1)]
+        (x0, x1), (y0, y1) = (ends[place - 1 : place + 1] for ends in self)
+        return y0 + (y1 - y0) * (score - x0) / (x1 - x0)
+
+
+def sampling_of(config: ScoreConfig, early_stop: bool) -> dict[str, float]:
+    """What else decides how a critic's scores are spread; a calibration holds for one such. Not the
+    budget of a critique: a critic that often runs out of it needs another budget first."""
+    names = ["temperature", "top_p"]
+    if config.top_k:
+        names.append("top_k")
+    if early_stop:
+        names += ["round_votes", "stop_risk"]
+    return {name: getattr(config, name) for name in names}
+
+
+def calibrated(calibration: ScoreCalibration, score: float) -> float:
+    """The probability that a step with this score is correct, if all before it are."""
+    return Curve(calibration.scores, calibration.probabilities).at(score)
+
+
+def load_calibrations(path: str | Path) -> list[ScoreCalibration]:
+    """Read what `genprm calibrate` wrote: one for all votes, and one for early stopping.
+
+    Raises:
+        ConfigError: no such file, or no calibration in it.
+    """
+    try:
+        told = json.loads(Path(path).read_text(encoding="utf-8"))
+        several = told if isinstance(told, list) else [told]
+        known = [ScoreCalibration.model_validate(one) for one in several]
+    except OSError as error:
+        raise ConfigError(f"score.calibration: {path}: {error.strerror}") from None
+    except ValidationError as error:
+        key, message, _ = first_problem(error)
+        raise ConfigError(f"score.calibration: {path}: field {key!r}: {message}") from None
+    except ValueError:
+        raise ConfigError(f"score.calibration: {path}: no JSON") from None
+    if not known:
+        raise ConfigError(f"score.calibration: {path}: no calibration in it")
+    return known

@@ -1,0 +1,380 @@
+"""One critique prompt to settled critiques: sampled, continued where the pack says so, and asked.
+
+A critique stops at the pack's opener, and a short request reads the probabilities of the two
+verdicts behind it; the same request asks a critique that ran out of budget for its verdict. A pack
+may have a critique written in sections, and let it use tools: what it writes to one is run, the
+answer put behind it, and the writing goes on. Knows no steps and no votes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from genprm.config.score import ScoreConfig
+from genprm.engines.base import Engine
+from genprm.errors import ConfigError, PromptTooLongError
+from genprm.generation import Completion, Generation, Prompt, Sampling, Usage
+from genprm.prompts.packs import PromptPack, Tool
+from genprm.prompts.render import (
+    LabelTokens,
+    continued,
+    label_tokens,
+    overall_label_tokens,
+    safe_text,
+    verdict_prompt,
+)
+from genprm.prompts.untrusted import added_literals, neutralise
+from genprm.prompts.verdict import LabelReading, parse_verdict, read_labels
+from genprm.records import Critique
+from genprm.scoring.tools import PythonSession, calculate
+from genprm.util.aio import together
+from genprm.util.seeds import derive_seed
+from genprm.verifiers.sandbox import check_sandbox
+
+# Room for a written label where it is not read from probabilities: labels are a word or two.
+LABEL_TOKENS = 4
+# Tokenising prompt, critique and opener as one text may take a few tokens more than in parts.
+RETOKENISING_SLACK = 4
+MAX_PROGRAMS = 4  # that critics run at the same time
+LONG_TEXT = 20_000  # characters that are neutralised and tokenised in some ten milliseconds
+
+
+class Ledger:
+    """What one step or solution has cost so far, also when it fails halfway."""
+
+    def __init__(self) -> None:
+        self.usage = Usage()
+
+
+@dataclass
+class Draft:
+    """A critique on its way. `text` is what was written and put in; `safe` the same as the engine
+    is shown it again; `stop` the string that ended it; `open` that its verdict is to be asked for.
+    """
+
+    text: str = ""
+    safe: str = ""
+    stop: str = ""
+    tokens: int = 0
+    section: int = 0
+    section_start: tuple[int, int] = (0, 0)  # in `text`, in `safe`
+    unread: int = 0  # in `text`: behind it a tool may be opened
+    python: PythonSession = field(default_factory=PythonSession)
+    calls: int = 0
+    finish_reason: str = "stop"
+    open: bool = False
+    forced: bool = False
+
+    def put(self, text: str) -> None:
+        """The pack's own words, or a tool's made harmless."""
+        self.text += text
+        self.safe += text
+
+
+class CritiqueSampler:
+    """Critiques by `engine`, asked with `pack`; see `Scorer`.
+
+    `labels` are the label tokens whose probabilities are read, None where verdicts are counted.
+
+    Raises:
+        ConfigError: the pack's labels cannot be told apart by the engine's tokenizer, or the pack
+            has critiques written in parts and the engine cannot go on with a text, or lets them
+            run Python and there is no sandbox.
+    """
+
+    def __init__(
+        self, engine: Engine, pack: PromptPack, config: ScoreConfig, adapter: str | None = None
+    ):
+        self._engine, self._pack, self._config = engine, pack, config
+        self._adapter = adapter
+        can = engine.capabilities
+        if pack.continues and not can.prefill:
+            raise ConfigError(
+                f"pack {pack.name}: its critiques are written in parts, and the engine of "
+                f"{engine.name} cannot go on with a text"
+            )
+        if any(tool.kind == "python" for tool in pack.tools):
+            check_sandbox()
+        wanted = config.use_label_probs and can.label_probs and can.prefill
+        self.labels: LabelTokens | None = None
+        self._overall_labels: LabelTokens | None = None
+        if wanted and engine.tokenizer is not None:
+            self.labels = label_tokens(pack, engine.tokenizer)
+            if pack.overall is not None:
+                self._overall_labels = overall_label_tokens(pack, engine.tokenizer)
+        self._programs = asyncio.Semaphore(MAX_PROGRAMS)
+
+    async def sample(
+        self, prompt: Prompt, n: int, shown: Sequence[str], seed: int | None, ledger: Ledger
+    ) -> list[Critique]:
+        """`n` critiques with their verdicts. `shown` are the untrusted texts in the prompt, none of
+        whose lines counts as a verdict.
+
+        Raises:
+            PromptTooLongError: the prompt leaves no room for a critique.
+            EngineError: from the engine.
+        """
+        drafts = await self.drafts(prompt, n, seed, ledger)
+        # Equal critiques have equal verdict prompts: each is read once.
+        open_texts = list(dict.fromkeys(draft.safe for draft in drafts if draft.open))
+        readings = await together([self._ask(prompt, text, ledger) for text in open_texts])
+        asked = dict(zip(open_texts, readings, strict=True))
+        critiques = []
+        for draft in drafts:
+            if draft.open:
+                reading = asked[draft.safe]
+            elif draft.finish_reason == "stop":
+                written = draft.text + draft.stop
+                reading = LabelReading(parse_verdict(self._pack, written, shown), None, None)
+            else:
+                reading = LabelReading("invalid", None, None)
+            critiques.append(critique_of(draft, reading))
+        return critiques
+
+    async def drafts(self, prompt: Prompt, n: int, seed: int | None, ledger: Ledger) -> list[Draft]:
+        """`n` critiques up to where their verdict stands or is to be asked for."""
+        first = await self.generate(
+            prompt, self._sampling(prompt, n, self._config.max_critique_tokens, 0, seed), ledger
+        )
+        ledger.usage += Usage(critiques=len(first.completions))
+        return await together(
+            self._finished(prompt, completion, None if seed is None else (seed, number), ledger)
+            for number, completion in enumerate(first.completions)
+        )
+
+    async def _finished(
+        self,
+        prompt: Prompt,
+        completion: Completion,
+        seed: tuple[int, int] | None,
+        ledger: Ledger,
+    ) -> Draft:
+        """A first completion taken on, section by section and tool by tool."""
+        draft = Draft()
+        part = 0
+        while await self._goes_on(draft, completion):
+            part += 1
+            left = self._config.max_critique_tokens - draft.tokens
+            asked = await self.continued(prompt, draft.safe)
+            own = None if seed is None else derive_seed(seed[0], "part", seed[1], part)
+            try:
+                sampling = self._sampling(asked, 1, left, draft.section, own)
+            except PromptTooLongError:
+                draft.finish_reason = "length"
+                self._force(draft)
+                break
+            [completion] = (await self.generate(asked, sampling, ledger)).completions
+        return draft
+
+    async def _goes_on(self, draft: Draft, said: Completion) -> bool:
+        """Take in what was said; whether there is more for the critic to say."""
+        pack = self._pack
+        draft.text += said.text
+        draft.safe += safe_text(self._engine.tokenizer, said.text)
+        draft.tokens += len(said.token_ids)
+        draft.finish_reason = said.finish_reason
+        if said.finish_reason == "length":
+            self._force(draft)
+            return False
+        if said.finish_reason != "stop":
+            return False
+        if said.stop_reason == pack.opener:
+            draft.open = True
+            return False
+        room = draft.tokens < self._config.max_critique_tokens
+        closed = [tool for tool in pack.tools if tool.close == said.stop_reason]
+        if closed and room:
+            return await self._used(draft, closed)
+        if pack.sections and room:
+            draft.put(pack.sections[draft.section].end)
+            if draft.section + 1 < len(pack.sections):
+                draft.section += 1
+                draft.section_start = (len(draft.text), len(draft.safe))
+                draft.unread = len(draft.text)
+                draft.put(pack.sections[draft.section].begin)
+                return True
+        draft.stop = said.stop_reason or ""
+        stated = parse_verdict(pack, draft.text + draft.stop) != "invalid"
+        if stated and self.labels is not None:  # on the first line, where no opener stops it
+            draft.open = True
+            return False
+        if (pack.ask_always and not stated) or pack.sections or closed:
+            self._force(draft, cut=not room)
+        return False
+
+    async def _used(self, draft: Draft, closed: Sequence[Tool]) -> bool:
+        """Run what the critique wrote to a tool and put the answer behind it; whether the critique
+        goes on, which after its last call it does not."""
+        draft.put(closed[0].close)
+        behind = {tool.open: draft.text.rfind(tool.open, draft.unread) for tool in closed}
+        tool = max(closed, key=lambda tool: behind[tool.open])
+        if behind[tool.open] < 0:  # the end of something else
+            draft.unread = len(draft.text)
+            return True
+        written = draft.text[behind[tool.open] + len(tool.open) : -len(tool.close)]
+        if tool.kind == "calculator":
+            output = calculate(written)
+        else:
+            output = await self._run(draft.python, written)
+        literals = [*added_literals(self._engine.tokenizer), self._pack.opener]
+        literals += [each.open for each in self._pack.tools]
+        draft.put(tool.answer.replace("{output}", neutralise(output, literals)))
+        draft.unread = len(draft.text)
+        draft.calls += 1
+        if draft.calls < self._pack.tool_calls:
+            return True
+        self._force(draft, cut=False)
+        return False
+
+    async def _run(self, python: PythonSession, block: str) -> str:
+        """What a block prints. Whoever gives the critique up, its program keeps its place among
+        those that run until it has ended."""
+
+        async def in_turn() -> str:
+            async with self._programs:
+                return await asyncio.to_thread(python.run, block)
+
+        return await asyncio.shield(in_turn())
+
+    def _force(self, draft: Draft, cut: bool = True) -> None:
+        """Ask for the verdict here. A section that was begun and not ended is ended; with `cut` it
+        is left out, if it is not the first."""
+        draft.open = self._engine.capabilities.prefill
+        draft.forced = draft.open and draft.finish_reason == "length"
+        sections = self._pack.sections
+        if cut and draft.section:
+            text, safe = draft.section_start
+            draft.text, draft.safe = draft.text[:text], draft.safe[:safe]
+        elif sections and not draft.safe.endswith(sections[draft.section].end):
+            end = sections[draft.section].end
+            draft.put(end if draft.safe.endswith("\n") else f"\n{end}")
+
+    def _sampling(
+        self, prompt: Prompt, n: int, budget: int, section: int, seed: int | None
+    ) -> Sampling:
+        config = self._config
+        return Sampling(
+            n=n,
+            temperature=config.temperature,
+            top_p=config.top_p,
+            top_k=config.top_k,
+            max_tokens=self._room(prompt, budget),
+            stop=self._stops(section),
+            seed=seed,
+        )
+
+    def _room(self, prompt: Prompt, budget: int) -> int:
+        """Tokens for a critique, such that its verdict still fits behind it."""
+        if not prompt.token_ids:  # the engine's own tokenizer counts, and refuses
+            return budget
+        opener = len(self.labels.opener_ids) if self.labels else LABEL_TOKENS
+        reserve = opener + LABEL_TOKENS + RETOKENISING_SLACK
+        room = self._engine.max_model_len - len(prompt.token_ids) - reserve
+        if room < 1:
+            raise PromptTooLongError(len(prompt.token_ids), self._engine.max_model_len - reserve)
+        return min(budget, room)
+
+    def _stops(self, section: int) -> tuple[str, ...]:
+        """Stop at the opener if the label is read there, else behind a written verdict."""
+        pack = self._pack
+        if pack.unit == "solution":  # a verdict is not its end
+            return pack.stop
+        parts = [tool.close for tool in pack.tools]
+        if pack.sections:
+            parts.append(pack.sections[section].end)
+        if self.labels:
+            return (pack.opener, *parts, *pack.stop)
+        if not self._engine.capabilities.prefill:  # a server may not say which stop it met
+            return pack.stop
+        labels = (pack.correct_label, pack.incorrect_label)
+        return (*(f"{pack.opener}{label}\n" for label in labels), *parts, *pack.stop)
+
+    async def _ask(self, prompt: Prompt, critique_text: str, ledger: Ledger) -> LabelReading:
+        """Ask for the verdict behind `critique_text` and the opener.
+
+        A critique may tokenise into more than it was sampled as: one whose verdict then does not
+        fit the context any more is invalid, and its siblings and the step are not.
+        """
+        asked = await self._apart(
+            prompt, critique_text, verdict_prompt, self._pack, self._engine.tokenizer
+        )
+        try:
+            if self.labels is not None:
+                return await self.read(asked, self.labels, ledger)
+            sampling = Sampling(temperature=0.0, max_tokens=LABEL_TOKENS, stop=("\n",))
+            generation = await self.generate(asked, sampling, ledger)
+        except PromptTooLongError:
+            return LabelReading("invalid", None, None)
+        written = self._pack.opener + generation.completions[0].text
+        return LabelReading(parse_verdict(self._pack, written), None, None)
+
+    async def continued(self, prompt: Prompt, text: str) -> Prompt:
+        """The prompt with `text` behind its beginning of the answer."""
+        return await self._apart(prompt, text, continued, self._engine.tokenizer)
+
+    async def _apart(
+        self, prompt: Prompt, text: str, render: Callable[..., Prompt], *first: Any
+    ) -> Prompt:
+        """`render(*first, prompt, text)`, in another thread where that is long."""
+        size = sum(len(message["content"]) for message in prompt.messages) + len(text)
+        if size <= LONG_TEXT:
+            return render(*first, prompt, text)
+        return await asyncio.to_thread(render, *first, prompt, text)
+
+    async def overall(self, prompt: Prompt, text: str, ledger: Ledger) -> float | None:
+        """P(correct) of the whole behind a critique of all steps; 1 or 0 where labels are written,
+        None without a verdict."""
+        about = self._pack.overall
+        assert about is not None
+        asked = await self.continued(prompt, text.rstrip("\n") + about.ask)
+        try:
+            if self._overall_labels is not None:
+                return (await self.read(asked, self._overall_labels, ledger)).p_correct
+            sampling = Sampling(temperature=0.0, max_tokens=LABEL_TOKENS, stop=("\n",))
+            said = (await self.generate(asked, sampling, ledger)).completions[0].text.strip()
+        except PromptTooLongError:
+            return None
+        labels = {about.correct_label.strip(): 1.0, about.incorrect_label.strip(): 0.0}
+        return next((p for label, p in labels.items() if said.startswith(label)), None)
+
+    async def read(self, asked: Prompt, labels: LabelTokens, ledger: Ledger) -> LabelReading:
+        """The probabilities of two labels as the next token."""
+        ids = (labels.correct_id, labels.incorrect_id)
+        sampling = Sampling(temperature=0.0, max_tokens=1)
+        generation = await self.generate(asked, sampling, ledger, ids)
+        return read_labels(labels, generation.completions[0].label_probs or {})
+
+    async def generate(
+        self,
+        prompt: Prompt,
+        sampling: Sampling,
+        ledger: Ledger,
+        label_token_ids: Sequence[int] = (),
+    ) -> Generation:
+        """A request of the critic, entered into the ledger."""
+        generation = await self._engine.generate(
+            prompt, sampling, label_token_ids=label_token_ids, adapter=self._adapter
+        )
+        ledger.usage += Usage(
+            prompt_tokens=generation.prompt_tokens,
+            cached_tokens=generation.cached_tokens,
+            completion_tokens=sum(len(c.token_ids) for c in generation.completions),
+            requests=1,
+        )
+        return generation
+
+
+def critique_of(draft: Draft, reading: LabelReading) -> Critique:
+    """The record of a settled critique."""
+    return Critique(
+        text=draft.text,
+        verdict=reading.verdict,
+        p_correct=reading.p_correct,
+        label_mass=reading.label_mass,
+        finish_reason=draft.finish_reason,
+        tokens=draft.tokens,
+        forced=draft.forced,
+    )

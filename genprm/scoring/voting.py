@@ -1,0 +1,140 @@
+"""Votes to scores: the definitions that every score, verdict and first error here follows.
+
+Pure functions over critiques and judged steps; how they came about is not known here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from genprm.records import Aggregate, Critique, StepJudgement, Verdict, Votes
+from genprm.util.stats import beta_binomial
+
+PRIOR_VOTES = 0.5  # for each verdict
+
+
+def vote(critiques: Sequence[Critique]) -> tuple[float | None, Verdict | None, Votes]:
+    """`(score, verdict, votes)` of one step.
+
+    `score` in [0, 1] is the mean P(correct) over the valid critiques; a critique without a
+    probability counts 1 or 0. `verdict` is the majority of the written verdicts; a tie goes to
+    the score, and exactly 0.5 is incorrect. Without a valid critique both are None.
+    """
+    tally = {"correct": 0, "incorrect": 0, "invalid": 0}
+    for critique in critiques:
+        tally[critique.verdict] += 1
+    votes = Votes(**tally)
+    probabilities = [
+        _p_correct(critique) for critique in critiques if critique.verdict != "invalid"
+    ]
+    if not probabilities:
+        return None, None, votes
+    score = math.fsum(probabilities) / len(probabilities)
+    lead = votes.correct - votes.incorrect
+    correct = lead > 0 if lead else score > 0.5
+    return score, "correct" if correct else "incorrect", votes
+
+
+def settled(votes: Votes, remaining: int, risk: float = 0.0) -> bool:
+    """Whether `remaining` more votes leave the majority as it is.
+
+    Surely, where the lead is larger than they are. Otherwise with a probability of at least
+    1 - `risk`, the share of votes for the leader being Beta(1/2 + for, 1/2 + against) after those
+    that came in (Jeffreys' prior; critiques of one step mostly agree, which it allows for) and the
+    votes to come Beta-binomial. A tie counts as a change, since the score decides it; invalid
+    votes are none, and to come are none.
+    """
+    ahead, behind = sorted((votes.correct, votes.incorrect), reverse=True)
+    lead = ahead - behind
+    if lead > remaining:
+        return True
+    if not lead or not risk:
+        return False
+    to_come = beta_binomial(PRIOR_VOTES + ahead, PRIOR_VOTES + behind, remaining)
+    return math.fsum(to_come[: (remaining - lead) // 2 + 1]) <= risk
+
+
+def next_round(votes: Votes, remaining: int, round_votes: int, risk: float = 0.0) -> int:
+    """How many of `remaining` votes to ask for next: as few as settle the majority if they agree,
+    since fewer never can, and at least `round_votes`."""
+    least = min(round_votes, remaining)
+    for more in range(least, remaining):
+        ahead = max(votes.correct, votes.incorrect) + more
+        agreed = Votes(correct=ahead, incorrect=min(votes.correct, votes.incorrect))
+        if settled(agreed, remaining - more, risk):
+            return more
+    return remaining
+
+
+def until_settled(
+    critiques: Sequence[Critique], round_votes: int, risk: float
+) -> Sequence[Critique]:
+    """Those of a step's critiques that early stopping would have asked for, round by round.
+
+    Rounds draw critiques as one request does, so this tells what it would have seen.
+    """
+    done = 0
+    while done < len(critiques):
+        votes, remaining = vote(critiques[:done])[2], len(critiques) - done
+        if settled(votes, remaining, risk):
+            break
+        done += next_round(votes, remaining, round_votes, risk)
+    return critiques[:done]
+
+
+class Budget:
+    """Critiques beyond its first round that the undecided steps of one or of many solutions share;
+    who asks first is served first."""
+
+    def __init__(self, critiques: int):
+        self.left = critiques
+
+    def take(self, critiques: int) -> int:
+        """As many of them as are left."""
+        taken = min(critiques, self.left)
+        self.left -= taken
+        return taken
+
+
+def first_error(steps: Sequence[StepJudgement]) -> int:
+    """Place of the first step judged incorrect, -1 if there is none."""
+    return next((i for i, step in enumerate(steps) if step.verdict == "incorrect"), -1)
+
+
+def aggregate(scores: Sequence[float | None], how: Aggregate) -> float | None:
+    """One score for a solution; None if any step score is None, or if there are none.
+
+    Raises ValueError for `overall`, which step scores do not say.
+    """
+    known = [score for score in scores if score is not None]
+    if not known or len(known) < len(scores):
+        return None
+    match how:
+        case "min":
+            return min(known)
+        case "product":
+            return math.prod(known)
+        case "mean":
+            return math.fsum(known) / len(known)
+        case "last":
+            return known[-1]
+        case "overall":
+            raise ValueError("a verdict of the whole is no aggregate of step scores")
+
+
+def solution_score(steps: Sequence[StepJudgement], how: Aggregate) -> float | None:
+    """`aggregate` over the steps that were to be judged: `not_scored` ones are left out."""
+    return aggregate([step.score for step in steps if step.status != "not_scored"], how)
+
+
+def covered(steps: Sequence[StepJudgement]) -> bool:
+    """Whether every step before the first error (all of them, if none) has a score."""
+    error = first_error(steps)
+    return all(step.score is not None for step in (steps if error < 0 else steps[:error]))
+
+
+def _p_correct(critique: Critique) -> float:
+    if critique.p_correct is not None:
+        return critique.p_correct
+    return 1.0 if critique.verdict == "correct" else 0.0

@@ -1,0 +1,1 @@
+"""Searches with a critic: ways to choose among, or grow, solutions."""

@@ -1,0 +1,1 @@
+"""Statistics, seeds, coroutines, validation texts and paths: small, and used everywhere."""

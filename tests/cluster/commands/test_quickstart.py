@@ -1,0 +1,109 @@
+"""The quickstart on the embedded models, small: killed on the way, it goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from cluster.commands import quickstart
+from genprm.config.load import load_config
+from genprm.errors import ConfigError
+from places import ROOT
+
+SIZES = quickstart.Sizes(train=16, evaluate=6, best_of_n=2, curve=2)
+SETTINGS = [
+    "label.estimator=flat_hard",  # so that few solutions give labels of both kinds
+    "label.rollouts=2",
+    "train.epochs=1",
+    "score.votes=2",
+    "runtime.engine_replicas=1",  # most of the time goes into engines' starts
+]
+RUN = f"""
+import sys
+from cluster import quickstart
+from genprm.config import load_config
+if __name__ == "__main__":
+    config = load_config("quickstart", {SETTINGS!r})
+    print(quickstart.run(config, sys.argv[1], sizes=quickstart.{SIZES!r}))
+"""
+
+
+def start(script: Path, out: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-u", str(script), str(out)],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def kill_everything(process: subprocess.Popen[str]) -> None:
+    """As a power cut would: nothing gets to clean up."""
+    everyone = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    for each in everyone:
+        if each.is_running():
+            each.kill()
+    process.wait()
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def test_a_killed_quickstart_goes_on_and_reports(tmp_path: Path) -> None:
+    script, out = tmp_path / "run.py", tmp_path / "out"
+    script.write_text(RUN)
+    first = start(script, out)
+    assert first.stdout is not None
+    for line in first.stdout:
+        if line.startswith("[3/9]"):  # solved and labelled
+            break
+    kill_everything(first)
+    first.stdout.close()
+    solved = (out / "solutions.jsonl").stat().st_mtime_ns
+    labelled = (out / "labels.jsonl").stat().st_mtime_ns
+
+    second = start(script, out)
+    printed, _ = second.communicate(timeout=550)
+    assert second.returncode == 0, printed
+    assert (out / "solutions.jsonl").stat().st_mtime_ns == solved
+    assert (out / "labels.jsonl").stat().st_mtime_ns == labelled
+    assert "First errors in fresh solutions" in printed
+
+    report = read_json(out / "report.json")
+    shipped = report["first_error"]["shipped"].values()
+    right = sum(figures["accuracy"] * figures["n"] for figures in shipped)
+    assert right > sum(figures["n"] for figures in shipped) / 2  # by chance: one in six
+    for critic in ("shipped", "quickstart"):
+        for task in ("arithmetic", "tracking"):
+            figures = report["first_error"][critic][task]
+            assert 0 < figures["n"] <= 6  # a solution without an answer is left out
+            # one trained on a few dozen critiques may reach no verdict, which is never right
+            assert figures["coverage"] == 1 or critic == "quickstart"
+            assert figures["accuracy"] <= figures["coverage"]
+            assert [point["votes"] for point in figures["votes_curve"]] == [1, 2]
+    curve = report["labels"]["tracking"]["curve"]
+    assert [point["rollouts"] for point in curve] == [4, 8, 16]
+    assert report["stages"]["label"]["rollouts"] > 0
+    assert {answer["through"] for answer in report["served"]} == {"HTTP", "the handle"}
+    assert "<svg" in (out / "report.html").read_text()
+
+    with pytest.raises(ConfigError, match="belongs to another quickstart"):
+        quickstart.run(load_config("quickstart"), str(out), sizes=SIZES)
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("keep")
+    config = load_config("quickstart", ["engine.kind=scripted"])  # needs no models
+    with pytest.raises(ConfigError, match="is no quickstart's"):
+        quickstart.run(config, str(tmp_path), sizes=SIZES)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

@@ -1,0 +1,193 @@
+"""Formats of others, on excerpts of the real files and by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genprm.data.formats.base import FORMATS
+from genprm.errors import InputError
+from places import SAMPLES
+
+DATA = SAMPLES / "formats"
+
+
+def rows(name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (DATA / f"{name}.jsonl").open(encoding="utf-8")]
+
+
+def read(name: str, row: dict[str, Any], **options: Any) -> list[dict[str, Any]]:
+    return [solution.row() for solution in FORMATS[name].read(row, **options)]
+
+
+def test_math_shepherd_comes_back_as_it_was() -> None:
+    for row in rows("math_shepherd"):
+        (solution,) = FORMATS["math_shepherd"].read(row)
+        assert FORMATS["math_shepherd"].write(solution) == row
+
+
+def test_math_shepherd_by_hand() -> None:
+    row = {
+        "input": "What is 2 + 2 * 3? Step 1: 2 * 3 = 6 ки\nStep 2: 2 + 6 = 9 ки\n"
+        "Step 3: The answer is: 9 ки",
+        "label": "What is 2 + 2 * 3? Step 1: 2 * 3 = 6 +\nStep 2: 2 + 6 = 9 -\n"
+        "Step 3: The answer is: 9 -",
+        "task": "GSM8K",
+    }
+    (solution,) = read("math_shepherd", row)
+    assert solution["problem"] == "What is 2 + 2 * 3?"
+    assert solution["steps"][1] == "Step 2: 2 + 6 = 9" and solution["final_answer"] == "9"
+    assert solution["labels"] == [True, False, None] and solution["first_error"] == 1
+    assert solution["source_labels"] == [True, False, False]
+    with pytest.raises(InputError, match="neither"):
+        read("math_shepherd", row | {"label": row["input"]})
+    with pytest.raises(InputError, match="'Step 1:'"):
+        read("math_shepherd", row | {"input": "no steps"})
+
+
+def test_prm800k_follows_the_chosen_path_to_the_first_error() -> None:
+    found, error, gave_up = rows("prm800k")
+    (solution,) = read("prm800k", found)
+    assert solution["labels"] == [True, False] and solution["answer"] == "29"
+    assert solution["steps"][1].startswith("The first equation is 3p + e = 124, and")
+    (solution,) = read("prm800k", error)
+    assert solution["first_error"] == 6 and solution["ratings"] == [1, 0, 1, 1, 1, 1, -1]
+    (solution,) = read("prm800k", error, neutral="null")  # a neutral step before the error
+    assert solution["labels"] == [True, *[None] * 6] and solution["first_error"] == -1
+    (solution,) = read("prm800k", gave_up)
+    assert solution["first_error"] == 7
+
+
+def test_prm800k_alternatives_are_solutions_of_their_own() -> None:
+    _, error, _ = rows("prm800k")
+    solutions = read("prm800k", error, alternatives=True)
+    ends = [(len(s["steps"]), s["first_error"]) for s in solutions]
+    assert sorted(ends) == [(6, -1), (7, -1), (7, -1), (7, -1), (7, 6)]
+    assert len({s["id"] for s in solutions}) == 5
+
+
+def test_prm800k_written_and_read_is_the_same() -> None:
+    write = FORMATS["prm800k"].write
+    assert write is not None
+    for row in rows("prm800k"):
+        for options in ({}, {"neutral": "null"}):
+            (solution,) = FORMATS["prm800k"].read(row, **options)
+            written = write(solution)
+            assert written is not None
+            (again,) = FORMATS["prm800k"].read(written, **options)
+            upto = len(again.steps)
+            assert again.steps == solution.steps[:upto] and again.answer == solution.answer
+            assert again.labels == solution.labels[:upto] and None not in again.labels
+            assert again.first_error == solution.first_error
+            assert again.row()["ratings"] == solution.row()["ratings"][:upto]
+    row = {"prompt": "q", "completions": ["a", "b", "c"], "labels": [True, False, True]}
+    (ours,) = FORMATS["trl"].read(row)
+    written = write(ours)
+    assert written is not None and written["label"]["finish_reason"] == "found_error"
+    told = [
+        (s["completions"][0]["rating"], s["chosen_completion"]) for s in written["label"]["steps"]
+    ]
+    assert told == [(1, 0), (-1, None)]
+    (open_one,) = FORMATS["trl"].read(row | {"labels": [None, True, True]})
+    assert write(open_one) is None
+
+
+def test_trl_rows_of_both_kinds() -> None:
+    row = {"prompt": "q", "completions": ["a", "b", "c"], "labels": [True, False, True], "x": 1}
+    (solution,) = FORMATS["trl"].read(row)
+    assert solution.labels == [True, False, None] and solution.row()["x"] == 1
+    assert FORMATS["trl"].write(solution) == {
+        k: row[k] for k in ("prompt", "completions", "labels")
+    }
+    soft = {"prompt": "q", "completions": ["a", "b"], "labels": [0.5, 0.0]}
+    (solution,) = FORMATS["trl"].read(soft)
+    assert solution.values == [0.5, 0.0] and solution.first_error == 1
+    assert FORMATS["trl_soft"].write(solution) == soft
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"completions": ["a"], "labels": [True]}, "'prompt'"),
+        ({"prompt": "q", "completions": "a", "labels": [True]}, "'completions'"),
+        ({"prompt": "q", "completions": ["a"], "labels": ["yes"]}, "'labels'"),
+        ({"prompt": "q", "completions": ["a"], "labels": [True, 0.5]}, "'labels'"),
+        ({"prompt": "q", "completions": ["a"], "labels": [True, False]}, "1 steps but 2 labels"),
+        ({"prompt": "q", "completions": ["a", " "], "labels": [True, False]}, "step 1 is empty"),
+        ({"prompt": "q", "completions": [], "labels": []}, "no steps"),
+    ],
+)
+def test_trl_rows_that_are_none(row: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read("trl", row)
+
+
+def test_a_tree_is_a_solution_per_leaf() -> None:
+    leaf = {"text": "So 4.", "mc_value": 1.0, "children": []}
+    wrong = {"text": "So 5.", "mc_value": 0.0, "children": []}
+    start = {"text": "2 + 2", "mc_value": 0.5, "children": [leaf, wrong]}
+    root = {"text": "Q?", "mc_value": 0.6, "children": [start, wrong]}
+    row = {"question": "Q?", "final_answer": "4", "question_id": 7, "reasoning_steps": root}
+    solutions = read("math_aps", row)
+    assert [(s["steps"], s["values"], s["first_error"]) for s in solutions] == [
+        (["2 + 2", "So 4."], [0.5, 1.0], -1),
+        (["2 + 2", "So 5."], [0.5, 0.0], 1),
+        (["So 5."], [0.0], 0),
+    ]
+    assert {s["answer"] for s in solutions} == {"4"}
+    prefixes = [
+        {"solution_prefix": "Q?", "mc_value": 0.6},
+        {"solution_prefix": "Q?\n\n2 + 2\n\nSo 4.", "mc_value": 1.0},
+        {"solution_prefix": "Q?\n\n2 + 2", "mc_value": 0.5},
+        {"solution_prefix": "Q?\n\n2 + 2\n\nSo 5.", "mc_value": 0.0},
+        {"solution_prefix": "Q?\n\nSo 5.", "mc_value": 0.0},
+    ]
+    flat = read("math_aps", row | {"reasoning_steps": prefixes})
+    told = [[(s["steps"], s["values"]) for s in found] for found in (flat, solutions)]
+    assert sorted(told[0]) == sorted(told[1])
+
+
+def test_a_tree_that_is_none() -> None:
+    with pytest.raises(InputError, match="neither a tree nor a list"):
+        read("math_aps", {"question": "Q?", "reasoning_steps": "x"})
+    with pytest.raises(InputError, match="'mc_value'"):
+        tree = {"text": "Q?", "children": [{"text": "a"}]}
+        read("math_aps", {"question": "Q?", "reasoning_steps": tree})
+
+
+def test_the_command_converts_and_reads_by_prefix(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from cluster.cli import main
+
+    source = f"prm800k:{DATA / 'prm800k.jsonl'}"
+    out = tmp_path / "trl.jsonl"
+    assert main(["convert", "--labels", source, "--to", "trl", "--out", str(out)]) == 0
+    assert "wrote 3 rows" in capsys.readouterr().out
+    written = [json.loads(line) for line in out.open(encoding="utf-8")]
+    assert [row["labels"][-1] for row in written] == [False, False, False]
+    back = tmp_path / "shepherd.jsonl"
+    command = ["convert", "--labels", f"trl:{out}", "--to", "math_shepherd", "--out", str(back)]
+    assert main(command) == 0
+    first = json.loads(back.open(encoding="utf-8").readline())
+    assert "Step 2: The first equation" in first["input"]
+    mixed = tmp_path / "mixed.jsonl"
+    solution = read("trl", {"prompt": "q", "completions": ["a"], "labels": [True]})[0]
+    mixed.write_text(json.dumps(solution) + '\n{"id": "x", "problem": "q", "error": "why"}\n')
+    command = ["convert", "--labels", str(mixed), "--to", "trl", "--out", str(tmp_path / "m.jsonl")]
+    capsys.readouterr()
+    assert main(command) == 0
+    assert "wrote 1 rows" in capsys.readouterr().out
+    for wrong, message in [
+        (["--labels", source, "--to", "math_aps", "--out", str(tmp_path / "x")], "written; there"),
+        (["--labels", source, "--to", "trl", "--out", str(out)], "exists: choose another --out"),
+        (["--labels", f"{source}?neutral=x", "--to", "trl", "--out", "x"], "no option neutral=x"),
+        (["--labels", f"trl:{DATA / 'prm800k.jsonl'}", "--to", "trl", "--out", "x"], ":1: field"),
+        (["--labels", "trl:nothing.jsonl", "--to", "trl", "--out", "x"], "nothing.jsonl"),
+    ]:
+        assert main(["convert", *wrong]) == 2
+        said = capsys.readouterr().err.strip()
+        assert message in said and "\n" not in said

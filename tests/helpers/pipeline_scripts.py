@@ -1,0 +1,58 @@
+"""Policies and critics by script for the pipeline tests, importable in Ray workers.
+
+What they do beside answering is told by words in the problem, because a worker shares neither
+memory nor environment with the test.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from genprm.errors import EngineError
+from genprm.generation import Prompt, Sampling
+
+SECONDS = "PIPELINE_SECONDS"  # environment: how long a completion takes
+CALLS = re.compile(r"calls=(\S+)")  # in a problem: a file that gets a line per completion
+
+
+def engine(script: str = "answer", **more: Any) -> dict[str, Any]:
+    """The `engine` section of a config."""
+    extra = {"script": f"{__name__}:{script}", "label_probs": f"{__name__}:label_probs"}
+    return {"kind": "scripted", "extra": extra, **more}
+
+
+def answer(prompt: Prompt, sampling: Sampling, index: int) -> str:
+    """Solves, or criticises; a problem that says "fail" breaks the call."""
+    text = prompt.messages[-1]["content"]
+    noted = CALLS.search(text)
+    if noted:
+        with open(noted[1], "a") as file:
+            file.write("call\n")
+    time.sleep(float(os.environ.get(SECONDS, "0")))
+    if "fail" in text:
+        raise ValueError("told to fail")
+    if "refuse" in text:
+        raise EngineError("not now")
+    if "Last step:" in text:
+        return "I looked at it.\nVerdict: correct"
+    return "First I think.\nSo the answer is 7.\n"
+
+
+def dies_once(prompt: Prompt, sampling: Sampling, index: int) -> str:
+    """Takes its process down at the sixth completion ever, and then never again."""
+    text = answer(prompt, sampling, index)
+    noted = CALLS.search(prompt.messages[-1]["content"])
+    if noted and Path(noted[1]).read_text().count("\n") == 6:
+        os._exit(1)
+    return text
+
+
+def label_probs(prompt: Prompt, token_ids: Sequence[int]) -> list[float]:
+    """A step that says "wrong" is wrong."""
+    asked = prompt.messages[-1]["content"].split("Last step:")[1]
+    return [0.1, 0.9] if "wrong" in asked else [0.8, 0.2]

@@ -1,0 +1,46 @@
+"""The routes of the service over a scripted critic, in this process, and one call to them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+
+from cluster.serving.host import CriticHost
+from cluster.serving.routes import build_routes
+from genprm.config.root import Config
+from genprm.engines.scripted import ScriptedEngine, ScriptedTokenizer
+from genprm.prompts.packs import load_pack
+from genprm.scoring.scorer import Scorer
+from scripted_critic import critique, label_probs
+
+CONTEXT = 300  # tokens
+
+
+def routes(
+    engine: ScriptedEngine | None = None, tokens: tuple[str, ...] = (), **score: Any
+) -> FastAPI:
+    engine = engine or ScriptedEngine(
+        critique, label_probs=label_probs, tokenizer=ScriptedTokenizer(), max_model_len=CONTEXT
+    )
+    config = Config.model_validate({"score": {"votes": 2, **score}})
+    scorer = Scorer(engine, load_pack("native"), config.score)
+    return build_routes(CriticHost(engine, scorer, config), tokens)
+
+
+def call(
+    app: FastAPI, method: str, path: str, content: Any = None, root: str = "", **headers: str
+) -> httpx.Response:
+    """One request to the application; a dict is sent as JSON."""
+    if isinstance(content, dict):
+        content = json.dumps(content).encode()
+
+    async def once() -> httpx.Response:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False, root_path=root)
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            return await client.request(method, path, content=content, headers=headers)
+
+    return asyncio.run(once())

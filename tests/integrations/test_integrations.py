@@ -1,0 +1,311 @@
+"""The shims, driven by calls in the form of the projects that they are for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import pickle
+import threading
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from bpe import bpe
+from genprm.client.calls import MAX_STEPS
+from genprm.client.http import AsyncClient
+from genprm.engines.scripted import ScriptedEngine, ScriptedTokenizer
+from genprm.errors import ConfigError, InputError
+from genprm.integrations import openrlhf, search_and_learn, verl
+from genprm.integrations.judge import judge
+from genprm.integrations.trl import CriticReward
+from places import SAMPLES
+from scripted_critic import critique, label_probs
+from serving import scripted_scorer, scripted_service
+
+CONTRACTS = SAMPLES / "contracts"
+
+
+def contract(name: str) -> Any:
+    return json.loads((CONTRACTS / f"{name}.json").read_text())
+
+
+def close(expected: Any) -> Any:
+    return pytest.approx(expected, abs=1e-6)
+
+
+def test_what_no_scorer_takes_is_none_and_the_others_are_judged() -> None:
+    solutions = ["right", " \n", "x\n" * (MAX_STEPS + 1), "word " * 500, "wrong"]
+
+    def judged(scorer: Any) -> list[Any]:
+        return asyncio.run(judge(scorer, ["p"] * 5, solutions, "lines", {}))
+
+    with scripted_service() as url:
+        for scorer in (scripted_scorer(), AsyncClient(url)):
+            good, blank, many, long, bad = judged(scorer)
+            assert blank is many is None
+            assert long.steps[0].status == "too_long"
+            assert (good.first_error, bad.first_error) == (-1, 0)
+    with pytest.raises(InputError, match=r"^field 'problem': "):
+        asyncio.run(judge(scripted_scorer(), [" "], ["right"], "lines", {}))
+    with pytest.raises(InputError, match="unknown splitter"):
+        asyncio.run(judge(scripted_scorer(), ["p"], ["right"], "words", {}))
+
+
+# ---- trl
+
+
+@pytest.mark.parametrize("recorded", contract("trl"), ids=lambda each: each["form"])
+def test_trl_gets_a_reward_or_none_for_each_completion(recorded: dict[str, Any]) -> None:
+    logged: dict[str, float] = {}
+    given = {"trainer_state": None, "log_extra": None, "log_metric": logged.__setitem__}
+    with scripted_service() as url:
+        remote = pickle.loads(pickle.dumps(CriticReward(AsyncClient(url))))
+        for reward in (CriticReward(scripted_scorer()), remote):
+            rewards = asyncio.run(reward(**recorded["call"], **given))
+            assert rewards == [r if r is None else close(r) for r in recorded["rewards"]]
+            assert logged == close(recorded["logged"])
+
+
+def test_trl_takes_it_for_an_async_reward() -> None:
+    """The installed trainer's own method, on as little of a trainer as it needs."""
+    from accelerate import PartialState
+    from trl import GRPOTrainer
+
+    PartialState()  # what a trainer's logger and its gathering over processes want
+    loop = asyncio.new_event_loop()
+    metrics: dict[str, list[float]] = defaultdict(list)
+    trainer = SimpleNamespace(
+        accelerator=SimpleNamespace(device="cpu", is_main_process=True),
+        args=SimpleNamespace(report_to=[]),
+        async_loop=loop,
+        environments=None,
+        reward_funcs=[CriticReward(scripted_scorer(), name="critic", problem_column="problem")],
+        reward_func_names=["critic"],
+        reward_processing_classes=[None],
+        state=SimpleNamespace(global_step=0),
+        _log_completion_extra=None,
+        _log_metric=lambda name, value: metrics[name].append(value),
+    )
+    inputs = [{"prompt": "Solve it.", "problem": "What is 2 + 3?"}] * 3
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+    rewards = GRPOTrainer._calculate_rewards(
+        trainer, inputs, ["Solve it."] * 3, ["right", "wrong", ""], [[1], [2], [3]]
+    )
+    loop.call_soon_threadsafe(loop.stop)
+    assert rewards[:2, 0].tolist() == close([0.8, 0.1]) and rewards[2].isnan()
+    assert metrics["critic/unscored"] == close([1 / 3])
+
+
+def test_trl_options_reach_the_critic_and_mistakes_are_named() -> None:
+    engine = ScriptedEngine(critique, label_probs=label_probs, tokenizer=ScriptedTokenizer())
+    reward = CriticReward(scripted_scorer(engine), problem_column="question", votes=3)
+    asyncio.run(reward(prompts=["p"], completions=["right"], question=["What is 2 + 3?"]))
+    assert {sampling.n for _, sampling in engine.calls if sampling.max_tokens > 1} == {3}
+    assert "What is 2 + 3?" in engine.calls[0][0].messages[-1]["content"]
+    with pytest.raises(InputError, match="no column 'question'; known: answer"):
+        asyncio.run(reward(prompts=["p"], completions=["right"], answer=["5"]))
+    with pytest.raises(InputError, match="unknown reward"):
+        CriticReward(scripted_scorer(), reward="score")
+
+
+# ---- openrlhf
+
+CHATML = {"prompt_prefix": "<|im_start|>user\n", "prompt_suffix": "<|im_end|>"}
+
+
+@pytest.mark.parametrize("recorded", contract("openrlhf"), ids=lambda each: each["form"])
+def test_openrlhf_is_answered_in_its_shape(recorded: dict[str, Any]) -> None:
+    request, answer = recorded["request"], recorded["answer"]
+    with scripted_service() as url:
+        for scorer in (scripted_scorer(), AsyncClient(url)):
+            reward_func = openrlhf.build_reward_func(scorer, **CHATML)
+            told = reward_func(request["query"], request["prompts"], request["labels"])
+            assert told.keys() == answer.keys()
+            told["extra_logs"].pop("critique_tokens", None)
+            assert told["extra_logs"] == {k: close(v) for k, v in answer["extra_logs"].items()}
+            assert (told["rewards"], told["scores"]) == (close(answer["rewards"]),) * 2
+            json.dumps(told, allow_nan=False)
+
+
+def test_openrlhf_calls_from_many_threads() -> None:
+    reward_func = openrlhf.build_reward_func(scripted_scorer(max_concurrency=2))
+
+    def reward(place: int) -> Any:
+        response = "right\nwrong" if place % 2 else "right"
+        return reward_func([f"{place}?{response}"], [f"{place}?"], [""], images=None)["rewards"]
+
+    with ThreadPoolExecutor(16) as threads:
+        rewards = list(threads.map(reward, range(64)))
+    assert rewards == [close([0.8]), close([0.1])] * 32
+
+
+def test_openrlhf_scores_are_clipped_and_rewards_are_not() -> None:
+    answer = openrlhf.reward_answer([None], unscored=-1.0)
+    assert (answer["rewards"], answer["scores"]) == ([-1.0], [0.0])
+
+
+@pytest.mark.parametrize(
+    ("query", "prompt", "response"),
+    [
+        ("P?yes", "P?", "yes"),
+        ("<s>P?yes</s>", "P?", "yes"),
+        ("P?P? is asked.<|im_end|>\n<|endoftext|>", "P?", "P? is asked."),
+        ("cut prompt? yes", "a cut prompt?", "cut prompt? yes"),
+        ("yes<|im_end|> no", "", "yes<|im_end|> no"),
+        ("P?<|eot_id|>", "P?", ""),
+    ],
+)
+def test_bare_responses(query: str, prompt: str, response: str) -> None:
+    assert openrlhf.bare_response(query, prompt) == response
+
+
+@pytest.mark.parametrize(
+    ("prompt", "prefix", "suffix", "problem"),
+    [
+        ("What is it?\n", "", "", "What is it?"),
+        ("U: one A: two U: three A:", "U:", "A:", "three"),
+        ("Q: one A: 1\nQ: two Think.", "Q:", "Think.", "two"),
+        ("no markup", "U:", "A:", "no markup"),
+    ],
+)
+def test_problems_in_prompts(prompt: str, prefix: str, suffix: str, problem: str) -> None:
+    assert openrlhf.problem_text(prompt, prefix, suffix) == problem
+
+
+# ---- verl
+
+
+def test_verl_gets_a_number_and_flat_extras() -> None:
+    recorded = contract("verl")["compute_score"]
+
+    async def calls(url: str) -> list[dict[str, float]]:
+        return [
+            await verl.compute_score(**each["call"], url=url, unscored=-1.0, votes=1)
+            for each in recorded
+        ]
+
+    with scripted_service() as url:
+        for _ in range(2):  # another event loop each time
+            answers = asyncio.run(calls(url))
+            for answer, each in zip(answers, recorded, strict=True):
+                tokens = answer.pop("critique_tokens")
+                assert answer == close(each["answer"]) and (tokens > 0) == (answer["steps"] > 0)
+        assert [list(answer) for answer in answers] == [list(answers[0])] * 2
+        with pytest.raises(InputError, match="extra_info has no text 'question'"):
+            asyncio.run(verl.compute_score("d", "right", "5", {"index": 1}, url=url))
+        with pytest.raises(TypeError, match="voted"):
+            call = recorded[0]["call"]
+            asyncio.run(verl.compute_score(**call, url=url, voted=1))  # type: ignore[call-arg]  # a wrong one
+
+
+class ManagerBase:
+    """The interface of verl's `RewardManagerBase`."""
+
+    def __init__(self, config: Any, tokenizer: Any, compute_score: Any):
+        self.config, self.tokenizer, self.compute_score = config, tokenizer, compute_score
+
+    @classmethod
+    def assemble_rm_scores(cls, data: Any, scores: list[float]) -> torch.Tensor:
+        responses = data.batch["responses"]
+        ends = data.batch["attention_mask"][:, data.batch["prompts"].size(1) :].sum(dim=1)
+        rewards = torch.zeros_like(responses, dtype=torch.float32)
+        rewards[torch.arange(len(rewards)), ends - 1] = rewards.new_tensor(scores)
+        return rewards
+
+
+class Proto:
+    """The interface of verl's `DataProto`: tensors and columns, one row for each response."""
+
+    def __init__(self, responses: list[str], columns: dict[str, Any]):
+        ids = [bpe()(text, add_special_tokens=False)["input_ids"] for text in responses]
+        width = max(map(len, ids)) + 2
+        padded = [[*row, *[0] * (width - len(row))] for row in ids]
+        mask = [[0, 1, 1, *[1] * len(row), *[0] * (width - len(row))] for row in ids]
+        self.batch = {
+            "prompts": torch.tensor([[0, 5, 6]] * len(ids)),
+            "responses": torch.tensor(padded),
+            "attention_mask": torch.tensor(mask),
+        }
+        self.non_tensor_batch = columns
+
+    def __len__(self) -> int:
+        return len(self.batch["prompts"])
+
+    def __getitem__(self, place: int) -> Any:
+        row = {name: tensor[place] for name, tensor in self.batch.items()}
+        return SimpleNamespace(batch=row, non_tensor_batch=self.non_tensor_batch)
+
+
+def test_verl_gets_rewards_of_steps_at_their_last_tokens() -> None:
+    recorded = contract("verl")["run_single"]
+    columns = recorded["columns"]
+    engine = ScriptedEngine(critique, label_probs=label_probs, tokenizer=ScriptedTokenizer())
+    kind = verl.step_reward_manager(ManagerBase, scripted_scorer(engine), shape=list, unscored=-0.5)
+    manager = kind(config=None, tokenizer=bpe(), compute_score=None, reward_router_address=None)
+
+    async def run() -> list[dict[str, Any]]:
+        rows = [Proto([text], columns) for text in recorded["responses"]]
+        return [await manager.run_single(row) for row in rows]
+
+    results = asyncio.run(run())
+    assert "What is 2 + 3?" in engine.calls[0][0].messages[-1]["content"]
+    assert [float(result["reward_score"]) for result in results] == close([-0.2, 0.6, -0.5])
+    told = [result["reward_extra_info"] for result in results]
+    assert [list(each) for each in told] == [list(told[0])] * 3
+    assert told[0]["first_error"] == 1.0 and told[2]["scored"] == 0.0
+
+    whole = Proto(recorded["responses"], columns)
+    scores = pickle.loads(pickle.dumps([result["reward_score"] for result in results]))
+    assert torch.tensor(scores).tolist() == close([-0.2, 0.6, -0.5])  # where verl takes a number
+    rewards = kind.assemble_rm_scores(whole, scores)
+    assert rewards.shape == whole.batch["responses"].shape and rewards.dtype == torch.float32
+    assert rewards.sum(dim=1).tolist() == close([-0.2, 0.6, -0.5])
+    paid = [row.nonzero().flatten().tolist() for row in rewards]
+    ids = whole.batch["responses"].tolist()
+    first, second, _ = recorded["responses"][0].splitlines(keepends=True)
+    assert [bpe().decode(ids[0][: end + 1]) for end in paid[0]] == [first, first + second]
+    assert rewards[0, paid[0]].tolist() == close([0.6, -0.8])
+    assert [bpe().decode(ids[1][: end + 1]) for end in paid[1]] == ["Together 5 birds, right."]
+    assert paid[2] == [0]
+    # verl's own path, with a number from elsewhere
+    assert kind.assemble_rm_scores(whole, [1.0] * 3).sum().item() == 3.0
+
+
+def test_verl_problem_of_a_row() -> None:
+    kind = verl.step_reward_manager(ManagerBase, scripted_scorer())
+    manager = kind(None, bpe())
+    row = Proto(["right"], {"extra_info": {"question": "p"}, "raw_prompt": []})
+    assert float(asyncio.run(manager.run_single(row))["reward_score"]) == close(0.6)
+    row.non_tensor_batch = {"extra_info": None}
+    with pytest.raises(InputError, match="neither extra_info has a text 'question'"):
+        asyncio.run(manager.run_single(row))
+
+
+# ---- search-and-learn
+
+
+@pytest.mark.parametrize("recorded", contract("search_and_learn"), ids=lambda each: each["form"])
+def test_search_and_learn_gets_scores_by_question_answer_and_step(recorded: dict[str, Any]) -> None:
+    config = SimpleNamespace(prm_path="no address", system_prompt="", prm_batch_size=4)
+    with scripted_service() as url:
+        remote = search_and_learn.PRM(SimpleNamespace(prm_path=url))
+        for prm in (search_and_learn.PRM(config, scripted_scorer()), remote):
+            scores = prm.score(recorded["questions"], recorded["outputs"])
+            flat = [[answer for answer in answers] for answers in scores]
+            assert flat == [[close(answer) for answer in answers] for answers in recorded["scores"]]
+    with pytest.raises(ConfigError, match="'no address' is not the address of a service"):
+        search_and_learn.PRM(config)
+
+
+def test_search_and_learn_steps_without_a_score_get_a_number() -> None:
+    prm = search_and_learn.PRM(None, scripted_scorer(), unscored=-1.0, stop_at_first_error=True)
+    scores = prm.score(["p"], [["right\n\nwrong\n\nright", "word " * 500, ""]])
+    assert scores == [[close([0.8, 0.1, -1.0]), [-1.0], [-1.0]]]
+
+
+def test_a_text_of_nothing_but_end_tokens_is_cut_in_one_go() -> None:
+    assert openrlhf.bare_response("x" + "</s> " * 200_000, "") == "x"
