@@ -7,13 +7,48 @@ A failed critique or rollout is not an exception: it is a row with a reason.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 
 class GenprmError(Exception):
     """Root of the errors that genprm raises on purpose."""
 
 
 class InputError(GenprmError, ValueError):
-    """Rows, files or requests that break their format; names the file, line and field."""
+    """Rows, files or requests that break their format.
+
+    Args:
+        message: what is wrong, in one line.
+        field: the field at fault (`steps`, `items[3].votes`), where it is one.
+        place: where the row is (`rows.jsonl:12`), where there is a place.
+
+    As text it is `place: field 'steps': message`, without the parts that are None.
+    """
+
+    def __init__(self, message: str, *, field: str | None = None, place: str | None = None):
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        self.place = place
+
+    def __str__(self) -> str:
+        field = None if self.field is None else f"field {self.field!r}"
+        return ": ".join(part for part in (self.place, field, self.message) if part is not None)
+
+    def __reduce__(self) -> tuple[Callable[..., InputError], tuple[Any, ...]]:
+        return _input_error, (type(self), self.message, self.field, self.place)
+
+    def at(self, place: str | None = None, field: str | None = None) -> InputError:
+        """The same error with a place, a field, or both, put in where it has none."""
+        return InputError(self.message, field=self.field or field, place=self.place or place)
+
+
+def _input_error(
+    kind: type[InputError], message: str, field: str | None, place: str | None
+) -> InputError:
+    """Rebuilds a pickled error: exceptions pickle positional arguments only."""
+    return kind(message, field=field, place=place)
 
 
 class ConfigError(GenprmError, ValueError):

@@ -5,7 +5,7 @@ Data only: engines turn the first into the last, and everything above speaks of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypedDict
 
 
@@ -61,6 +61,26 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """Cost of some requests in tokens, summed by `+`."""
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0  # of the prompt tokens
+    completion_tokens: int = 0
+    completions: int = 0
+    requests: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.completions + other.completions,
+            self.requests + other.requests,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Generation:
     """All completions of one request, and what it cost in tokens."""
 
@@ -69,22 +89,13 @@ class Generation:
     cached_tokens: int = 0
     resent: int = 0  # times that it had to be asked again, of a server that was busy or away
 
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Cost of some calls, summed by `+`."""
-
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    completion_tokens: int = 0
-    critiques: int = 0
-    requests: int = field(default=0)
-
-    def __add__(self, other: Usage) -> Usage:
+    @property
+    def usage(self) -> Usage:
+        """What this one request cost."""
         return Usage(
-            self.prompt_tokens + other.prompt_tokens,
-            self.cached_tokens + other.cached_tokens,
-            self.completion_tokens + other.completion_tokens,
-            self.critiques + other.critiques,
-            self.requests + other.requests,
+            prompt_tokens=self.prompt_tokens,
+            cached_tokens=self.cached_tokens,
+            completion_tokens=sum(len(c.token_ids) for c in self.completions),
+            completions=len(self.completions),
+            requests=1,
         )

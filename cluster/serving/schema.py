@@ -7,7 +7,7 @@ refused with the name of the field at fault; nothing is repaired silently.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -28,13 +28,14 @@ class RequestError(InputError):
     """A request that cannot be served as it stands: `field` names what to change."""
 
     def __init__(self, field: str, problem: str, status: int = 422):
-        super().__init__(field, problem, status)  # all in args, so that the error pickles
-        self.field = field
-        self.problem = problem
+        super().__init__(problem, field=field)
         self.status = status
 
     def __str__(self) -> str:
-        return f"{self.field}: {self.problem}"
+        return f"{self.field}: {self.message}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RequestError, (self.field, self.message, self.status)
 
 
 class ScoreRequest(BaseModel):
@@ -154,7 +155,7 @@ def batch_steps(requests: Sequence[ScoreRequest], default_splitter: str) -> list
         try:
             found.append(given_steps(request, default_splitter))
         except RequestError as error:
-            raise RequestError(f"[{place}].{error.field}", error.problem, error.status) from None
+            raise RequestError(f"[{place}].{error.field}", error.message, error.status) from None
     if (total := sum(map(len, found))) > MAX_BATCH_STEPS:
         raise RequestError("body", f"has {total} steps in all, at most {MAX_BATCH_STEPS}")
     return found

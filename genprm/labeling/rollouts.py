@@ -108,12 +108,7 @@ async def rollout_prefix(
     return RolloutCounts(
         outcomes=tuple(grade.correct for grade in grades),
         truncated=sum(c.finish_reason == "length" for c in generation.completions),
-        usage=Usage(
-            prompt_tokens=generation.prompt_tokens,
-            cached_tokens=generation.cached_tokens,
-            completion_tokens=sum(len(c.token_ids) for c in generation.completions),
-            requests=1,
-        ),
+        usage=generation.usage,
         continuations=added,
         ends=tuple(c.finish_reason for c in generation.completions),
         answers=tuple(grade.answer for grade in grades),

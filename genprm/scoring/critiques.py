@@ -47,6 +47,18 @@ class Ledger:
 
     def __init__(self) -> None:
         self.usage = Usage()
+        self.critiques = 0
+
+    def row(self) -> dict[str, int]:
+        """The `usage` of a judgement."""
+        usage = self.usage
+        return {
+            "prompt_tokens": usage.prompt_tokens,
+            "cached_tokens": usage.cached_tokens,
+            "completion_tokens": usage.completion_tokens,
+            "critiques": self.critiques,
+            "requests": usage.requests,
+        }
 
 
 @dataclass
@@ -139,7 +151,7 @@ class CritiqueSampler:
         first = await self.generate(
             prompt, self._sampling(prompt, n, self._config.max_critique_tokens, 0, seed), ledger
         )
-        ledger.usage += Usage(critiques=len(first.completions))
+        ledger.critiques += len(first.completions)
         return await together(
             self._finished(prompt, completion, None if seed is None else (seed, number), ledger)
             for number, completion in enumerate(first.completions)
@@ -358,12 +370,7 @@ class CritiqueSampler:
         generation = await self._engine.generate(
             prompt, sampling, label_token_ids=label_token_ids, adapter=self._adapter
         )
-        ledger.usage += Usage(
-            prompt_tokens=generation.prompt_tokens,
-            cached_tokens=generation.cached_tokens,
-            completion_tokens=sum(len(c.token_ids) for c in generation.completions),
-            requests=1,
-        )
+        ledger.usage += generation.usage
         return generation
 
 

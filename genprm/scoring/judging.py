@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeVar
 from genprm.config.score import ScoreConfig
 from genprm.engines.base import Engine
 from genprm.errors import EngineError, PromptTooLongError
-from genprm.generation import Prompt, Usage
+from genprm.generation import Prompt
 from genprm.prompts.packs import PromptPack
 from genprm.prompts.render import critic_turn, critique_prompt, rendered_texts
 from genprm.prompts.verdict import LabelReading, StatedVerdict, stated_verdicts
@@ -77,7 +77,7 @@ class Judged(NamedTuple):
     where the pack asks for that."""
 
     steps: list[StepJudgement]
-    usage: Usage
+    usage: dict[str, int]
     overall: float | None = None
 
 
@@ -114,13 +114,13 @@ class Unit:
 
         places = range(len(task.steps))
         if not task.stop:
-            return Judged(await together([one(place) for place in places]), ledger.usage)
+            return Judged(await together([one(place) for place in places]), ledger.row())
         steps: list[StepJudgement] = []
         for place in places:
             steps.append(await one(place))
             if steps[-1].verdict == "incorrect":
                 break
-        return Judged(steps + _left_out(task, len(steps)), ledger.usage)
+        return Judged(steps + _left_out(task, len(steps)), ledger.row())
 
     async def _critiques(
         self, task: Task, place: int, reach: _Reach, ledger: Ledger
@@ -237,7 +237,7 @@ class Unit:
                 break
             turns = [self._as_turn(place, critique) for critique in said]
             histories = [(*h, turns[k % len(turns)]) for k, h in enumerate(histories)]
-        return Judged(steps, ledger.usage)
+        return Judged(steps, ledger.row())
 
     async def _next_turn(
         self, task: Task, place: int, histories: Sequence[tuple[str, ...]], ledger: Ledger
@@ -452,7 +452,7 @@ class Unit:
         )
 
     def _told(self, task: Task, steps: list[StepJudgement], ledger: Ledger) -> Judged:
-        return Judged(_told_all(task, steps), ledger.usage)
+        return Judged(_told_all(task, steps), ledger.row())
 
 
 def _told_all(task: Task, steps: list[StepJudgement]) -> list[StepJudgement]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import asdict
 from typing import NamedTuple, get_args
 
 from genprm.config.score import ScoreConfig
@@ -216,7 +215,7 @@ class Scorer:
             aggregate=how,
             overall=overall,
             covered=covered(steps),
-            usage=asdict(usage),
+            usage=usage,
             critic=self.critic,
         )
 
