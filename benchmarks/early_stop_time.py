@@ -21,15 +21,16 @@ from typing import Any
 
 from critique_job import ending, written_solutions
 from genprm.config.load import load_config
+from genprm.config.score import EarlyStoppingConfig
 from genprm.engines import build_engine
 from genprm.report.tables import TableRow, format_table
 from genprm.scoring.critic import critic_source, make_scorer
 from genprm.util.stats import Estimate
 
 SETTINGS = {
-    "all votes": {"early_stop": False},
-    "risk 0": {"early_stop": True, "stop_risk": 0.0},
-    "risk 0.08": {"early_stop": True, "stop_risk": 0.08},
+    "all votes": EarlyStoppingConfig(enabled=False),
+    "risk 0": EarlyStoppingConfig(enabled=True, risk=0.0),
+    "risk 0.08": EarlyStoppingConfig(enabled=True, risk=0.08),
 }
 
 
@@ -77,7 +78,9 @@ async def _measured(name: str, n: int, rounds: int) -> list[dict[str, tuple[floa
                 list(SETTINGS)[number % len(SETTINGS) :] + list(SETTINGS)[: number % len(SETTINGS)]
             )
             for kind in order:
-                score = config.score.model_copy(update={**SETTINGS[kind], "return_critiques": True})
+                score = config.score.model_copy(
+                    update={"early_stopping": SETTINGS[kind], "return_critiques": True}
+                )
                 scorer = await make_scorer(config.model_copy(update={"score": score}), engine)
                 turns += 1
                 asked = ending(items, turns * "\n")

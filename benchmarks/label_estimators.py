@@ -24,6 +24,7 @@ from typing import Any
 
 from cluster import pipelines, runtime
 from genprm import tasks
+from genprm.config.label import AdaptiveConfig
 from genprm.config.load import load_config
 from genprm.config.root import Config
 from genprm.data.rows import read_rows, write_jsonl
@@ -47,23 +48,24 @@ OTHERS: dict[str, dict[str, Any]] = {
     "flat with reuse, 4": {"estimator": "flat_hard", "rollouts": 4, "reuse": "rollouts"},
     "relative effective, 8": {"estimator": "relative_effective", "rollouts": 8},
 }
-ADAPTIVE = {  # the defaults, but for what it leaves undecided
-    "estimator": "adaptive",
-    "confidence": 0.9,
-    "min_information": 0.035,
-    "round_rollouts": 1,
-    "min_confidence": 0.0,
-}
+
+
+def _adaptive(min_information: float) -> dict[str, Any]:
+    """The defaults, but for what it leaves undecided."""
+    settings = AdaptiveConfig(confidence=0.9, min_information=min_information, min_confidence=0.0)
+    return {"estimator": "adaptive", "adaptive": settings}
+
+
 RUNS: dict[str, dict[str, Any]] = {
     FLAT: {"estimator": "flat_hard"},
-    "adaptive": ADAPTIVE,
-    "adaptive, 0.04": ADAPTIVE | {"min_information": 0.04, "round_rollouts": 2},
-    "adaptive, 0.03": ADAPTIVE | {"min_information": 0.03, "round_rollouts": 2},
-    "adaptive, 0.06": ADAPTIVE | {"min_information": 0.06, "round_rollouts": 2},
+    "adaptive": _adaptive(0.035),
+    "adaptive, 0.04": _adaptive(0.04),
+    "adaptive, 0.03": _adaptive(0.03),
+    "adaptive, 0.06": _adaptive(0.06),
     **OTHERS,
 }
 TICKS = (250, 500, 1_000, 2_000, 4_000, 8_000)  # tokens per solution
-SURE = 0.5  # default of label.min_confidence: below, `adaptive` labels nothing
+SURE = 0.5  # default of label.adaptive.min_confidence: below, `adaptive` labels nothing
 
 
 def main() -> None:

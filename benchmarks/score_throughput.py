@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--config", default="tiny")
     args = parser.parse_args()
-    changes = ["serve.port=0", "serve.max_queued_requests=-1", "score.early_stop=false"]
+    changes = ["serve.port=0", "serve.max_queued_requests=-1", "score.early_stopping.enabled=false"]
     config = load_config(args.config, changes)
     args.out.mkdir(parents=True, exist_ok=True)
     file = args.out / "result.json"

@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    args, rest = parser().parse_known_args(arguments)
+    args, rest = parser(dry_run="--dry-run" in arguments).parse_known_args(arguments)
     if args.command is None:
         parser().print_help()
         return 0
@@ -55,6 +55,8 @@ def _run(arguments: list[str]) -> int:
         raise ConfigError(f"unknown argument {rest[0]} (see genprm {args.command} --help)")
     config = resolve_config(args)
     if args.dry_run:
+        from genprm.config.show import config_yaml
+
         print(config_yaml(config), end="")
         return 0
     COMMANDS[args.command](config, args)
@@ -72,14 +74,6 @@ def resolve_config(args: argparse.Namespace) -> Config:
     }
     chosen = [f"{key}={value}" for key, value in named.items() if value is not None]
     return load_config(args.config or OWN_CONFIG.get(args.command), [*args.set, *chosen])
-
-
-def config_yaml(config: Config) -> str:
-    """The config as the YAML that `--config` reads."""
-    import yaml
-
-    dumped: str = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-    return dumped
 
 
 def _solve(config: Config, args: argparse.Namespace) -> None:

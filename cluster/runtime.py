@@ -106,22 +106,23 @@ def engine_options(config: Config, replicas: int) -> dict[str, Any]:
 
     vLLM runs in processes of its own, outside Ray's accounting. Where there are GPUs the actor
     reserves one for each tensor-parallel rank; a cluster that adds GPU nodes on demand shows
-    none at first: set `runtime.gpus_per_engine` there. Where logical CPUs are few the engine
-    reserves none, because the tasks that feed it need them. Engines on CPUs
-    divide as many cores as this machine has, also where they run on others.
+    none at first: set `runtime.gpus_per_engine` there. An engine reserves one logical CPU, but
+    none where they are few, because the tasks that feed it need them. On CPUs OMP_NUM_THREADS is
+    this machine's cores divided by `replicas`, even on other nodes. An engine that only asks a
+    server or a Python function reserves nothing.
     """
+    if config.engine.kind != "vllm":
+        return {"num_cpus": 0, "num_gpus": 0}
     import ray
 
     cpus = ray.cluster_resources().get("CPU", 0)
-    reserved = config.runtime.cpus_per_engine if cpus >= MIN_LOCAL_CPUS else 0
     gpus = config.runtime.gpus_per_engine
-    if config.engine.kind != "vllm":
-        gpus = 0
-    elif not gpus and gpu_count():
-        gpus = config.engine.tensor_parallel_size
-    options: dict[str, Any] = {"num_cpus": reserved, "num_gpus": gpus}
-    if config.engine.kind == "vllm" and not gpus:
-        threads = max(1, len(os.sched_getaffinity(0)) // replicas)  # Ray's own: what is reserved
+    if not gpus and gpu_count():
+        gpus = config.engine.gpu.tensor_parallel_size
+    options: dict[str, Any] = {"num_cpus": int(cpus >= MIN_LOCAL_CPUS), "num_gpus": gpus}
+    if not gpus:
+        # Ray's own default is the number of CPUs that the actor reserves
+        threads = max(1, len(os.sched_getaffinity(0)) // replicas)
         options["runtime_env"] = {"env_vars": {"OMP_NUM_THREADS": str(threads)}}
     return options
 

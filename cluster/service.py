@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import difflib
 import errno
 import logging
 import os
@@ -17,12 +18,13 @@ import signal
 import socket
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
 import ray
 from fastapi import FastAPI
+from pydantic import ValidationError
 from ray import serve
 from ray.serve import context
 from ray.serve.config import AutoscalingConfig, BackpressureConfig, ProxyLocation
@@ -40,6 +42,7 @@ from genprm.config.serve import ServeConfig
 from genprm.errors import ConfigError, EngineError, GenprmError
 from genprm.scoring.base import ScoreItem, ScoreOptions
 from genprm.scoring.critic import critic_calibrations, critic_source, with_whole_path
+from genprm.util.validation import first_problem
 
 ENGINE_END_S = 20.0  # for an engine's own end, once its replica has answered what it had
 DRAIN_POLL_S = 1.0  # how often Serve looks whether it has
@@ -126,31 +129,59 @@ def build_app(args: dict[str, Any]) -> serve.Application:
 
 def _application(config: Config, hashes: Sequence[str]) -> serve.Application:
     config = check_config(config)
-    settings = config.serve
+    settings, scaling = config.serve, replica_settings(config.serve)
     deployment = serve.deployment(
         ScoringService,
-        **replica_settings(settings),
+        **scaling,
         max_ongoing_requests=settings.max_ongoing_requests,
         max_queued_requests=settings.max_queued_requests,
         backpressure_config=BackpressureConfig(retry_after_s=settings.retry_after_s),
         graceful_shutdown_wait_loop_s=DRAIN_POLL_S,
         graceful_shutdown_timeout_s=settings.drain_s + ENGINE_END_S,
         max_constructor_retry_count=START_ATTEMPTS,
-        ray_actor_options=runtime.engine_options(config, settings.most_replicas),
+        ray_actor_options=runtime.engine_options(config, most_replicas(scaling)),
     )
     return deployment.bind(config.model_dump(mode="json"), hashes, uuid.uuid4().hex)
 
 
 def replica_settings(settings: ServeConfig) -> dict[str, Any]:
-    """Serve's own settings of how many replicas there are."""
-    scaling = settings.autoscaling
-    if scaling is None:
+    """Serve's own settings of how many replicas there are.
+
+    Raises:
+        ConfigError: a key of `serve.autoscaling` that Ray Serve does not have or take.
+    """
+    if settings.autoscaling is None:
         return {"num_replicas": settings.num_replicas}
-    given = scaling.model_dump()
-    given["target_ongoing_requests"] = (
-        scaling.target_ongoing_requests or TARGET_SHARE * settings.max_ongoing_requests
-    )
-    return {"autoscaling_config": AutoscalingConfig(**given)}
+    known = AutoscalingConfig.model_fields
+    if unknown := next((key for key in settings.autoscaling if key not in known), None):
+        near = difflib.get_close_matches(unknown, known, n=1)
+        hint = f"; did you mean 'serve.autoscaling.{near[0]}'?" if near else ""
+        raise ConfigError(f"unknown config key 'serve.autoscaling.{unknown}'{hint}")
+    if "max_replicas" not in settings.autoscaling:
+        raise ConfigError("config key 'serve.autoscaling.max_replicas': field required")
+    named = {key: value for key, value in settings.autoscaling.items() if value is not None}
+    target = {"target_ongoing_requests": TARGET_SHARE * settings.max_ongoing_requests}
+    try:
+        scaling = AutoscalingConfig(**{**target, **named})
+    except (ValidationError, TypeError) as error:
+        key, message = "", str(error)
+        if isinstance(error, ValidationError):
+            key, message, _ = first_problem(error)
+        at = f"serve.autoscaling.{key}" if key else "serve.autoscaling"
+        raise ConfigError(f"config key '{at}': {' '.join(message.split())}") from None
+    ongoing = scaling.target_ongoing_requests or 0
+    if ongoing > settings.max_ongoing_requests:
+        raise ConfigError(
+            f"config key 'serve.autoscaling.target_ongoing_requests': {ongoing:g} is more than a "
+            f"replica works on at once (serve.max_ongoing_requests {settings.max_ongoing_requests})"
+        )
+    return {"autoscaling_config": scaling}
+
+
+def most_replicas(scaling: Mapping[str, Any]) -> int:
+    """How many replicas there may be at once, by what `replica_settings` gave."""
+    config: AutoscalingConfig | None = scaling.get("autoscaling_config")
+    return scaling["num_replicas"] if config is None else config.max_replicas
 
 
 def check_config(config: Config) -> Config:
@@ -159,8 +190,9 @@ def check_config(config: Config) -> Config:
 
     Raises:
         ConfigError: see `genprm.scoring.critic.critic_source`; a calibration or tokens that
-            cannot be read.
+            cannot be read; autoscaling that Ray Serve does not take.
     """
+    replica_settings(config.serve)
     critic_source(config)
     critic_calibrations(config)
     token_hashes()

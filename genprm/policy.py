@@ -20,9 +20,15 @@ from genprm.verifiers.base import Grade, Verifier, grade
 
 
 async def solve_problem(
-    engine: Engine, pack: PromptPack, problem: Problem, config: SolveConfig, seed: int
+    engine: Engine,
+    pack: PromptPack,
+    problem: Problem,
+    config: SolveConfig,
+    seed: int,
+    splitter: str = "lines",
 ) -> list[Solution]:
-    """Sample `config.samples_per_problem` solutions; those without any step are left out.
+    """Sample `config.samples_per_problem` solutions and cut them into steps by `splitter`; those
+    without any step are left out.
 
     A truncated solution keeps its steps, with `final_answer` and `outcome` null. Extra columns:
     `problem_id`, `sample` (its number), `finish_reason`, `completion_tokens`, and
@@ -42,7 +48,7 @@ async def solve_problem(
     )
     prompt = solve_prompt(pack, engine.tokenizer, problem.problem)
     generation = await engine.generate(prompt, sampling)
-    steps_per_sample = [split(c.text, config.splitter) for c in generation.completions]
+    steps_per_sample = [split(c.text, splitter) for c in generation.completions]
     grades = await asyncio.to_thread(
         _grade_all, verifier, problem, generation.completions, steps_per_sample
     )
@@ -56,6 +62,8 @@ async def solve_problem(
                 "final_answer": answer,
                 "outcome": correct,
                 "policy": engine.name,
+                "splitter": splitter,
+                "temperature": config.temperature,
                 "sample": i,
                 "finish_reason": completion.finish_reason,
                 "completion_tokens": len(completion.token_ids),

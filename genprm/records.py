@@ -80,6 +80,8 @@ class Solution(Problem):
     final_answer: str | None = None
     outcome: bool | None = None  # whether the verifier accepted final_answer
     policy: str | None = None
+    splitter: str | None = None  # by which `genprm solve` cut it into steps
+    temperature: float | None = None  # at which it was sampled
 
 
 class LabelCost(Record):
@@ -218,7 +220,7 @@ class ScoreCalibration(Record):
     def _a_curve(self) -> ScoreCalibration:
         rising = (sorted(values) == values for values in (self.scores, self.probabilities))
         if len(self.scores) != len(self.probabilities) or not all(rising):
-            raise ValueError("scores and probabilities are no rising curve")
+            raise ValueError("scores and probabilities must have the same length and be sorted")
         return self
 
 

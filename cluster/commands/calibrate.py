@@ -19,7 +19,7 @@ from cluster.commands.evaluate import local_folder
 from cluster.stages.run import Report, run_stage
 from cluster.stages.score import scoring_stage
 from genprm.config.root import Config
-from genprm.config.score import ScoreConfig
+from genprm.config.score import EarlyStoppingConfig, ScoreConfig
 from genprm.data import sources, storage
 from genprm.data.rows import read_records
 from genprm.errors import InputError
@@ -69,18 +69,18 @@ def calibrate(config: Config, data: Sequence[str], out: str) -> Calibrated:
     """
     folder = local_folder(out, FILE)
     raw = {"calibration": NO_CALIBRATION, "stop_at_first_error": False, "return_critiques": True}
-    raw |= {"early_stop": False, "budget": None, "round_votes": 2, "stop_risk": 0.0}
     score = config.score
+    raw["early_stopping"] = EarlyStoppingConfig(enabled=False)
     config = config.model_copy(update={"score": score.model_copy(update=raw)})
     judging = run_stage(
         scoring_stage(config, "calibrate"),
         config,
-        lambda: sources.records(data, EvaluationRow, sources.check_steps),
+        lambda: sources.records(data, EvaluationRow, sources.split_by(config.splitter)),
         " ".join(data),
         f"{folder}/judgements.jsonl",
     )
     judgements = read_records(judging.out, Judgement)
-    records = sources.records(data, EvaluationRow, sources.check_steps)
+    records = sources.records(data, EvaluationRow, sources.split_by(config.splitter))
     rows = [EvaluationRow.model_validate(row) for row in records]
     by_itself = config.prompt_pack().unit == "prefix"
     calibrations = learnt(rows, judgements, score, " ".join(data), by_itself)
@@ -114,8 +114,9 @@ def learnt(
 
 def stopped_early(judgement: Judgement, score: ScoreConfig) -> Judgement:
     """The judgement that those of its critiques would have made that early stopping asks for."""
+    stopping = score.early_stopping
     steps = [
-        revote(step, until_settled(step.critiques or (), score.round_votes, score.stop_risk))
+        revote(step, until_settled(step.critiques or (), stopping.round_votes, stopping.risk))
         for step in judgement.steps
     ]
     return judgement.model_copy(update={"steps": steps})

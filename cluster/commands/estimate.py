@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from cluster import pipelines
+from cluster.stages.label import solutions_to_label
 from genprm.config.root import Config
 from genprm.data import sources, storage
 from genprm.data.rows import FailedRow, read_rows, write_jsonl
@@ -70,7 +71,7 @@ def price_of_labels(config: Config, solutions: Sequence[str], out: str, sample: 
     """
     if sample < 1:
         raise ConfigError(f"--estimate {sample}: at least 1")
-    count, chosen = _drawn(sources.solutions(solutions), sample)
+    count, chosen = _drawn(solutions_to_label(config, solutions), sample)
     if not chosen:
         raise InputError(f"{' '.join(solutions)}: no rows to label")
     folder = f"{storage.absolute(out.rstrip('/'))}.estimate-{uuid.uuid4().hex[:8]}"

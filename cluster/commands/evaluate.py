@@ -57,10 +57,11 @@ def evaluate(config: Config, data: Sequence[str], out: str) -> Evaluation:
     kept = config.score.model_copy(update={"return_critiques": True, "stop_at_first_error": False})
     config = config.model_copy(update={"score": kept})
     best_of_n = _is_best_of_n(data)
+    read = _candidates if best_of_n else _evaluation_rows
     judging = run_stage(
         scoring_stage(config, "eval"),
         config,
-        lambda: _candidates(data) if best_of_n else _evaluation_rows(data),
+        lambda: read(data, config.splitter),
         " ".join(data),
         f"{folder}/judgements.jsonl",
     )
@@ -69,7 +70,7 @@ def evaluate(config: Config, data: Sequence[str], out: str) -> Evaluation:
     if best_of_n:
         metrics, table, report = _best_of_n(data, judgements, judging, made_by)
     else:
-        rows = [EvaluationRow.model_validate(row) for row in _evaluation_rows(data)]
+        rows = [EvaluationRow.model_validate(r) for r in _evaluation_rows(data, config.splitter)]
         metrics = metrics_json(rows, judgements, seconds=judging.seconds, provenance=made_by)
         name = config.models.critic
         table = evaluation_rows(name, metrics)
@@ -102,13 +103,18 @@ def _is_best_of_n(data: Sequence[str]) -> bool:
     return "candidates" in first
 
 
-def _evaluation_rows(data: Sequence[str]) -> Iterator[Row]:
-    return sources.records(data, EvaluationRow, sources.check_steps)
+def _evaluation_rows(data: Sequence[str], splitter: str) -> Iterator[Row]:
+    return sources.records(data, EvaluationRow, sources.split_by(splitter))
 
 
-def _candidates(data: Sequence[str]) -> Iterator[Row]:
+def _candidates(data: Sequence[str], splitter: str) -> Iterator[Row]:
     """Each candidate with steps as a row to score; one without has nothing to judge."""
-    for row in sources.records(data, BestOfNRow, _check_candidates):
+
+    def check(row: BestOfNRow, where: str) -> None:
+        _check_candidates(row, where)
+        sources.check_splitter(row, splitter, where)
+
+    for row in sources.records(data, BestOfNRow, check):
         for number, candidate in enumerate(row["candidates"]):
             if candidate["steps"]:
                 yield {

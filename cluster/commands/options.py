@@ -46,8 +46,9 @@ class Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message} (see {self.prog} --help)")
 
 
-def parser() -> Parser:
-    """The parser of the whole command line; `command` is the dest of the subcommand."""
+def parser(*, dry_run: bool = False) -> Parser:
+    """The parser of the whole command line; `command` is the dest of the subcommand. A dry run
+    shows the config, for which nothing else is required."""
     top = Parser(
         prog="genprm",
         description="Train, serve and use generative process reward models.",
@@ -64,12 +65,12 @@ def parser() -> Parser:
         if name in INPUTS:
             option, text = INPUTS[name]
             sub.add_argument(
-                option, dest="input", nargs="+", required=True, metavar="IN", help=text
+                option, dest="input", nargs="+", required=not dry_run, metavar="IN", help=text
             )
             text = ROW_OUTPUT if name in ("solve", "label", "distill", "score") else "a folder"
             text = "a new file, ending in .jsonl" if name in ("convert", "merge") else text
-            sub.add_argument("--out", required=True, metavar="OUT", help=text)
-        _own_options(name, sub)
+            sub.add_argument("--out", required=not dry_run, metavar="OUT", help=text)
+        _own_options(name, sub, required=not dry_run)
     return top
 
 
@@ -82,11 +83,11 @@ def _config_options(sub: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="override a config value, such as score.votes=4; may be repeated",
     )
-    sub.add_argument("--dry-run", action="store_true", help="print the resolved config and stop")
+    sub.add_argument("--dry-run", action="store_true", help="print the whole config and stop")
     sub.add_argument("--address", metavar="ADDR", help="a running Ray cluster (runtime.address)")
 
 
-def _own_options(name: str, sub: argparse.ArgumentParser) -> None:
+def _own_options(name: str, sub: argparse.ArgumentParser, required: bool) -> None:
     """What only one command has."""
     if name == "train":
         sub.add_argument("--kind", metavar="KIND", help="what to train (train.kind): critic")
@@ -106,13 +107,13 @@ def _own_options(name: str, sub: argparse.ArgumentParser) -> None:
             help="only label N solutions (48) drawn at random and say what all would cost",
         )
     elif name == "convert":
-        sub.add_argument("--to", required=True, metavar="FORMAT", help="trl, trl_soft, ...")
+        sub.add_argument("--to", required=required, metavar="FORMAT", help="trl, trl_soft, ...")
     elif name == "merge":
         sub.add_argument(
             "--with",
             dest="others",
             nargs="+",
-            required=True,
+            required=required,
             metavar="IN",
             help="other labels of the same problems and steps; held in memory",
         )
@@ -128,7 +129,7 @@ def _own_options(name: str, sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--out", default="out/quickstart", metavar="DIR", help="a folder")
         sub.add_argument("--full", action="store_true", help="the README's numbers of problems")
     elif name == "pretrain":
-        sub.add_argument("--out", required=True, metavar="DIR", help="a folder; resumed")
+        sub.add_argument("--out", required=required, metavar="DIR", help="a folder; resumed")
         sub.add_argument("--tokens", type=int, metavar="N", help="how much text to train on")
         sub.add_argument("--init", metavar="BASE", help="a base to go on from, at a lower rate")
         sub.add_argument(

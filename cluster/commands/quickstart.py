@@ -130,7 +130,9 @@ def _claim(folder: Path, config: Config, sizes: Sizes) -> None:
             raise ConfigError(f"{folder} belongs to another quickstart: choose another --out")
         return
     if folder.exists() and (folder.is_file() or any(folder.iterdir())):
-        raise ConfigError(f"{folder} exists and is no quickstart's: choose another --out")
+        raise ConfigError(
+            f"{folder} exists and was not made by `genprm quickstart`: choose another --out"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     storage.write_json(str(mark), mine)
 

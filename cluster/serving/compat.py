@@ -165,12 +165,12 @@ class Translator:
         if not problem.strip():
             raise RequestError(f"prompts[{place}]", "must not be empty")
         turns = self.marks.turns(query) if self.marks and prompt not in query else None
-        response = bare_response(turns[1] if turns else query, prompt, self.serve.end_tokens)
+        response = bare_response(turns[1] if turns else query, prompt)
         steps = splitting.split(response, self.splitter)
         return _item(f"query[{place}]", problem, steps) if steps else None
 
     def _conversation(self, field: str, problem: str, answer: str) -> ScoreItem:
-        answer = bare_response(answer, "", self.serve.end_tokens)
+        answer = bare_response(answer, "")
         if self.serve.step_marker in answer:
             pieces = answer.removesuffix(self.serve.step_marker).split(self.serve.step_marker)
             steps = [piece.strip() for piece in pieces]

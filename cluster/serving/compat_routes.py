@@ -24,7 +24,7 @@ from genprm.records import Judgement
 def add_compat_routes(app: FastAPI, host: CriticHost) -> None:
     """Put `/get_reward`, `/pooling` and `/classify` on an application."""
     marks = chat_marks(host.engine.tokenizer)
-    translator = Translator(marks, host.config.score.splitter, host.config.serve)
+    translator = Translator(marks, host.config.splitter, host.config.serve)
 
     @app.post("/get_reward", openapi_extra=json_body(RewardRequest.model_json_schema()))
     async def get_reward(request: Request) -> JSONResponse:

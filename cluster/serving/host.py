@@ -21,7 +21,6 @@ from genprm.records import CriticInfo, Judgement, StepJudgement
 from genprm.scoring.base import ScoreItem
 from genprm.scoring.critic import critic_source, make_scorer, with_adapter
 from genprm.scoring.scorer import Scorer
-from genprm.scoring.voting import Budget
 from genprm.util.aio import together
 
 
@@ -49,8 +48,10 @@ class CriticHost:
             ConfigError: settings, model, adapter, tokenizer or pack that do not belong together.
             EngineError: the engine did not come up.
         """
-        if config.score.early_stop is None:
-            score = config.score.model_copy(update={"early_stop": True})
+        stopping = config.score.early_stopping
+        if stopping.enabled is None:
+            enabled = stopping.model_copy(update={"enabled": True})
+            score = config.score.model_copy(update={"early_stopping": enabled})
             config = config.model_copy(update={"score": score})
         source = critic_source(config)
         engine = await build_engine(config.engine, source.model, source.adapter_rank)
@@ -109,15 +110,12 @@ class CriticHost:
 
     async def score_batch(self, items: Sequence[ScoreItem]) -> list[Judgement]:
         """Judge many; see `StepScorer.score_batch`."""
-        budget = self.scorer.budget(items)
-        told = [self.stream(item, budget) for item in items]
+        told = [self.stream(item) for item in items]
         return await together([_last(each) for each in told])
 
-    def stream(
-        self, item: ScoreItem, budget: Budget | None = None
-    ) -> AsyncGenerator[StepJudgement | Judgement]:
+    def stream(self, item: ScoreItem) -> AsyncGenerator[StepJudgement | Judgement]:
         """Judge one solution and tell each step when it is settled; see `Scorer.stream`."""
-        return self._counted(item, self.scorer.stream(item, budget))
+        return self._counted(item, self.scorer.stream(item))
 
     async def _counted(
         self, item: ScoreItem, told: AsyncGenerator[StepJudgement | Judgement]
@@ -125,7 +123,7 @@ class CriticHost:
         begun = time.monotonic()
         score = self.config.score
         votes = item.votes or score.votes
-        early = bool(score.early_stop) if item.early_stop is None else item.early_stop
+        early = bool(score.early_stopping.enabled) if item.early_stop is None else item.early_stop
         whole = self.scorer.pack.unit == "solution"
         async with contextlib.aclosing(told):
             async for said in told:

@@ -52,11 +52,8 @@ logger = logging.getLogger(__name__)
 
 # What a request gets when it leaves the field out.
 REQUEST_DEFAULTS = {
-    *("votes", "aggregate", "return_critiques", "stop_at_first_error", "early_stop", "splitter"),
-    "deadline_s",
+    *("votes", "aggregate", "return_critiques", "stop_at_first_error", "deadline_s")
 }
-# How votes are stopped early, where they are.
-EARLY_STOPPING = {"round_votes", "stop_risk", "budget"}
 
 
 def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
@@ -78,11 +75,11 @@ def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
 
     def one(body: bytes) -> tuple[ScoreRequest, list[str]]:
         asked = parse_request(body)
-        return asked, given_steps(asked, host.config.score.splitter)
+        return asked, given_steps(asked, host.config.splitter)
 
     def many(body: bytes) -> list[tuple[ScoreRequest, list[str]]]:
         asked = parse_batch(body)
-        steps = batch_steps(asked, host.config.score.splitter)
+        steps = batch_steps(asked, host.config.splitter)
         return list(zip(asked, steps, strict=True))
 
     @app.post("/v1/score", openapi_extra=SCORE_BODY)
@@ -164,7 +161,7 @@ async def _lines(told: AsyncGenerator[StepJudgement | Judgement]) -> AsyncIterat
 
 def describe(host: CriticHost) -> dict[str, Any]:
     """What `GET /v1/model` says."""
-    score = host.config.score
+    score, stopping = host.config.score, host.config.score.early_stopping
     return {
         "critic": host.scorer.critic.row(),
         "calibrations": [  # with which votes there are calibrated scores
@@ -173,8 +170,12 @@ def describe(host: CriticHost) -> dict[str, Any]:
         ],
         "context_tokens": host.engine.max_model_len,
         "capabilities": asdict(host.engine.capabilities),
-        "defaults": score.model_dump(mode="json", include=REQUEST_DEFAULTS),
-        "early_stopping": score.model_dump(mode="json", include=EARLY_STOPPING),
+        "defaults": {
+            **score.model_dump(mode="json", include=REQUEST_DEFAULTS),
+            "early_stop": stopping.enabled,
+            "splitter": host.config.splitter,
+        },
+        "early_stopping": {"round_votes": stopping.round_votes, "stop_risk": stopping.risk},
         "limits": {
             "votes": MAX_VOTES,
             "steps": MAX_STEPS,

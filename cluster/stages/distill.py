@@ -37,17 +37,17 @@ def distill(config: Config, labels: Sequence[str], out: str) -> Report:
         )
     stage = Stage(
         name="distill",
-        fingerprint=config.fingerprint("distill"),
+        decides=config.decides("distill" if by_rule else "distill_by_teacher"),
         model=None if by_rule else _teacher,
         make=_make_distiller,
         sequences_per_row=config.distill.critiques_per_step * TYPICAL_STEPS,
-        collect=_targets_balanced if config.distill.balance else _targets,
+        collect=_targets if config.distill.balance is None else _targets_balanced,
         asides=(Aside("written.jsonl", _written),),
     )
     return run_stage(
         stage,
         config,
-        lambda: sources.labelled_solutions(labels, rule_writer=by_rule),
+        lambda: sources.labelled_solutions(labels, rule_writer=by_rule, splitter=config.splitter),
         source_text(labels),
         out,
     )
@@ -84,7 +84,9 @@ def _targets_balanced(
     results: Iterable[Result], config: Config, details: dict[str, Any]
 ) -> Iterator[Row]:
     targets = [CritiqueTarget.model_validate(r) for r in _targets(results, config, details)]
-    kept, counts = balance(targets, config.distill.balance_ratio)
+    ratio = config.distill.balance
+    assert ratio is not None  # else `_targets` collects
+    kept, counts = balance(targets, ratio)
     details["balance"] = {task: asdict(count) for task, count in counts.items()}
     return (target.row() for target in kept)
 
@@ -95,6 +97,6 @@ def _written(results: Iterable[Result], config: Config, details: dict[str, Any])
 
 
 def _teacher(config: Config) -> CriticSource:
-    if not config.distill.teacher_model:
-        raise ConfigError("distill.teacher_model: writer teacher needs a model")
-    return engine_source(config, config.distill.teacher_model)
+    if not config.distill.teacher.model:
+        raise ConfigError("distill.teacher.model: writer teacher needs a model")
+    return engine_source(config, config.distill.teacher.model)

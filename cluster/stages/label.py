@@ -14,6 +14,7 @@ from genprm.config.label import LabelConfig
 from genprm.config.root import Config
 from genprm.data import sources
 from genprm.engines.base import Engine
+from genprm.labeling.adaptive import ROUND_ROLLOUTS
 from genprm.labeling.solution import label_solution
 from genprm.records import Solution
 from genprm.report import audit
@@ -25,10 +26,9 @@ def label(config: Config, solutions: Sequence[str], out: str) -> Report:
     With a second verifier, OUT.disagreements.jsonl has the answers that the two see differently;
     with an audit, OUT.audit.html has rollouts for a person to read.
     """
-    sources.check_splitter(config.label.splitter, "label.splitter")
     stage = Stage(
         name="label",
-        fingerprint=config.fingerprint("label"),
+        decides=config.decides("label"),
         model=policy_source,
         make=_make_labeller,
         sequences_per_row=rollouts_at_once(config.label),
@@ -36,14 +36,23 @@ def label(config: Config, solutions: Sequence[str], out: str) -> Report:
         asides=tuple(_asides_of_labels(config.label)),
     )
     return run_stage(
-        stage, config, lambda: sources.solutions(solutions), source_text(solutions), out
+        stage, config, lambda: solutions_to_label(config, solutions), source_text(solutions), out
+    )
+
+
+def solutions_to_label(config: Config, solutions: Sequence[str]) -> Iterator[Row]:
+    """The solutions, if rollouts can go on in their form and are counted with what was sampled
+    alike."""
+    counted_together = config.label.reuse != "none"
+    return sources.solutions(
+        solutions, config.splitter, config.label.temperature if counted_together else None
     )
 
 
 def rollouts_at_once(config: LabelConfig) -> int:
     """About how many rollouts one solution keeps busy: searches look at a prefix at a time."""
     if config.estimator == "adaptive":
-        return config.round_rollouts
+        return ROUND_ROLLOUTS
     if config.estimator in ("first_zero", "binary_search"):
         return config.rollouts
     return config.rollouts * TYPICAL_STEPS
@@ -55,7 +64,9 @@ async def _make_labeller(config: Config, engine: Engine | None) -> RowWork:
 
     async def work(row: Row) -> list[Row]:
         solution = Solution.model_validate(row)
-        labelled = await label_solution(engine, pack, solution, config.label, config.seed)
+        labelled = await label_solution(
+            engine, pack, solution, config.label, config.seed, config.splitter
+        )
         return [labelled.row()]
 
     return work

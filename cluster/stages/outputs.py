@@ -17,13 +17,14 @@ import fcntl
 import hashlib
 import heapq
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 
+from genprm.config.compare import first_difference
 from genprm.data import storage
 from genprm.data.rows import FailedRow, write_jsonl
 from genprm.errors import ConfigError, GenprmError, InputError
@@ -53,10 +54,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What an output belongs to. `fingerprint` covers config, prompts and models."""
+    """What an output belongs to. `decides` has the settings that decide its rows, by config key
+    (`Config.decides`)."""
 
     stage: str
-    fingerprint: str
+    decides: Mapping[str, Any]
 
 
 class InputDigest(NamedTuple):
@@ -77,7 +79,7 @@ class Result:
 
 
 class Output:
-    """One output of one stage: its paths, and what stands there already."""
+    """One output of one stage: its paths, and what is there already."""
 
     def __init__(self, out: str, identity: Identity):
         if not out.strip("/"):
@@ -97,7 +99,8 @@ class Output:
         An unfinished one without a single result claims nothing.
 
         Raises:
-            ConfigError: what stands there belongs to something else; it stays as it is.
+            ConfigError: what is there belongs to something else, and stays as it is. The message
+                names the first setting that differs.
         """
         state = storage.read_json(self._state_path)
         if state is not None and self._has_work(state):
@@ -198,8 +201,8 @@ class Output:
         return state["input"] is not None and (state["finishing"] or self.done_rows() > 0)
 
     def discard(self) -> None:
-        """Drop the parts. First the state claims no work, and goes last: with it, whatever a kill
-        leaves is known as ours and as nothing to go on with."""
+        """Drop the parts. state.json is reset first and deleted last, so that a kill in between
+        leaves a folder that the next run recognises as its own and empty."""
         if storage.exists(self._state_path):
             self._write_state("", None)
         self._start_over()
@@ -230,18 +233,18 @@ class Output:
         return InputDigest(count, digest.hexdigest())
 
     def _head(self) -> dict[str, Any]:
-        return {"stage": self.identity.stage, "fingerprint": self.identity.fingerprint}
+        return {"stage": self.identity.stage, "decides": dict(self.identity.decides)}
 
     def _write_state(self, source: str, digest: InputDigest | None) -> None:
         entry = None if digest is None else {"source": source, **digest._asdict()}
         storage.make_folder(self.work)
         storage.write_json(self._state_path, {**self._head(), "input": entry, "finishing": False})
 
-    def _refuse_other(self, found: dict[str, Any], where: str) -> None:
-        if found["stage"] != self.identity.stage:
-            raise self._other(f"stage ({found['stage']})", where)
-        if found["fingerprint"] != self.identity.fingerprint:
-            raise self._other("config", where)
+    def _refuse_other(self, record: dict[str, Any], where: str) -> None:
+        if record["stage"] != self.identity.stage:
+            raise self._other(f"stage ({record['stage']})", where)
+        if difference := first_difference(record.get("decides"), self.identity.decides):
+            raise self._other(f"config ({difference})", where)
 
     def _other(self, what: str, where: str) -> ConfigError:
         return ConfigError(

@@ -60,7 +60,7 @@ class Stage:
     """
 
     name: str
-    fingerprint: str
+    decides: dict[str, Any]  # what decides its rows, by config key
     make: MakeWork
     model: ChooseModel | None = None  # None: no engine
     check: Callable[[Config], None] | None = None  # runs before Ray starts, may load a tokenizer
@@ -121,7 +121,7 @@ def run_stage(
     config = anchored(config)
     if stage.model is not None:
         stage.model(config)
-    output = Output(out, Identity(stage.name, stage.fingerprint))
+    output = Output(out, Identity(stage.name, stage.decides))
     meta, _ = output.existing()
     if meta is not None:
         output.check_input(meta, rows())
@@ -236,7 +236,7 @@ def _execute(stage: Stage, config: Config, output: Output, board: ActorHandle) -
 def anchored(config: Config) -> Config:
     """The config with its local paths made absolute, because actors work in other folders."""
     models = {name: _absolute(value) for name, value in config.models.model_dump().items()}
-    teacher = config.distill.teacher_model
+    teacher = config.distill.teacher.model
     return config.model_copy(
         update={
             "pack": _absolute(config.pack),
@@ -244,7 +244,11 @@ def anchored(config: Config) -> Config:
             "score": with_whole_path(config.score),
             "models": config.models.model_copy(update=models),
             "distill": config.distill.model_copy(
-                update={"teacher_model": _absolute(teacher) if teacher else None}
+                update={
+                    "teacher": config.distill.teacher.model_copy(
+                        update={"model": _absolute(teacher) if teacher else None}
+                    )
+                }
             ),
         }
     )

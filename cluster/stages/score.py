@@ -25,21 +25,23 @@ JUDGED_COLUMNS = {"problem", "steps", "solution", *Judgement.model_fields}
 def score(config: Config, rows: Sequence[str], out: str) -> Report:
     """Judge solutions with the critic: one judgement per row, other columns passed through."""
     stage = scoring_stage(config, "score")
-    splitter = config.score.splitter
-    sources.check_splitter(splitter, "score.splitter")
     return run_stage(
-        stage, config, lambda: sources.solutions_to_score(rows, splitter), source_text(rows), out
+        stage,
+        config,
+        lambda: sources.solutions_to_score(rows, config.splitter),
+        source_text(rows),
+        out,
     )
 
 
 def scoring_stage(config: Config, name: str) -> Stage:
     """The stage that judges rows with `id`, `problem` and `steps`; shared with `genprm eval`."""
-    fingerprint = config.fingerprint("eval" if name == "eval" else "score")
+    decides = config.decides("eval" if name == "eval" else "score")
     if known := critic_calibrations(config):
-        fingerprint = content_id(fingerprint, [one.row() for one in known])
+        decides["score.calibration"] = content_id([one.row() for one in known])
     return Stage(
         name=name,
-        fingerprint=fingerprint,
+        decides=decides,
         model=critic_source,
         make=_make_scorer,
         check=_check_labels,

@@ -23,10 +23,9 @@ def solve(config: Config, problems: Sequence[str], out: str) -> Report:
     Raises:
         InputError, ConfigError, StageError: see `run_stage`, for this and all other stages.
     """
-    sources.check_splitter(config.solve.splitter, "solve.splitter")
     stage = Stage(
         name="solve",
-        fingerprint=config.fingerprint("solve"),
+        decides=config.decides("solve"),
         model=policy_source,
         make=_make_solver,
         sequences_per_row=config.solve.samples_per_problem,
@@ -40,7 +39,9 @@ async def _make_solver(config: Config, engine: Engine | None) -> RowWork:
 
     async def work(row: Row) -> list[Row]:
         problem = Problem.model_validate(row)
-        sampled = await solve_problem(engine, pack, problem, config.solve, config.seed)
+        sampled = await solve_problem(
+            engine, pack, problem, config.solve, config.seed, config.splitter
+        )
         if not sampled:
             raise RowFailure(f"none of {config.solve.samples_per_problem} samples has a step")
         return [solution.row() for solution in sampled]

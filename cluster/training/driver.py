@@ -26,6 +26,7 @@ from cluster.stages.run import StageError
 from cluster.training.folder import CriticFolder
 from cluster.training.job import TrainJob
 from cluster.training.progress import PLAIN_SECONDS, Board, format_line, last_line
+from genprm.config.base import named_model
 from genprm.config.root import Config
 from genprm.data import storage
 from genprm.data.rows import read_records
@@ -90,7 +91,8 @@ def train(
     if os.path.isdir(model):
         model = os.path.abspath(model)  # workers run in other folders
     rows = _read([data] if isinstance(data, str) else data, pack)
-    folder = CriticFolder(out, _fingerprint(config, pack, rows.source))
+    decides = config.decides("train") | {"train.init": named_model(base)}
+    folder = CriticFolder(out, decides | {"data": rows.source.sha256})
     done = folder.finished()
     if done is not None:
         print(f"{folder.path} is already trained; nothing to do", file=sys.stderr)
@@ -190,11 +192,6 @@ def _label_rule(sources: Sequence[str], targets: Sequence[CritiqueTarget]) -> st
         sections = [(meta or {}).get("config", {}).get("label", {}) for meta in metas]
         rules = {section.get("estimator") for section in sections} - {None}
     return ", ".join(sorted(map(str, rules))) or None
-
-
-def _fingerprint(config: Config, pack: PromptPack, source: DataSource) -> str:
-    blob = [config.fingerprint("train"), pack.fingerprint, source.sha256]
-    return hashlib.sha256(" ".join(blob).encode()).hexdigest()[:16]
 
 
 def _tokenizer(model: str) -> Any:

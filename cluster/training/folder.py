@@ -10,10 +10,11 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from genprm.config.compare import fingerprint, first_difference
 from genprm.data import storage
 from genprm.errors import ConfigError
 from genprm.models.manifest import Manifest, load_manifest, write_manifest
@@ -22,23 +23,26 @@ SUMMARY_FILE = "summary.json"  # of a worker, beside the critic in the last chec
 
 
 class CriticFolder:
-    """One OUT and the run that may write it; `fingerprint` covers config, pack, base and data."""
+    """One OUT and the run that may write it. `decides` has what decides the weights, by config key
+    (`Config.decides`), and `data`, the hash of the training rows."""
 
-    def __init__(self, out: str, fingerprint: str):
+    def __init__(self, out: str, decides: Mapping[str, Any]):
         if storage.is_uri(out):
             raise ConfigError(f"--out {out}: a critic is written to a local folder, not to a URI")
         if not out.strip("/"):
             raise ConfigError(f"--out {out!r} names no folder")
         self.path = Path(storage.absolute(out.rstrip("/")))
         self.parts = Path(f"{self.path}.parts")
-        self.fingerprint = fingerprint
+        self.decides = dict(decides)
+        self.fingerprint = fingerprint(decides)
         self._state = str(self.parts / "run.json")
 
     def finished(self) -> Manifest | None:
-        """The manifest, if this very run is finished; None if nothing stands there.
+        """The manifest, if this very run is finished; None if nothing is there.
 
         Raises:
-            ConfigError: what stands there, finished or not, is something else's.
+            ConfigError: what is there, finished or not, belongs to something else. The message
+                names the first setting that differs.
         """
         if storage.exists(str(self.path)):
             manifest = load_manifest(self.path) if self.path.is_dir() else None
@@ -47,12 +51,11 @@ class CriticFolder:
                     f"{self.path} exists and is not a finished critic: nothing was overwritten, "
                     "choose another --out"
                 )
-            if manifest.fingerprint != self.fingerprint:
-                raise self._other(self.path)
+            self._refuse_other(manifest.decides, self.path)
             return manifest
         state = storage.read_json(self._state)
-        if state is not None and state["fingerprint"] != self.fingerprint:
-            raise self._other(self.parts)
+        if state is not None:
+            self._refuse_other(state.get("decides"), self.parts)
         return None
 
     @contextlib.contextmanager
@@ -68,7 +71,7 @@ class CriticFolder:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise ConfigError(f"another run is writing {self.path}: wait or stop it") from None
-            storage.write_json(self._state, {"fingerprint": self.fingerprint})
+            storage.write_json(self._state, {"decides": self.decides})
             yield
 
     def publish(self, source: str | Path, **fields: Any) -> Manifest:
@@ -76,7 +79,7 @@ class CriticFolder:
 
         Args:
             source: a folder with the critic and its SUMMARY_FILE; it stays as it is.
-            fields: what the manifest holds beside that summary.
+            fields: what else the manifest holds.
         """
         staged = self.path.parent / f".{self.path.name}.staged"
         storage.remove(str(staged))
@@ -84,7 +87,7 @@ class CriticFolder:
         summary = storage.read_json(str(staged / SUMMARY_FILE))
         assert summary is not None  # written by the worker with the critic
         (staged / SUMMARY_FILE).unlink()
-        manifest = Manifest(fingerprint=self.fingerprint, **summary, **fields)
+        manifest = Manifest(fingerprint=self.fingerprint, decides=self.decides, **summary, **fields)
         write_manifest(staged, manifest)
         os.rename(staged, self.path)  # over an empty folder too
         return manifest
@@ -93,9 +96,12 @@ class CriticFolder:
         """Remove what an unfinished run needs."""
         storage.remove(str(self.parts))
 
-    @staticmethod
-    def _other(path: Path) -> ConfigError:
-        return ConfigError(
-            f"{path} belongs to another config or input: nothing was overwritten, choose another "
-            "--out or remove it"
+    def _refuse_other(self, recorded: Mapping[str, Any] | None, path: Path) -> None:
+        difference = first_difference(recorded, self.decides)
+        if difference is None:
+            return
+        what = "input" if difference.startswith("data ") else "config"
+        raise ConfigError(
+            f"{path} belongs to another {what} ({difference}): nothing was overwritten, choose "
+            "another --out or remove it"
         )

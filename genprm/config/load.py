@@ -12,6 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from genprm.config.base import Section
+from genprm.config.moved import moved_key
 from genprm.config.root import Config
 from genprm.errors import ConfigError
 from genprm.prompts.packs import load_pack
@@ -42,15 +43,22 @@ def parse_config(
     errors, except for keys in `overridden`, which came from `--set`. Raises ConfigError in one line
     that names the dotted key.
     """
+
+    def source_of(key: str) -> str:
+        source = "--set" if any(_within(key, forced) for forced in overridden) else where
+        return f"{source}: " if source else ""
+
+    if moved := moved_key(data):
+        key, message = moved
+        raise ConfigError(f"{source_of(key)}config key '{key}' {message}")
     try:
         return Config.model_validate(_with_sampling(data))
     except ValidationError as error:
         key, message, kind = first_problem(error)
-        source = "--set" if any(_within(key, forced) for forced in overridden) else where
-        prefix = f"{source}: " if source else ""
         if kind == "extra_forbidden":
-            raise ConfigError(f"{prefix}unknown config key '{key}'{_suggestion(key)}") from None
-        raise ConfigError(f"{prefix}config key '{key}': {message}") from None
+            suggestion = _suggestion(key)
+            raise ConfigError(f"{source_of(key)}unknown config key '{key}'{suggestion}") from None
+        raise ConfigError(f"{source_of(key)}config key '{key}': {message}") from None
 
 
 def _with_sampling(data: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -62,8 +70,13 @@ def _with_sampling(data: Mapping[str, Any]) -> Mapping[str, Any]:
         or not isinstance(score, dict)
     ):
         return data
-    chosen = load_pack(pack, texts).sampling.model_dump(exclude_none=True)
-    return {**data, "score": {**chosen, **score}} if chosen else data
+    sampling = load_pack(pack, texts).sampling.model_dump(exclude_none=True)
+    if (early := sampling.pop("early_stop", None)) is not None:
+        sampling["early_stopping"] = {"enabled": early}
+        own = score.get("early_stopping")
+        if isinstance(own, dict):
+            score = {**score, "early_stopping": {"enabled": early, **own}}
+    return {**data, "score": {**sampling, **score}} if sampling else data
 
 
 def _config_path(name: str) -> Path:
@@ -89,8 +102,27 @@ def _read_yaml(path: Path, where: str) -> dict[str, Any]:
         return {}
     if not isinstance(data, dict):
         raise ConfigError(f"{where}: a config is a mapping of keys, not a {type(data).__name__}")
-    # `engine:` with all of its keys commented out
-    return {key: value for key, value in data.items() if value is not None}
+    return _without_empty(data, Config)
+
+
+def _without_empty(data: dict[str, Any], section: type[Section]) -> dict[str, Any]:
+    """The mapping without sections whose keys are all commented out, such as `engine:`, and without
+    nulls at the top level."""
+    kept = {}
+    for name, value in data.items():
+        inner = _section_of(section, name)
+        if inner is not None and isinstance(value, dict):
+            kept[name] = _without_empty(value, inner)
+        elif value is not None or (inner is None and section is not Config):
+            kept[name] = value
+    return kept
+
+
+def _section_of(section: type[Section], name: Any) -> type[Section] | None:
+    """The class of a field that is a section; None for other fields, and for unknown ones."""
+    field = section.model_fields.get(name)
+    kind = None if field is None else field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, Section) else None
 
 
 def _parse_override(override: str) -> tuple[str, Any]:
@@ -118,12 +150,13 @@ def _within(key: str, forced: str) -> bool:
     return key == forced or key.startswith(f"{forced}.") or forced.startswith(f"{key}.")
 
 
-def _known_keys() -> list[str]:
+def _known_keys(section: type[Section] = Config, path: str = "") -> list[str]:
+    """The dotted keys of all fields, at every depth."""
     keys: list[str] = []
-    for name, field in Config.model_fields.items():
-        keys.append(name)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
-            keys.extend(f"{name}.{inner}" for inner in field.annotation.model_fields)
+    for name in section.model_fields:
+        keys.append(f"{path}{name}")
+        if inner := _section_of(section, name):
+            keys.extend(_known_keys(inner, f"{path}{name}."))
     return keys
 
 

@@ -18,10 +18,9 @@ class RuntimeConfig(Section):
     """GPUs of a Ray started here; null counts the machine's."""
     engine_replicas: int = Field(default=1, ge=1)
     """Engines that a batch stage runs side by side."""
-    cpus_per_engine: float = Field(default=1, ge=0)
-    """Logical CPUs reserved for one engine, where a cluster has four or more."""
     gpus_per_engine: float = Field(default=0, ge=0)
-    """GPUs reserved for one engine; 0: `tensor_parallel_size` where the cluster has GPUs."""
+    """GPUs reserved for one engine; 0: `engine.gpu.tensor_parallel_size` where the cluster has
+    GPUs."""
     rows_per_block: int = Field(default=16, ge=1)
     """Rows that are written, and after a kill resumed, together."""
     storage_path: str | None = None

@@ -4,8 +4,22 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from genprm.config.base import Section, check_greedy
+from genprm.config.base import SPEED_ONLY, Section, check_greedy
 from genprm.records import Aggregate
+
+
+class EarlyStoppingConfig(Section):
+    """When a step needs no more votes."""
+
+    enabled: bool | None = None
+    """Ask for critiques in rounds, and for no more where those to come would not change the
+    verdict. Without it every step gets all its votes. Null: the service and handles do, unless the
+    prompt pack is of a published critic; commands, whose figures are of all votes, do not."""
+    round_votes: int = Field(default=2, ge=1)
+    """Critiques per round, or as many as can settle a vote if that takes more."""
+    risk: float = Field(default=0.0, ge=0, lt=0.5)
+    """How probable a change of the verdict may be. At 0 none can come: the verdicts are those of
+    all votes. More saves most where only verdicts count, since scores of few votes are coarse."""
 
 
 class ScoreConfig(Section):
@@ -20,47 +34,27 @@ class ScoreConfig(Section):
     top_k: int = Field(default=0, ge=0)
     """Sample from this many of the likeliest tokens; 0: from all."""
     max_critique_tokens: int = Field(default=256, ge=1)
-    """Budget of a critique in tokens; one that runs out of it is asked for its verdict."""
+    """Longest critique in tokens; one that is cut off there is asked for its verdict."""
     aggregate: Aggregate = "min"
     """How step scores become the score of a solution."""
     return_critiques: bool = False
     """Keep the critiques in the judgement."""
     stop_at_first_error: bool = False
     """Judge step after step and leave those after the first error unjudged."""
-    early_stop: bool | None = None
-    """Ask for critiques in rounds, and for no more where those to come would not change the
-    verdict. Without it every step gets all its votes. Null: the service and handles do, unless the
-    prompt pack is of a published critic; commands, whose figures are of all votes, do not."""
-    round_votes: int = Field(default=2, ge=1)
-    """`early_stop`: critiques per round, or as many as can settle a vote if that takes more; with a
-    budget never more."""
-    stop_risk: float = Field(default=0.0, ge=0, lt=0.5)
-    """`early_stop`: how probable a change may be. At 0 none can come: the verdicts are those of
-    all votes. More saves most where only verdicts count, since scores of few votes are coarse."""
-    budget: float | None = Field(default=None, gt=0)
-    """`early_stop`: critiques per step, on average over a solution or a batch of them; undecided
-    steps get what the others leave. Null: as many as they have votes."""
+    early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
+    """When a step needs no more votes."""
     deadline_s: float | None = Field(default=None, gt=0)
     """Seconds for one solution; steps not judged by then have status deadline. Null: no limit."""
     use_label_probs: bool = True
     """Read the verdict's probability from the label tokens; false counts written verdicts."""
-    calibration: str | None = None
+    # its content counts instead, see `cluster.stages.score`
+    calibration: str | None = Field(default=None, json_schema_extra=SPEED_ONLY)
     """A file of `genprm calibrate`, by which steps get calibrated scores; null takes the one in the
     critic's directory, if there is one, `none` takes none."""
-    max_concurrency: int = Field(default=64, ge=1)
+    max_concurrency: int = Field(default=64, ge=1, json_schema_extra=SPEED_ONLY)
     """Steps in work at once."""
-    splitter: str = "lines"
-    """How a solution given as text is split: lines, blank_lines, numbered, sentences or code."""
 
     @model_validator(mode="after")
     def _greedy_is_single(self) -> ScoreConfig:
         check_greedy(self.temperature, self.votes, "votes")
-        return self
-
-    @model_validator(mode="after")
-    def _budget_for_a_round(self) -> ScoreConfig:
-        if self.budget is not None and self.budget < self.round_votes:
-            raise ValueError(
-                f"budget {self.budget:g} is less than one round of {self.round_votes} (round_votes)"
-            )
         return self

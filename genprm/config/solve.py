@@ -18,8 +18,6 @@ class SolveConfig(Section):
     """Sample from the likeliest tokens that together hold this probability."""
     max_tokens: int = Field(default=512, ge=1)
     """Longest solution in tokens."""
-    splitter: str = "lines"
-    """How a solution is split into steps: lines, blank_lines, numbered, sentences or code."""
 
     @model_validator(mode="after")
     def _greedy_is_single(self) -> SolveConfig:

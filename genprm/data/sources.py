@@ -17,7 +17,7 @@ from genprm.data.formats.base import FORMATS
 from genprm.data.rows import FailedRow, LocatedRow, located_rows, validate_row
 from genprm.errors import ConfigError, InputError
 from genprm.records import Identified, LabelledSolution, Problem, Record, Solution, content_id
-from genprm.steps import SPLITTERS, split
+from genprm.steps import split
 from genprm.verifiers import verifier_for
 
 Row = dict[str, Any]
@@ -35,15 +35,15 @@ def records(
     sources: Sequence[str],
     model: type[R],
     check: Callable[[R, str], None],
-    prepare: Callable[[Row], Row] = dict,
+    prepare: Callable[[Row, str], Row] | None = None,
 ) -> Iterator[Row]:
     """Rows that are records of one kind with unique ids, streamed.
 
     A row that is none, but carries the `error` of an earlier stage, becomes a `FailedRow`.
 
     Args:
-        check: more to hold of a record; raises InputError, told where it stands.
-        prepare: what to do to a row before it is validated.
+        check: what else must hold of a record; gets its place and raises InputError.
+        prepare: changes a row, whose place it gets, before it is validated.
 
     Raises:
         InputError: names the file, the line and the field.
@@ -62,11 +62,11 @@ def _validated(
     raw: Row,
     model: type[R],
     check: Callable[[R, str], None],
-    prepare: Callable[[Row], Row],
+    prepare: Callable[[Row, str], Row] | None,
     where: str,
 ) -> Row:
     try:
-        record = validate_row(prepare(raw), model, where)
+        record = validate_row(prepare(raw, where) if prepare else raw, model, where)
     except InputError:
         if isinstance(raw.get("error"), str) and isinstance(raw.get("id"), str):
             return FailedRow(raw)
@@ -80,32 +80,80 @@ def problems(sources: Sequence[str]) -> Iterator[Row]:
     return records(sources, Problem, _verifiable)
 
 
-def solutions(sources: Sequence[str]) -> Iterator[Row]:
-    """Solutions of problems with an answer, no step of them blank."""
-    return records(sources, Solution, _labellable)
+def solutions(
+    sources: Sequence[str], splitter: str | None = None, temperature: float | None = None
+) -> Iterator[Row]:
+    """Solutions of problems with an answer, no step of them blank.
+
+    Args:
+        splitter: the only one by which a recorded solution may be split.
+        temperature: the only one at which a recorded solution may be sampled.
+    """
+
+    def check(solution: Solution, where: str) -> None:
+        _labellable(solution, where)
+        check_splitter(solution, splitter, where)
+        sampled = solution.temperature
+        if temperature is not None and sampled is not None and sampled != temperature:
+            raise InputError(
+                f"sampled at {sampled:g}, and label.temperature is {temperature:g}: label.reuse "
+                "counts both together, which would be biased",
+                field="temperature",
+                place=where,
+            )
+
+    return records(sources, Solution, check)
 
 
-def labelled_solutions(sources: Sequence[str], rule_writer: bool) -> Iterator[Row]:
-    """Labelled solutions; for the rule writer only those of built-in tasks."""
-    return records(sources, LabelledSolution, _rule_writable if rule_writer else _nothing)
+def labelled_solutions(
+    sources: Sequence[str], rule_writer: bool, splitter: str | None = None
+) -> Iterator[Row]:
+    """Labelled solutions; for the rule writer only those of built-in tasks. `splitter` is the only
+    one by which a recorded solution may be split."""
+
+    def check(solution: LabelledSolution, where: str) -> None:
+        if rule_writer:
+            _rule_writable(solution, where)
+        check_splitter(solution, splitter, where)
+
+    return records(sources, LabelledSolution, check)
 
 
 def solutions_to_score(sources: Sequence[str], splitter: str) -> Iterator[Row]:
-    """Rows with `problem` and `steps`, or `solution`, a text that the splitter cuts."""
-    check_splitter(splitter, "score.splitter")
+    """Rows with `problem` and `steps`, or `solution`, a text that the splitter cuts, if no other is
+    recorded for it."""
 
-    def with_steps(row: Row) -> Row:
+    def with_steps(row: Row, where: str) -> Row:
         if row.get("steps") is None and isinstance(row.get("solution"), str):
+            _same_splitter(row.get("splitter"), splitter, where)
             return {**row, "steps": split(row["solution"], splitter)}
         return row
 
     return records(sources, ScoreRow, check_steps, with_steps)
 
 
-def check_splitter(name: str, key: str) -> None:
-    """ConfigError unless there is a splitter of that name."""
-    if name not in SPLITTERS:
-        raise ConfigError(f"{key}: no splitter {name!r}; there are {', '.join(sorted(SPLITTERS))}")
+def split_by(splitter: str) -> Callable[[Record, str], None]:
+    """A check for `records`: no step is blank, and no other splitter is recorded for them."""
+
+    def check(record: Record, where: str) -> None:
+        check_steps(record, where)
+        check_splitter(record, splitter, where)
+
+    return check
+
+
+def check_splitter(record: Record, splitter: str | None, where: str) -> None:
+    """InputError if a record has a column `splitter` that names another; None allows all."""
+    _same_splitter(getattr(record, "splitter", None), splitter, where)
+
+
+def _same_splitter(recorded: Any, splitter: str | None, where: str) -> None:
+    if None not in (recorded, splitter) and recorded != splitter:
+        raise InputError(
+            f"split by {recorded!r}, and the config's splitter is {splitter!r}",
+            field="splitter",
+            place=where,
+        )
 
 
 def check_steps(record: Any, where: str) -> None:
@@ -172,7 +220,3 @@ def _rule_writable(solution: LabelledSolution, where: str) -> None:
             f"{where}: field 'task': the rule writer knows {known}, not {solution.task!r}; use "
             "distill.writer=teacher"
         )
-
-
-def _nothing(record: Record, where: str) -> None:
-    """No check beyond the record's own."""

@@ -50,8 +50,8 @@ class RuleWriter:
     """The fallible rule writer of the built-in tasks. With error rate 0 it is an oracle."""
 
     def __init__(self, config: DistillConfig, seed: int) -> None:
-        self.name = f"rule({config.writer_error_rate:g})"
-        self._error_rate = config.writer_error_rate
+        self.name = f"rule({config.rule.error_rate:g})"
+        self._error_rate = config.rule.error_rate
         self._copies = config.critiques_per_step
         self._seed = seed
 
@@ -91,7 +91,7 @@ class TeacherWriter:
     """
 
     def __init__(self, engine: Engine, pack: PromptPack, config: DistillConfig, seed: int) -> None:
-        self.name = f"{engine.name}(shown label)" if config.show_label else engine.name
+        self.name = f"{engine.name}(shown label)" if config.teacher.show_label else engine.name
         self._engine = engine
         self._pack = pack if pack.unit == "prefix" else load_pack("native")
         self._config = config
@@ -109,7 +109,7 @@ class TeacherWriter:
 
         Raises EngineError from the engine; no request of this solution is left running.
         """
-        shown = labels if self._config.show_label else ()
+        shown = labels if self._config.teacher.show_label else ()
         per_step = await together(
             self._write_step(problem, steps[: t + 1], shown[t] if t < len(shown) else None)
             for t in range(upto + 1)
@@ -124,8 +124,8 @@ class TeacherWriter:
         prompt = critique_prompt(pack, self._engine.tokenizer, problem.problem, steps_prefix)
         sampling = Sampling(
             n=self._config.critiques_per_step,
-            temperature=self._config.teacher_temperature,
-            max_tokens=self._config.teacher_max_tokens,
+            temperature=self._config.teacher.temperature,
+            max_tokens=self._config.teacher.max_tokens,
             seed=derive_seed(self._seed, "write", problem.id, step),
         )
         try:

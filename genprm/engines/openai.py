@@ -70,7 +70,7 @@ class OpenAIEngine:
 
     @classmethod
     async def start(cls, config: EngineConfig, model: str) -> OpenAIEngine:
-        """Connect to `config.base_url` (null: OpenAI itself), where `model` is the served name.
+        """Connect to `openai.base_url` (null: OpenAI itself), where `model` is the served name.
 
         The context length is the server's where it tells (vLLM does), else
         `config.max_model_len`.
@@ -83,14 +83,14 @@ class OpenAIEngine:
 
         body = dict(config.extra)
         prefill, tokenizer_name = bool(body.pop("prefill", False)), body.pop("tokenizer", None)
-        key = os.environ.get(config.api_key_env)
-        if key is None and config.base_url is None:
-            raise ConfigError(f"engine.api_key_env: {config.api_key_env} is not set")
+        key = os.environ.get(config.openai.api_key_env)
+        if key is None and config.openai.base_url is None:
+            raise ConfigError(f"engine.openai.api_key_env: {config.openai.api_key_env} is not set")
         client = AsyncOpenAI(
-            base_url=config.base_url,
+            base_url=config.openai.base_url,
             api_key=key or "none",  # the client insists on one
-            timeout=config.request_timeout_s,
-            max_retries=config.request_retries,
+            timeout=config.openai.timeout_s,
+            max_retries=config.openai.retries,
         )
         engine = cls(
             client,

@@ -268,14 +268,14 @@ def engine_arguments(
         "dtype": config.dtype,
         "max_model_len": config.max_model_len,
         "max_num_seqs": config.max_num_seqs,
-        "tensor_parallel_size": config.tensor_parallel_size,
+        "tensor_parallel_size": config.gpu.tensor_parallel_size,
         "block_size": config.block_size,
         "enforce_eager": config.enforce_eager,
     }
     if on_cpu:
-        chosen["kv_cache_memory_bytes"] = int(config.kv_cache_gib * 2**30)
+        chosen["kv_cache_memory_bytes"] = int(config.cpu.kv_cache_gib * 2**30)
     else:
-        chosen["gpu_memory_utilization"] = config.gpu_memory_utilization
+        chosen["gpu_memory_utilization"] = config.gpu.memory_utilization
     if adapter_rank is not None:
         rank = max(adapter_rank, config.max_lora_rank)
         fitting = [allowed for allowed in LORA_RANKS if allowed >= rank]

@@ -35,7 +35,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from genprm.config.label import LabelConfig
+from genprm.config.label import AdaptiveConfig, LabelConfig
 from genprm.labeling.estimate import Estimate, values_of
 from genprm.labeling.sampler import PrefixSampler
 from genprm.util.stats import beta_binomial, log_beta
@@ -48,6 +48,7 @@ ONE_ERROR = 0.5  # of wrong solutions; the last error of the others is anywhere 
 # What a rollout costs beside what it writes, in solutions: reading the prefix, and waiting. Without
 # it prefixes near the end of a long solution are almost free, and hundreds of rollouts go there.
 OVERHEAD = 0.2
+ROUND_ROLLOUTS = 1  # between two looks at the posterior
 
 
 class Tries(NamedTuple):
@@ -105,7 +106,7 @@ class Rates(NamedTuple):
 
 
 class Belief(NamedTuple):
-    """The rates that a task is said to have; fields as in `LabelConfig`."""
+    """The rates that a task is said to have; fields as in `AdaptiveConfig`."""
 
     recovery_rate: float
     repeat_rate: float
@@ -207,21 +208,21 @@ async def adaptive(sampler: PrefixSampler, config: LabelConfig) -> Estimate:
     `likeliest_first_error`, also where that is too unsure to be a label, and `repeats` (per step,
     the wrong rollouts that end in the solution's own answer; null where that is not wrong).
     """
-    budget = config.rollouts * len(sampler.open)
-    believed = Belief(config.recovery_rate, config.repeat_rate)
+    settings, budget = config.adaptive, config.rollouts * len(sampler.open)
+    believed = Belief(settings.recovery_rate, settings.repeat_rate)
     while True:
         tries = [_tries(sampler, prefix) for prefix in range(1, sampler.steps + 1)]
         errors = posterior(tries, sampler.outcome, believed)
-        n = min(config.round_rollouts, budget - sampler.rollouts)
+        n = min(ROUND_ROLLOUTS, budget - sampler.rollouts)
         open_prefixes = [p for p in sampler.open if not _hopeless(sampler, p, config.rollouts)]
-        if max(errors.first) >= config.confidence or n <= 0 or not open_prefixes:
+        if max(errors.first) >= settings.confidence or n <= 0 or not open_prefixes:
             break
         worth = _worth(sampler, tries, errors, open_prefixes, n, believed)
         best = max(worth, key=worth.__getitem__)
-        if worth[best] < config.min_information:
+        if worth[best] < settings.min_information:
             break
         await sampler.sample({best: n}, repeats=sampler.outcome is False)
-    return _conclude(sampler, tries, errors.first, config)
+    return _conclude(sampler, tries, errors.first, settings)
 
 
 def _worth(
@@ -272,7 +273,7 @@ def _tries(sampler: PrefixSampler, prefix: int) -> Tries:
 
 
 def _conclude(
-    sampler: PrefixSampler, tries: Sequence[Tries], posteriors: list[float], config: LabelConfig
+    sampler: PrefixSampler, tries: Sequence[Tries], posteriors: list[float], config: AdaptiveConfig
 ) -> Estimate:
     likeliest = max(range(len(posteriors)), key=posteriors.__getitem__)
     settled = posteriors[likeliest]

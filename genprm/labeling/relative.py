@@ -18,6 +18,8 @@ from genprm.labeling.labels import is_decided
 from genprm.labeling.sampler import PrefixSampler
 
 BEST_OF = 4
+MIN_RATIO = 0.8  # ε: a good step keeps at least this share of the value before it
+ADVANTAGE_WEIGHT = 0.8  # α: weight of the advantage beside the value
 Rule = Callable[[float, float], bool]  # value before, value after
 
 
@@ -29,15 +31,13 @@ async def relative_progress(sampler: PrefixSampler, config: LabelConfig) -> Esti
     plan = dict.fromkeys(sampler.open, more)
     await sampler.sample({0: more - config.rollouts, **plan})
     # from a problem that was never solved, any step that wins is progress
-    return _estimate(sampler, lambda v0, v1: v1 >= config.min_ratio * v0)
+    return _estimate(sampler, lambda v0, v1: v1 >= MIN_RATIO * v0)
 
 
 async def relative_effective(sampler: PrefixSampler, config: LabelConfig) -> Estimate:
     """All prefixes at once, the problem among them."""
     await sampler.sample(dict.fromkeys((0, *sampler.open), config.rollouts))
-    return _estimate(
-        sampler, lambda v0, v1: v1 + config.advantage_weight * (_best(v1) - _best(v0)) > 0
-    )
+    return _estimate(sampler, lambda v0, v1: v1 + ADVANTAGE_WEIGHT * (_best(v1) - _best(v0)) > 0)
 
 
 def _best(value: float) -> float:

@@ -79,8 +79,10 @@ async def rollout_prefix(
     seed: int,
     *,
     n: int | None = None,
+    splitter: str = "lines",
 ) -> RolloutCounts:
-    """Complete `steps_prefix` n (else `config.rollouts`) times in one request.
+    """Complete `steps_prefix` n (else `config.rollouts`) times in one request, in the form of
+    `splitter`.
 
     `seed` must differ between prefixes and rounds by more than the number of rollouts
     (`genprm.util.seeds.derive_seed`): child i samples with seed + i.
@@ -97,10 +99,10 @@ async def rollout_prefix(
         max_tokens=config.max_tokens,
         seed=seed,
     )
-    separator = SPLITTERS[config.splitter].separator
+    separator = SPLITTERS[splitter].separator
     prompt = solve_prompt(pack, engine.tokenizer, problem.problem, steps_prefix, separator)
     generation = await engine.generate(prompt, sampling)
-    added = tuple(tuple(split(c.text, config.splitter)) for c in generation.completions)
+    added = tuple(tuple(split(c.text, splitter)) for c in generation.completions)
     grades = await asyncio.to_thread(
         _grades, verifier, problem, steps_prefix, generation.completions, added
     )

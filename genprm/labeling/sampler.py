@@ -61,7 +61,9 @@ class PrefixSampler:
         seed: int,
         outcome: bool | None,
         own_answer: str | None = None,
+        splitter: str = "lines",
     ):
+        self._splitter = splitter
         self._engine, self._pack, self._config, self._seed = engine, pack, config, seed
         self.solution, self.outcome, self.own_answer = solution, outcome, own_answer
         self.steps = len(solution.steps)
@@ -134,7 +136,14 @@ class PrefixSampler:
         steps = self.solution.steps[:prefix]
         try:
             counts = await rollout_prefix(
-                self._engine, self._pack, self.solution, steps, self._config, seed, n=n
+                self._engine,
+                self._pack,
+                self.solution,
+                steps,
+                self._config,
+                seed,
+                n=n,
+                splitter=self._splitter,
             )
         except PromptTooLongError as error:
             counts = RolloutCounts((), reason=str(error))

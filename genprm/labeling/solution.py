@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
+from typing import Any
 
 from genprm.config.label import LabelConfig
 from genprm.engines.base import Engine
 from genprm.errors import ConfigError, InputError
-from genprm.labeling.adaptive import adaptive
+from genprm.labeling.adaptive import ROUND_ROLLOUTS, adaptive
 from genprm.labeling.binary_search import binary_search
 from genprm.labeling.estimate import Estimator
 from genprm.labeling.flat import first_zero, flat
 from genprm.labeling.labels import LABEL_COLUMNS, labels_from_flags
-from genprm.labeling.relative import relative_effective, relative_progress
+from genprm.labeling.relative import (
+    ADVANTAGE_WEIGHT,
+    MIN_RATIO,
+    relative_effective,
+    relative_progress,
+)
 from genprm.labeling.rollouts import RolloutCounts, second_opinions
 from genprm.labeling.sampler import PrefixSampler
 from genprm.prompts.packs import PromptPack
@@ -33,21 +40,24 @@ ESTIMATORS: dict[str, Estimator] = {
     "adaptive": adaptive,
 }
 # What besides the number of rollouts decides an estimator's labels; written beside them.
-SETTINGS: dict[str, tuple[str, ...]] = {
-    "relative_progress": ("min_ratio",),
-    "relative_effective": ("advantage_weight",),
-    "adaptive": (
-        *("confidence", "min_confidence", "round_rollouts", "min_information"),
-        *("recovery_rate", "repeat_rate"),
-    ),
+SETTINGS: dict[str, Callable[[LabelConfig], dict[str, Any]]] = {
+    "relative_progress": lambda config: {"min_ratio": MIN_RATIO},
+    "relative_effective": lambda config: {"advantage_weight": ADVANTAGE_WEIGHT},
+    "adaptive": lambda config: {"round_rollouts": ROUND_ROLLOUTS, **config.adaptive.model_dump()},
 }
 COMMON_SETTINGS = ("rollouts", "partial", "reuse", "temperature", "top_p", "max_tokens")
 
 
 async def label_solution(
-    engine: Engine, pack: PromptPack, solution: Solution, config: LabelConfig, seed: int
+    engine: Engine,
+    pack: PromptPack,
+    solution: Solution,
+    config: LabelConfig,
+    seed: int,
+    splitter: str = "lines",
 ) -> LabelledSolution:
-    """Estimate values of the steps of one solution and derive its labels.
+    """Estimate values of the steps of one solution and derive its labels. Rollouts go on in the
+    form of `splitter`.
 
     A complete solution needs no rollouts at its last step: that value is the outcome itself.
     Extra columns: `intervals` (per step, 95 % Wilson bounds of the value, null without rollouts),
@@ -63,17 +73,19 @@ async def label_solution(
         ConfigError: the engine cannot continue a given prefix.
         EngineError: from the engine; no rollout of this solution is left running.
     """
-    _check(engine, solution, config)
+    _check(engine, solution, splitter)
     started = time.monotonic()
     outcome = await _final_outcome(solution)
     own = None if outcome and not config.second_verifier else _own_answer(solution)
-    sampler = PrefixSampler(engine, pack, solution, config, seed, outcome, own)
+    sampler = PrefixSampler(engine, pack, solution, config, seed, outcome, own, splitter)
     estimate = await ESTIMATORS[config.estimator](sampler, config)
     labels, first_error = labels_from_flags(estimate.flags, config.partial)
     await _compare_own_answer(sampler, config)
     counts = [sampler.counts(prefix) for prefix in range(1, sampler.steps + 1)]
     pools = sampler.pools[1:]
-    used = (*COMMON_SETTINGS, *SETTINGS.get(config.estimator, ()))
+    settings = {name: getattr(config, name) for name in COMMON_SETTINGS}
+    if config.estimator in SETTINGS:
+        settings |= SETTINGS[config.estimator](config)
     borrowed = {} if config.reuse == "none" else {"borrowed": [pool.borrowed for pool in pools]}
     return LabelledSolution(
         **{k: v for k, v in solution.row().items() if k not in LABEL_COLUMNS}
@@ -92,7 +104,7 @@ async def label_solution(
                 seconds=time.monotonic() - started,
             ),
             "intervals": [_interval(sampler, prefix) for prefix in range(1, sampler.steps + 1)],
-            "estimator_settings": {name: getattr(config, name) for name in used},
+            "estimator_settings": settings,
             "outcomes": [pool.own for pool in pools],
             "invalid": [c.invalid for c in counts],
             "value_reasons": [_why_no_value(c) for c in counts],
@@ -128,7 +140,7 @@ def _why_no_value(counts: RolloutCounts) -> str | None:
     return "not rolled out" if not counts.rollouts and not counts.reason else counts.why_no_value()
 
 
-def _check(engine: Engine, solution: Solution, config: LabelConfig) -> None:
+def _check(engine: Engine, solution: Solution, splitter: str) -> None:
     if not engine.capabilities.prefill:
         raise ConfigError(
             f"engine {engine.name!r} cannot continue a partial solution (no prefill), "
@@ -137,10 +149,10 @@ def _check(engine: Engine, solution: Solution, config: LabelConfig) -> None:
     for step, text in enumerate(solution.steps):
         if not text.strip():
             raise InputError(f"solution {solution.id!r}: step {step} is empty")
-    if solution.tests and not SPLITTERS[config.splitter].keeps_indentation:
+    if solution.tests and not SPLITTERS[splitter].keeps_indentation:
         raise InputError(
             f"solution {solution.id!r} is code: its steps need a splitter that keeps indentation "
-            "(label.splitter: code)"
+            "(splitter: code)"
         )
 
 

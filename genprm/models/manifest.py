@@ -66,6 +66,8 @@ class Manifest(BaseModel):
     train: dict[str, Any]
     """The `train` section of the config."""
     versions: dict[str, str]
+    decides: dict[str, Any] | None = None
+    """What `fingerprint` is of, by config key; null in manifests of earlier versions."""
 
 
 def write_manifest(directory: str | Path, manifest: Manifest) -> None:

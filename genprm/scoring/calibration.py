@@ -37,13 +37,14 @@ class Curve(NamedTuple):
 
 def sampling_of(config: ScoreConfig, early_stop: bool) -> dict[str, float]:
     """What else decides how a critic's scores are spread; a calibration holds for one such. Not the
-    budget of a critique: a critic that often runs out of it needs another budget first."""
-    names = ["temperature", "top_p"]
+    length of a critique: a critic that is often cut off needs more tokens first."""
+    sampling: dict[str, float] = {"temperature": config.temperature, "top_p": config.top_p}
     if config.top_k:
-        names.append("top_k")
+        sampling["top_k"] = config.top_k
     if early_stop:
-        names += ["round_votes", "stop_risk"]
-    return {name: getattr(config, name) for name in names}
+        stopping = config.early_stopping
+        sampling |= {"round_votes": stopping.round_votes, "stop_risk": stopping.risk}
+    return sampling
 
 
 def calibrated(calibration: ScoreCalibration, score: float) -> float:

@@ -115,7 +115,7 @@ def with_adapter(config: Config, engine: Engine, directory: str) -> Config:
 
 def _unfit(known: Sequence[ScoreCalibration], here: CriticInfo, config: ScoreConfig) -> str | None:
     """Why none of these says what scores mean here, if a request asks for nothing else."""
-    early = bool(config.early_stop)
+    early = bool(config.early_stopping.enabled)
     for one in known:
         if one.early_stop == early:
             return _difference(one, here, config)

@@ -24,7 +24,7 @@ from genprm.prompts.render import critic_turn, critique_prompt, rendered_texts
 from genprm.prompts.verdict import LabelReading, StatedVerdict, stated_verdicts
 from genprm.records import Critique, StepJudgement, StepStatus, Votes
 from genprm.scoring.critiques import LONG_TEXT, CritiqueSampler, Draft, Ledger
-from genprm.scoring.voting import Budget, next_round, settled, vote
+from genprm.scoring.voting import next_round, settled, vote
 from genprm.util.aio import together
 from genprm.util.seeds import derive_seed
 
@@ -44,7 +44,6 @@ class Task(NamedTuple):
     seed: int | None
     deadline_s: float | None
     end: float | None
-    budget: Budget | None
     tell: Callable[[StepJudgement], None]
     calibrate: Callable[[float], float | None]
 
@@ -178,7 +177,7 @@ class Unit:
 
         def undecided(remaining: int) -> list[Votes]:
             votes = vote(critiques)[2]
-            return [] if settled(votes, remaining, self.config.stop_risk) else [votes]
+            return [] if settled(votes, remaining, self.config.early_stopping.risk) else [votes]
 
         await self._in_rounds(task, ask, undecided)
         return critiques
@@ -188,36 +187,26 @@ class Unit:
         task: Task,
         ask: Callable[[int, Sequence[int]], Awaitable[None]],
         undecided: Callable[[int], list[Votes]],
-        steps: int = 1,
     ) -> None:
-        """Ask for critiques, each of `steps` steps, until no vote can still change, all are in or
-        no budget is left. A round is told its size, and what tells its seeds from the others'."""
+        """Ask for critiques until no vote can still change or all are in. A round is told its size,
+        and what tells its seeds from the others'."""
         done = number = 0
         while done < task.votes:
             open_votes = undecided(task.votes - done)
             if not open_votes:
                 return
-            n = self._round(task, done, open_votes, steps)
-            if not n:
-                return
+            n = self._round(task, done, open_votes)
             await ask(n, [number] if number else [])
             done, number = done + n, number + 1
 
-    def _round(self, task: Task, done: int, undecided: Sequence[Votes], steps: int) -> int:
-        """How many critiques to ask for next. What lies beyond the first round comes out of the
-        budget, if there is one, and then rounds are small; 0 once it is used up."""
-        size, left = self.config.round_votes, task.votes - done
-        if not task.early:
+    def _round(self, task: Task, done: int, undecided: Sequence[Votes]) -> int:
+        """How many critiques to ask for next."""
+        stopping, left = self.config.early_stopping, task.votes - done
+        if not task.early or self.pack.overall is not None:  # `overall` is a mean over all of them
             return left
-        if task.budget is not None:
-            n = min(size, left)
-            if done:
-                n = min(n, task.budget.left // steps)
-                task.budget.take(n * steps)
-            return n
-        if self.pack.overall is not None:  # a mean over all of them
-            return left
-        return max(next_round(votes, left, size, self.config.stop_risk) for votes in undecided)
+        return max(
+            next_round(votes, left, stopping.round_votes, stopping.risk) for votes in undecided
+        )
 
     async def _turns(self, task: Task) -> Judged:
         """As many conversations as votes. A step whose vote was settled before each of them had
@@ -303,7 +292,7 @@ class Unit:
         async def all_rounds() -> None:
             asked = await self._asked(task, task.steps)
             undecided = partial(self._undecided, per_step)
-            await self._in_rounds(task, partial(some, asked), undecided, len(task.steps))
+            await self._in_rounds(task, partial(some, asked), undecided)
 
         try:
             await self._in_time(task, all_rounds)
@@ -386,7 +375,7 @@ class Unit:
         for critiques in per_step:
             verdict, votes = vote(critiques)[1:]
             if self.pack.overall is not None or not settled(
-                votes, remaining, self.config.stop_risk
+                votes, remaining, self.config.early_stopping.risk
             ):
                 undecided.append(votes)
             if verdict == "incorrect":

@@ -27,7 +27,7 @@ from genprm.scoring.base import ScoreItem, StepScorer
 from genprm.scoring.calibration import calibrated
 from genprm.scoring.critiques import CritiqueSampler
 from genprm.scoring.judging import Task, Unit
-from genprm.scoring.voting import Budget, covered, first_error, solution_score
+from genprm.scoring.voting import covered, first_error, solution_score
 from genprm.util.aio import together
 
 __all__ = ["ScoreItem", "Scorer", "StepScorer"]
@@ -100,32 +100,20 @@ class Scorer:
     async def score_batch(self, items: Sequence[ScoreItem]) -> list[Judgement]:
         """Judge many; see `StepScorer.score_batch`."""
         requests = [self._checked(item) for item in items]
-        budget = self._shared(requests)
-        return await together([self._judge(request, budget) for request in requests])
+        return await together([self._judge(request) for request in requests])
 
-    def budget(self, items: Sequence[ScoreItem]) -> Budget | None:
-        """What the undecided steps of these items share, where the config has a budget; for
-        `stream`, where a batch is judged by several of those. Raises InputError as `stream`."""
-        return self._shared([self._checked(item) for item in items])
-
-    def stream(
-        self, item: ScoreItem, budget: Budget | None = None
-    ) -> AsyncGenerator[StepJudgement | Judgement]:
+    def stream(self, item: ScoreItem) -> AsyncGenerator[StepJudgement | Judgement]:
         """Judge one solution and tell each step when it is settled, in the order of that; the
-        judgement comes last. Leaving the iterator gives up what is still to be judged. Without
-        a `budget` shared with others the item has its own.
+        judgement comes last. Leaving the iterator gives up what is still to be judged.
 
         Raises:
             InputError: at once, for an item that is no solution.
         """
-        request = self._checked(item)
-        return self._told(request, budget or self._shared([request]))
+        return self._told(self._checked(item))
 
-    async def _told(
-        self, request: _Request, budget: Budget | None
-    ) -> AsyncGenerator[StepJudgement | Judgement]:
+    async def _told(self, request: _Request) -> AsyncGenerator[StepJudgement | Judgement]:
         settled_steps: asyncio.Queue[StepJudgement | None] = asyncio.Queue()
-        judging = asyncio.create_task(self._judge(request, budget, settled_steps.put_nowait))
+        judging = asyncio.create_task(self._judge(request, settled_steps.put_nowait))
         judging.add_done_callback(lambda _: settled_steps.put_nowait(None))
         try:
             while (step := await settled_steps.get()) is not None:
@@ -168,23 +156,14 @@ class Scorer:
             aggregate=how,
             keep=config.return_critiques if keep is None else keep,
             stop=config.stop_at_first_error if stop is None else stop,
-            early=bool(config.early_stop) if early is None else early,
+            early=bool(config.early_stopping.enabled) if early is None else early,
             seed=item.seed,
             deadline_s=deadline,
         )
 
-    def _shared(self, requests: Sequence[_Request]) -> Budget | None:
-        if self._config.budget is None:
-            return None
-        early = [request for request in requests if request.early]
-        first = self._config.round_votes
-        beyond = (self._config.budget - first) * sum(len(request.steps) for request in early)
-        return Budget(int(beyond))
-
     async def _judge(
         self,
         request: _Request,
-        budget: Budget | None,
         tell: Callable[[StepJudgement], None] = lambda step: None,
     ) -> Judgement:
         """All steps; each is told when it is settled."""
@@ -201,7 +180,6 @@ class Scorer:
                 seed=request.seed,
                 deadline_s=deadline,
                 end=end,
-                budget=budget,
                 tell=tell,
                 calibrate=lambda score: self._calibrated(request, score),
             )
@@ -220,10 +198,8 @@ class Scorer:
         )
 
     def _calibrated(self, request: _Request, score: float) -> float | None:
-        """P(correct) behind a score; null where no calibration tells, as none does of votes that
-        end because a budget does."""
-        if request.early and self._config.budget is not None:
-            return None
+        """Calibrated P(correct) of a score; None if no calibration was fitted with these votes and
+        early stopping."""
         for known in self.calibrations:
             if (request.votes, request.early) == (known.votes, known.early_stop):
                 return calibrated(known, score)

@@ -83,20 +83,6 @@ def until_settled(
     return critiques[:done]
 
 
-class Budget:
-    """Critiques beyond its first round that the undecided steps of one or of many solutions share;
-    who asks first is served first."""
-
-    def __init__(self, critiques: int):
-        self.left = critiques
-
-    def take(self, critiques: int) -> int:
-        """As many of them as are left."""
-        taken = min(critiques, self.left)
-        self.left -= taken
-        return taken
-
-
 def first_error(steps: Sequence[StepJudgement]) -> int:
     """Place of the first step judged incorrect, -1 if there is none."""
     return next((i for i, step in enumerate(steps) if step.verdict == "incorrect"), -1)

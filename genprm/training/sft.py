@@ -240,8 +240,8 @@ def _lora(config: TrainConfig) -> Any:
     from peft import LoraConfig
 
     return LoraConfig(
-        r=config.lora_r,
-        lora_alpha=config.lora_alpha,
+        r=config.lora.r,
+        lora_alpha=config.lora.alpha,
         target_modules="all-linear",  # embeddings and head stay out: vLLM loads the adapter as is
         task_type="CAUSAL_LM",
     )

@@ -168,7 +168,7 @@ def test_an_unknown_task_is_refused(
         (["--set", "models.critic=./nowhere"], "./nowhere: no such model directory"),
         (["--set", "models.critic=embedded:huge"], "unknown embedded model 'embedded:huge'"),
         (["--set", "pack=no-such"], "no-such: no such prompt pack; shipped packs are"),
-        (["--set", "score.splitter=words"], "score.splitter: no splitter 'words'"),
+        (["--set", "splitter=words"], "config key 'splitter': no such splitter; there are lines"),
     ],
 )
 def test_a_bad_config_is_refused(
@@ -226,6 +226,16 @@ def test_dry_run_prints_a_config_that_reads_back(capsys: pytest.CaptureFixture[s
     config = parse_config(yaml.safe_load(capsys.readouterr().out))
     assert config.score.votes == 3
     assert config.runtime.address == "auto"
+
+
+@pytest.mark.parametrize("command", sorted(set(HELP) - {"submit"}))
+def test_a_dry_run_needs_no_other_argument(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert "  # Critiques sampled per step.\n  votes: 8\n" in printed
+    parse_config(yaml.safe_load(printed))
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
     config = Config.model_validate(
         {
             "models": {"policy": str(model)},
-            "engine": {"max_num_seqs": 32, "kv_cache_gib": 0.25},
+            "engine": {"max_num_seqs": 32, "cpu": {"kv_cache_gib": 0.25}},
             "train": {"method": "lora", "epochs": 1, "batch_size": 4, "micro_batch_size": 4},
             "score": {"votes": 2, "max_critique_tokens": 12},
             "serve": {"port": 0},

@@ -131,7 +131,7 @@ def test_a_stage_runs_as_a_job(head: Head) -> None:
     rows = labelled(8)
     write_jsonl(head.folder / "labels.jsonl", rows)
     out = head.shared / "targets.jsonl"
-    settings = ["--set", "distill.balance=false", "--set", "distill.writer_error_rate=0"]
+    settings = ["--set", "distill.balance=null", "--set", "distill.rule.error_rate=0"]
     status, printed, errors = head.run(
         "distill", "--labels", "labels.jsonl", "--out", str(out), *settings
     )
@@ -183,7 +183,7 @@ def test_a_job_trains_a_critic_and_serves_it(head: Head) -> None:
     [port] = free_ports(1)
     config = {
         "models": {"policy": str(model)},
-        "engine": {"max_num_seqs": 32, "kv_cache_gib": 0.25},
+        "engine": {"max_num_seqs": 32, "cpu": {"kv_cache_gib": 0.25}},
         "train": {"method": "lora", "epochs": 1, "batch_size": 4, "micro_batch_size": 4},
         "score": {"votes": 2, "max_critique_tokens": 12},
         "serve": {"port": port},
@@ -299,9 +299,9 @@ def test_no_cluster_is_told_in_one_line(project: Path) -> None:
 def test_a_dry_run_shows_what_would_be_submitted(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    files = ["--labels", "labels.jsonl", "--out", "/x.jsonl", "--set", "distill.balance=false"]
+    files = ["--labels", "labels.jsonl", "--out", "/x.jsonl", "--set", "distill.balance=null"]
     assert main(["submit", "distill", *files, "--dry-run"]) == 0
     assert capsys.readouterr().out == (
         "entrypoint: python -m cluster.cli distill --labels labels.jsonl --out /x.jsonl --set "
-        f"distill.balance=false\nworking_dir: {project}\n"
+        f"distill.balance=null\nworking_dir: {project}\n"
     )

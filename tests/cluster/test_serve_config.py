@@ -69,7 +69,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             "retry_after_s": 7,
             "unscored": 0.25,
         },
-        "runtime": {"cpus_per_engine": 0},
     }
     folder = tmp_path_factory.mktemp("deploy")
     file = folder / "serve.yaml"

@@ -50,7 +50,7 @@ def tiny_config(model: Path) -> Config:
     return Config.model_validate(
         {
             "models": {"critic": str(model)},
-            "engine": {"max_model_len": CONTEXT, "max_num_seqs": 32, "kv_cache_gib": 0.25},
+            "engine": {"max_model_len": CONTEXT, "max_num_seqs": 32, "cpu": {"kv_cache_gib": 0.25}},
             "score": {"votes": 2, "max_critique_tokens": 12},
             "serve": {"port": 0, "num_replicas": REPLICAS},
         }
@@ -124,6 +124,37 @@ def test_replicas_are_a_fixed_number_or_follow_the_load() -> None:
     given = service.replica_settings(settings)["autoscaling_config"]
     assert (given.min_replicas, given.max_replicas, given.downscale_delay_s) == (1, 4, 120)
     assert given.target_ongoing_requests == pytest.approx(20)  # two thirds
+    assert service.most_replicas(service.replica_settings(settings)) == 4
+    assert service.most_replicas({"num_replicas": 3}) == 3
+    own = ServeConfig(autoscaling={"max_replicas": 2, "target_ongoing_requests": 5})
+    assert service.replica_settings(own)["autoscaling_config"].target_ongoing_requests == 5
+    again = parse_config({"serve": own.model_dump(mode="json")}).serve  # as replicas get it
+    assert again == own
+
+
+@pytest.mark.parametrize(
+    ("autoscaling", "message"),
+    [
+        ({}, "'serve.autoscaling.max_replicas': field required"),
+        (
+            {"max_replicas": 2, "upscale_delay": 1},
+            "you mean 'serve.autoscaling.upscale_delay_s'",
+        ),
+        ({"max_replicas": 0}, "'serve.autoscaling.max_replicas': input should be greater than 0"),
+        ({"max_replicas": "many"}, "'serve.autoscaling.max_replicas': input should be a valid int"),
+        ({"max_replicas": 1, "min_replicas": 2}, "'serve.autoscaling': max_replicas (1) must be"),
+        (
+            {"max_replicas": 2, "target_ongoing_requests": 65},
+            "'serve.autoscaling.target_ongoing_requests': 65 is more than a replica works on",
+        ),
+    ],
+)
+def test_autoscaling_that_could_not_act_is_refused(
+    autoscaling: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        service.check_config(Config.model_validate({"serve": {"autoscaling": autoscaling}}))
+    assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_why_a_replica_did_not_start_is_one_line() -> None:
@@ -183,7 +214,6 @@ def guarded(url: str) -> Iterator[str]:
     config = {
         "engine": scripted_critic.ENGINE,
         "serve": place,
-        "runtime": {"cpus_per_engine": 0},  # so that a third service has room
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(TOKENS_ENV, TOKEN)
@@ -337,7 +367,6 @@ def test_what_is_in_work_is_answered_before_a_service_ends(url: str, tmp_path: P
     config = {
         "engine": {**scripted_critic.ENGINE, "extra": script},
         "serve": {"route_prefix": "/slow", "port": int(url.rsplit(":", 1)[1])},
-        "runtime": {"cpus_per_engine": 0},
     }
     address = service.run(Config.model_validate(config), blocking=False, name="slow")
     begun = tmp_path / "begun"

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import yaml
 
 from genprm.config.base import Section
+from genprm.config.compare import fingerprint, first_difference
 from genprm.config.load import load_config, parse_config
-from genprm.config.root import Config
+from genprm.config.moved import MOVED
+from genprm.config.root import Config, Work
+from genprm.config.show import config_yaml, readme
 from genprm.errors import ConfigError
 from genprm.models.names import CriticSource, resolve_critic, resolve_model
 from genprm.util.paths import assets_dir, configs_dir
@@ -35,13 +40,6 @@ def test_every_field_is_explained() -> None:
             if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
             for gap in missing(field.annotation, key)
         ]
-        inner += [
-            gap
-            for key, field in fields
-            for option in get_args(field.annotation)  # of one that may be null
-            if isinstance(option, type) and issubclass(option, Section)
-            for gap in missing(option, key)
-        ]
         return own + inner
 
     assert missing(Config, "") == []
@@ -56,7 +54,7 @@ def test_overrides_win_and_are_yaml(tmp_path: Path) -> None:
     assert config.engine.extra == {"a": [1]}
     assert load_config(None, ["train.learning_rate=1e-4"]).train.learning_rate == 1e-4
     url = "http://h:1/v1?a=b"
-    assert load_config(None, [f"engine.base_url={url}"]).engine.base_url == url
+    assert load_config(None, [f"engine.openai.base_url={url}"]).engine.openai.base_url == url
     assert load_config(None, ["engine.extra.a.b=1"]).engine.extra == {"a": {"b": 1}}
 
 
@@ -67,6 +65,19 @@ def test_overrides_win_and_are_yaml(tmp_path: Path) -> None:
         ("votes=3", "--set: unknown config key 'votes'; did you mean 'score.votes'?"),
         ("scores.votes=3", "--set: unknown config key 'scores'; did you mean 'score'?"),
         ("zzz=1", "--set: unknown config key 'zzz'"),
+        (
+            "confidence=1",
+            "--set: unknown config key 'confidence'; did you mean 'label.adaptive.",
+        ),
+        (
+            "score.early_stopping.votes=1",
+            "--set: unknown config key 'score.early_stopping.vot",
+        ),
+        (
+            "splitter=words",
+            "--set: config key 'splitter': no such splitter; there are lines,",
+        ),
+        ("distill.balance=0.5", "--set: config key 'distill.balance': input should be greater"),
         ("score.votes=0", "--set: config key 'score.votes': input should be greater than or equal"),
         ("score.aggregate=max", "--set: config key 'score.aggregate': input should be 'min', "),
         ("score.temperature=0", "--set: config key 'score': temperature 0 gives the same text 8"),
@@ -150,29 +161,97 @@ def test_resolve_model(tmp_path: Path) -> None:
         assert one_line(caught).startswith(message)
 
 
-@pytest.mark.parametrize(
-    ("serve", "message"),
-    [
-        ({"autoscaling": {}}, "'serve.autoscaling.max_replicas': field required"),
-        ({"autoscaling": {"max_replicas": 1, "min_replicas": 2}}, "max_replicas 1 is less than"),
-        ({"autoscaling": {"max_replicas": 2}, "num_replicas": 2}, "leave it out with autoscaling"),
-        (
-            {"autoscaling": {"max_replicas": 2, "target_ongoing_requests": 65}},
-            "target_ongoing_requests 65 is more than a replica works on at once",
-        ),
-    ],
-)
-def test_autoscaling_that_could_not_act_is_refused(serve: dict[str, Any], message: str) -> None:
+def test_a_number_of_replicas_beside_autoscaling_is_refused() -> None:
     with pytest.raises(ConfigError) as caught:
-        parse_config({"serve": serve})
-    assert message in one_line(caught) and "config key 'serve" in one_line(caught)
+        parse_config({"serve": {"autoscaling": {"max_replicas": 2}, "num_replicas": 2}})
+    assert "config key 'serve': num_replicas is for a fixed number" in one_line(caught)
 
 
-def test_the_most_replicas_are_those_of_autoscaling_or_the_fixed_ones() -> None:
-    assert parse_config({"serve": {"num_replicas": 3}}).serve.most_replicas == 3
-    scaled = parse_config({"serve": {"autoscaling": {"max_replicas": 5}}})
-    assert scaled.serve.most_replicas == 5
-    assert parse_config(scaled.model_dump(mode="json")) == scaled  # as replicas get it
+@pytest.mark.parametrize("old", sorted(MOVED))
+def test_a_key_of_an_earlier_version_is_refused_with_what_became_of_it(
+    old: str, tmp_path: Path
+) -> None:
+    *sections, name = old.split(".")
+    data: dict[str, Any] = {name: 1}
+    for section in reversed(sections):
+        data = {section: data}
+    path = tmp_path / "old.yaml"
+    path.write_text(yaml.safe_dump(data))
+    for where, arguments in (("--set", (None, [f"{old}=1"])), (str(path), (path, []))):
+        with pytest.raises(ConfigError) as caught:
+            load_config(*arguments)
+        assert one_line(caught) == f"{where}: config key '{old}' {MOVED[old]}"
+    assert old not in keys(Config())
+    for new in re.findall(r"moved to '([\w.]+)'", MOVED[old]):
+        assert new in keys(Config())
+
+
+def keys(section: Section, path: str = "") -> list[str]:
+    """The dotted keys of all values."""
+    found = []
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        inner = keys(value, f"{path}{name}.") if isinstance(value, Section) else [f"{path}{name}"]
+        found += inner
+    return found
+
+
+def test_messages_name_the_new_key() -> None:
+    for override, message in [
+        ("label.confidence=0.8", "'label.confidence' moved to 'label.adaptive.confidence'"),
+        ("score.splitter=code", "'score.splitter' moved to 'splitter', one key for all stages"),
+        ("score.budget=3", "'score.budget' was dropped: 'score.votes' limits"),
+        ("distill.balance=true", "'distill.balance' is the ratio itself now: 1 in place of true"),
+        ("distill.balance=false", "'distill.balance' is the ratio itself now: 1 in place of true"),
+    ]:
+        with pytest.raises(ConfigError) as caught:
+            load_config(None, [override])
+        assert one_line(caught).startswith(f"--set: config key {message}")
+
+
+def test_balance_is_a_ratio_or_null() -> None:
+    assert load_config(None).distill.balance == 1
+    assert load_config(None, ["distill.balance=1.5"]).distill.balance == 1.5
+    assert load_config(None, ["distill.balance=null"]).distill.balance is None
+
+
+def test_a_section_whose_keys_are_commented_out_is_as_good_as_none(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("label:\n  adaptive:\nscore:\npack:\nengine: {block_size: null}\n")
+    assert load_config(path) == load_config(None, ["engine.block_size=null"])
+
+
+def test_early_stopping_of_a_pack_gives_way_to_the_config() -> None:
+    pack = "pack=thinkprm"
+    assert load_config(None, [pack]).score.early_stopping.enabled is False
+    risky = load_config(None, [pack, "score.early_stopping.risk=0.1"]).score.early_stopping
+    assert (risky.enabled, risky.risk) == (False, 0.1)
+    own = load_config(None, [pack, "score.early_stopping.enabled=true"]).score
+    assert own.early_stopping.enabled is True and own.votes == 4
+
+
+def test_a_config_as_yaml_has_every_sentence_and_reads_back(tmp_path: Path) -> None:
+    config = load_config("cluster-8xgpu", ["engine.extra={a: {b: [1, x]}}", "splitter=code"])
+    text = config_yaml(config)
+    path = tmp_path / "shown.yaml"
+    path.write_text(text)
+    assert load_config(path) == config
+    assert max(map(len, text.splitlines())) <= 100
+    lines = [line.strip() for line in text.splitlines()]
+    for key in keys(config):
+        place = next(i for i, line in enumerate(lines) if line.startswith(key.split(".")[-1] + ":"))
+        assert lines[place - 1].startswith("# "), key
+
+
+def test_the_readme_of_configs_is_what_the_fields_say() -> None:
+    written = (configs_dir() / "README.md").read_text(encoding="utf-8")
+    assert written == readme(), "python -m genprm.config.show > configs/README.md"
+    for key in keys(Config()):
+        assert f"\n| `{key}` | `" in written
+    for file in configs_dir().glob("*.yaml"):
+        assert f"| `{file.stem}` |" in written
+    for file in (configs_dir() / "deploy").iterdir():
+        assert f"`{file.name}`" in written
 
 
 def test_embedded_models_are_package_files() -> None:
@@ -194,31 +273,58 @@ def test_resolve_critic(tmp_path: Path) -> None:
         resolve_critic(str(broken))
 
 
-def test_fingerprint_follows_what_decides_the_rows() -> None:
-    def of(stage: str, *overrides: str) -> str:
-        return load_config(None, overrides).fingerprint(stage)  # type: ignore[arg-type]
+def test_what_decides_the_rows_of_each_stage() -> None:
+    def of(stage: Work, *overrides: str) -> dict[str, Any]:
+        return load_config(None, overrides).decides(stage)
 
     for same in ("serve.port=1", "runtime.engine_replicas=2", "engine.max_num_seqs=2"):
         assert of("score", same) == of("score")
-    assert of("score", "score.max_concurrency=2") == of("score")
-    assert of("train", "train.save_steps=2", "engine.dtype=float32") == of("train")
+    assert of("score", "score.max_concurrency=2", "engine.gpu.tensor_parallel_size=2") == of(
+        "score"
+    )
+    assert of("train", "train.save_steps=2", "engine.dtype=float32", "seed=3") == of("train")
     for other in ("score.votes=2", "models.critic=org/x", "pack=native-value", "seed=1"):
         assert of("score", other) != of("score")
+    assert of("score", "splitter=code") != of("score")
+    assert of("eval", "splitter=code") == of("eval")  # its rows have steps
     assert of("label", "label.rollouts=4") != of("label")
-    assert of("label", "score.votes=4") == of("label")
+    assert of("label", "score.votes=4", "label.audit=3") == of("label")
     assert of("distill", "distill.filter=false") != of("distill")
     assert of("distill", "engine.dtype=float32") == of("distill")
-    assert len({of(stage) for stage in ("solve", "label", "distill", "train", "score")}) == 5
+    taught = "distill.teacher.model=org/x"
+    assert of("distill_by_teacher", taught)["distill.teacher.model"] == "org/x"
+    assert of("distill_by_teacher", "engine.dtype=float32") != of("distill_by_teacher")
+    openai = of("solve", "engine.openai.base_url=http://h")
+    assert openai["engine.openai.base_url"] == "http://h" and "engine.openai.retries" not in openai
+    assert len({fingerprint(of(stage)) for stage in get_args(Work)}) == len(get_args(Work))
 
 
-def test_fingerprint_follows_the_weights(tmp_path: Path) -> None:
-    def of(path: Path) -> str:
-        return load_config(None, [f"models.critic={path}"]).fingerprint("score")
+def test_models_decide_by_their_weights(tmp_path: Path) -> None:
+    def of(path: Path) -> dict[str, Any]:
+        return load_config(None, [f"models.critic={path}"]).decides("score")
 
     one = of(model_dir(tmp_path / "a", b"x" * 3_000_000 + b"1"))
     same = of(model_dir(tmp_path / "b", b"x" * 3_000_000 + b"1"))
     other = of(model_dir(tmp_path / "c", b"x" * 3_000_000 + b"2"))
     assert one == same != other
+    assert first_difference(one, other).startswith('models.critic is "weights ')
+
+
+def test_the_first_difference_names_the_key_and_both_values() -> None:
+    def of(*overrides: str) -> dict[str, Any]:
+        return load_config(None, overrides).decides("label")
+
+    there = json.loads(json.dumps(of("label.rollouts=4", "label.top_p=0.5")))
+    assert first_difference(there, of()) == "label.rollouts is 4 there and 8 here"
+    assert first_difference(json.loads(json.dumps(of())), of()) is None
+    pack = first_difference(of("pack=native-value"), of())
+    assert (
+        pack == 'pack is "native-value 4165c3dc8e71a990" there and "native 20a20e2ba1aed964" here'
+    )
+    assert first_difference({}, of()) == "seed is missing there and 0 here"
+    assert "earlier version" in first_difference(None, of())
+    long = first_difference(of(f"engine.extra={{a: {'x' * 100}}}"), of())
+    assert long.startswith('engine.extra is {"a": "xxx') and len(long) < 120
 
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in configs_dir().glob("*.yaml")))

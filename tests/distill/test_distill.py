@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genprm import tasks
-from genprm.config.distill import DistillConfig
+from genprm.config.distill import DistillConfig, RuleConfig, TeacherConfig
 from genprm.distill import balance
 from genprm.distill.agreement import WrittenCritique, agrees, last_step_to_write, writer_first_error
 from genprm.distill.targets import (
@@ -32,7 +32,7 @@ from genprm.prompts.verdict import parse_verdict
 from genprm.records import CritiqueTarget, LabelledSolution
 
 PACK = load_pack("native")
-EXACT = DistillConfig(writer_error_rate=0.0)
+EXACT = DistillConfig(rule=RuleConfig(error_rate=0.0))
 
 
 def labelled(values: list[float | None], **columns: object) -> LabelledSolution:
@@ -319,7 +319,7 @@ def test_the_exact_rule_writer_agrees_with_the_oracle(name: str) -> None:
 
 
 def test_the_rule_writer_errs_at_its_rate() -> None:
-    writer = RuleWriter(DistillConfig(writer_error_rate=0.25), 0)
+    writer = RuleWriter(DistillConfig(rule=RuleConfig(error_rate=0.25)), 0)
     verdicts = []
     for seed in range(150):
         row = built_in("arithmetic", seed, slip_rate=0.0)
@@ -331,7 +331,7 @@ def test_the_rule_writer_errs_at_its_rate() -> None:
 
 def test_the_rule_writer_depends_on_row_and_seed_and_not_on_order() -> None:
     rows = [built_in("tracking", seed, 0.2) for seed in range(12)]
-    config = DistillConfig(writer_error_rate=0.5, critiques_per_step=2)
+    config = DistillConfig(rule=RuleConfig(error_rate=0.5), critiques_per_step=2)
 
     def write_all(order: list[LabelledSolution], seed: int) -> dict[str, list[WrittenCritique]]:
         writer = RuleWriter(config, seed)
@@ -356,7 +356,7 @@ def test_a_lower_error_rate_keeps_more() -> None:
     rows = [built_in("tracking", seed, 0.2) for seed in range(40)]
 
     def kept(rate: float) -> int:
-        config = DistillConfig(writer_error_rate=rate)
+        config = DistillConfig(rule=RuleConfig(error_rate=rate))
         writer = RuleWriter(config, 0)
         done = [asyncio.run(distill_solution(row, writer, PACK, config)) for row in rows]
         assert all(bool(row.targets) == (row.reason is None) for row in done)
@@ -392,7 +392,7 @@ def distil_with_teacher(
 
 def test_a_teacher_that_agrees_makes_targets() -> None:
     row, engine = distil_with_teacher(
-        DistillConfig(teacher_temperature=0.3, teacher_max_tokens=99),
+        DistillConfig(teacher=TeacherConfig(temperature=0.3, max_tokens=99)),
         [1.0, 0.0, 0.0],
         "Fine.\nVerdict: correct",
         "6 + 4 is 10.\nVerdict: incorrect\nand more",
@@ -416,7 +416,7 @@ def test_a_teacher_that_agrees_makes_targets() -> None:
     ],
 )
 def test_a_teacher_without_one_clear_verdict_is_a_disagreement(text: str) -> None:
-    config = DistillConfig(teacher_max_tokens=50)
+    config = DistillConfig(teacher=TeacherConfig(max_tokens=50))
     row, _ = distil_with_teacher(config, [1.0], text)
     assert row.targets == [] and [c.correct for c in row.written] == [None]
     assert row.reason == "disagreement: rollouts say no error up to step 0, writer no verdict"
@@ -445,7 +445,9 @@ def test_the_teacher_sees_the_label_only_when_asked_to() -> None:
     texts = ("ok\nVerdict: correct", "no\nVerdict: incorrect")
     _, blind = distil_with_teacher(DistillConfig(), [1.0, 0.0], *texts)
     assert not any("is known" in p.messages[-1]["content"] for p, _ in blind.calls)
-    row, told = distil_with_teacher(DistillConfig(show_label=True), [1.0, 0.0], *texts)
+    row, told = distil_with_teacher(
+        DistillConfig(teacher=TeacherConfig(show_label=True)), [1.0, 0.0], *texts
+    )
     asked = [prompt.messages[-1]["content"] for prompt, _ in told.calls]
     assert "is known: correct." in asked[0] and "is known: incorrect." in asked[1]
     assert row.targets[0].writer == "teacher(shown label)"

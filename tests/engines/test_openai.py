@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from chat_server import Server
-from genprm.config.engine import EngineConfig
+from genprm.config.engine import EngineConfig, OpenAIConfig
 from genprm.engines.openai import OpenAIEngine
 from genprm.errors import ConfigError, EngineError, PromptTooLongError
 from genprm.generation import Prompt, Sampling
@@ -37,7 +37,10 @@ def server() -> Iterator[Server]:
 
 
 def config(url: str, **settings: Any) -> EngineConfig:
-    return EngineConfig(kind="openai", base_url=url, api_key_env="GENPRM_TEST_KEY", **settings)
+    """An engine of a server; `timeout_s` and `retries` are found in their section."""
+    ours = {name: settings.pop(name) for name in ("timeout_s", "retries") if name in settings}
+    server = OpenAIConfig(base_url=url, api_key_env="GENPRM_TEST_KEY", **ours)
+    return EngineConfig(kind="openai", openai=server, **settings)
 
 
 def generate(
@@ -177,7 +180,7 @@ def test_a_busy_server_is_asked_again(loop: asyncio.Runner, server: Server) -> N
 
 def test_a_server_that_is_slow_or_away(loop: asyncio.Runner, server: Server) -> None:
     server.pause = 0.6
-    impatient = config(server.url, request_timeout_s=0.2, request_retries=2)
+    impatient = config(server.url, timeout_s=0.2, retries=2)
     with pytest.raises(EngineError, match="did not answer in time"):
         generate(loop, impatient, ASK, Sampling())
     with socket.socket() as unused:
@@ -217,7 +220,7 @@ def test_what_the_server_cannot_do_is_refused_before_it_is_asked(
         generate(loop, settings, ASK, Sampling(), adapter="some/dir")
     assert server.requests == []
     monkeypatch.delenv("GENPRM_TEST_KEY", raising=False)
-    hosted = EngineConfig(kind="openai", api_key_env="GENPRM_TEST_KEY")
+    hosted = EngineConfig(kind="openai", openai=OpenAIConfig(api_key_env="GENPRM_TEST_KEY"))
     with pytest.raises(ConfigError, match="GENPRM_TEST_KEY is not set"):
         loop.run(OpenAIEngine.start(hosted, "critic"))
 

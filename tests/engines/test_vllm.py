@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from adapters import make_adapter
-from genprm.config.engine import EngineConfig
+from genprm.config.engine import CpuConfig, EngineConfig
 from genprm.config.score import ScoreConfig
 from genprm.engines.vllm import VllmEngine, cpu_computes_bf16, engine_arguments
 from genprm.errors import ConfigError, EngineError, PromptTooLongError
@@ -34,7 +34,7 @@ CONFIG = EngineConfig(
     dtype="float32",
     max_model_len=CONTEXT,
     max_num_seqs=32,
-    kv_cache_gib=0.25,
+    cpu=CpuConfig(kv_cache_gib=0.25),
     extra={"max_num_batched_tokens": 256},
 )
 
@@ -256,7 +256,9 @@ def test_start_refuses_what_cannot_work_in_one_line(running: Running, tmp_path: 
 
 
 def test_arguments_follow_the_config_and_the_device() -> None:
-    config = EngineConfig(kv_cache_gib=0.5, block_size=None, extra={"seed": 3, "dtype": "auto"})
+    config = EngineConfig(
+        cpu=CpuConfig(kv_cache_gib=0.5), block_size=None, extra={"seed": 3, "dtype": "auto"}
+    )
     cpu = engine_arguments(config, "m", None, on_cpu=True)
     gpu = engine_arguments(config, "m", None, on_cpu=False)
     assert cpu["kv_cache_memory_bytes"] == 2**29

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genprm.config.label import LabelConfig
+from genprm.config.label import AdaptiveConfig, LabelConfig
 from genprm.engines.scripted import ScriptedEngine, ScriptedTokenizer
 from genprm.errors import InputError
 from genprm.generation import Prompt, Sampling
@@ -63,9 +63,13 @@ def policy(
     return ScriptedEngine(script, tokenizer=ScriptedTokenizer(), name="policy")
 
 
-def label(engine: ScriptedEngine, given_solution: Solution, **config: object) -> LabelledSolution:
-    settings = LabelConfig.model_validate({"rollouts": 8, **config})
-    return asyncio.run(label_solution(engine, PACK, given_solution, settings, 0))
+def label(
+    engine: ScriptedEngine, given_solution: Solution, splitter: str = "lines", **config: object
+) -> LabelledSolution:
+    """Labels with settings of `label`; those of `adaptive` are found in their section."""
+    inner = {name: config.pop(name) for name in AdaptiveConfig.model_fields if name in config}
+    settings = LabelConfig.model_validate({"rollouts": 8, "adaptive": inner, **config})
+    return asyncio.run(label_solution(engine, PACK, given_solution, settings, 0, splitter))
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
@@ -282,7 +286,7 @@ def test_the_solutions_answer_is_known_in_other_words_too() -> None:
 
 def test_a_rollout_that_passes_through_counts_once_for_the_posterior() -> None:
     engine = policy([0, 0, 0, 0, 0], drawn=lambda steps: f"Step {steps + 1}.", repeats=[1.0] * 5)
-    settings = {"estimator": "adaptive", "rollouts": 1, "round_rollouts": 1, "confidence": 0.99}
+    settings = {"estimator": "adaptive", "rollouts": 1, "confidence": 0.99}
     row = label(engine, solution(4), **settings, reuse="rollouts", min_information=0).row()
     assert row["borrowed"] != [[], [], [], []]
     assert sum(row["repeats"]) == row["cost"]["rollouts"]
@@ -303,7 +307,7 @@ def test_adaptive_leaves_unlabelled_what_its_budget_does_not_settle() -> None:
 
 def test_partial_labels_keep_what_surely_lies_before_the_first_error() -> None:
     rates = [1, 1, 1, 0, 0, 0, 0, 0]  # the third step is wrong
-    settings = {"estimator": "adaptive", "rollouts": 1, "round_rollouts": 1, "min_confidence": 0.9}
+    settings = {"estimator": "adaptive", "rollouts": 1, "min_confidence": 0.9}
     kept = 0
     for seed in range(8):
         whole = label(policy(rates, seed), solution(7), **settings).row()
@@ -424,5 +428,5 @@ def test_code_is_rolled_out_and_verified_by_its_tests() -> None:
     engine = ScriptedEngine(script, tokenizer=ScriptedTokenizer())
     row = label(engine, code, rollouts=2, splitter="code")
     assert row.labels == [True, False] and row.wins == [2, 0]
-    with pytest.raises(InputError, match=r"label\.splitter: code"):
+    with pytest.raises(InputError, match=r"\(splitter: code\)"):
         label(engine, code, rollouts=2)

@@ -64,7 +64,7 @@ def test_when_votes_end_does_not_count_in_the_fingerprint() -> None:
 def test_published_protocols_ask_for_all_of_their_votes() -> None:
     ours = {"native", "native-value", "native-solution"}
     for name in ALL:
-        early = load_config(None, [f"pack={name}"]).score.early_stop
+        early = load_config(None, [f"pack={name}"]).score.early_stopping.enabled
         assert early is (None if name in ours else False)
 
 
@@ -76,7 +76,7 @@ def test_texts_of_a_file_take_the_place_of_the_packs(tmp_path: Path) -> None:
     assert theirs.name == own.name and theirs.fingerprint != own.fingerprint
     config = load_config(None, ["pack=genprm", f"pack_texts={texts}"])
     assert config.prompt_pack() == theirs
-    assert config.fingerprint("score") != load_config(None, ["pack=genprm"]).fingerprint("score")
+    assert config.decides("score") != load_config(None, ["pack=genprm"]).decides("score")
 
 
 @pytest.mark.parametrize(

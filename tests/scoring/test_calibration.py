@@ -149,7 +149,7 @@ def test_what_ships_is_of_the_shipped_critic_asked_as_the_service_does() -> None
     assert every.critic == early.critic and every.critic.model == "embedded:critic"
     manifest = json.loads((assets_dir() / "critic" / MANIFEST_FILE).read_text())
     assert every.critic.version == manifest["fingerprint"]
-    service = ScoreConfig(early_stop=True)
+    service = ScoreConfig()
     assert (every.votes, every.early_stop) == (service.votes, False)
     assert (early.votes, early.early_stop) == (service.votes, True)
     assert every.sampling == sampling_of(service, early_stop=False)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bpe import bpe
 from genprm.config.engine import EngineConfig
-from genprm.config.score import ScoreConfig
+from genprm.config.score import EarlyStoppingConfig, ScoreConfig
 from genprm.engines import build_engine
 from genprm.engines.scripted import ScriptedEngine, ScriptedTokenizer
 from genprm.errors import ConfigError, EngineError, InputError, PromptTooLongError
@@ -252,34 +252,6 @@ def test_stop_at_first_error_asks_nothing_after_it() -> None:
     assert all(last_step(prompt) != STEPS[2] for prompt, _ in engine.calls)
 
 
-def test_undecided_steps_share_a_budget() -> None:
-    """Half of the critiques of a doubted step say the one, half the other: it is never settled."""
-
-    def script(prompt: Prompt, sampling: Sampling, i: int) -> str:
-        doubted = "?" in last_step(prompt)
-        return f"Version {i if doubted else 0}.{OPENER} correct"
-
-    def labels(prompt: Prompt, ids: Sequence[int]) -> Sequence[float]:
-        return (0.2, 0.7) if "Version 1" in prompt.prefill else (0.7, 0.2)
-
-    def counts(judgement: Judgement) -> list[int]:
-        return [s.votes.correct + s.votes.incorrect for s in judgement.steps]
-
-    options = {"votes": 8, "early_stop": True, "round_votes": 2, "stop_risk": 0.1}
-    steps = ["2 + 3 = 5", "5 + 4 = 8?", "So it is 8?"]
-    free = judge(probabilistic(labels, script), steps, **options)
-    assert counts(free) == [2, 8, 8]
-    some = judge(probabilistic(labels, script), steps, **options, budget=4)
-    assert counts(some)[0] == 2 and sorted(counts(some)[1:]) == [4, 6]
-    tight = judge(probabilistic(labels, script), steps, **options, budget=2)
-    assert counts(tight) == [2, 2, 2]
-    items = [ScoreItem(PROBLEM, steps[:1]), ScoreItem(PROBLEM, steps[1:])]
-    scorer = scorer_of(probabilistic(labels, script), **options, budget=5)
-    assert sum(sum(counts(j)) for j in run(scorer.score_batch(items))) == 15
-    with pytest.raises(ValueError, match="budget 1 is less than one round of 2"):
-        ScoreConfig(budget=1)
-
-
 def test_early_stop_asks_in_rounds_until_the_vote_is_settled() -> None:
     def labels(prompt: Prompt, ids: Sequence[int]) -> tuple[float, float]:
         return (0.1, 0.8) if "bad" in prompt.prefill else (0.8, 0.1)
@@ -288,17 +260,18 @@ def test_early_stop_asks_in_rounds_until_the_vote_is_settled() -> None:
         doubted = i < sampling.n // 2 and "= 8" in last_step(prompt)
         return f"{'bad' if doubted else 'good'} {i}{OPENER} correct"
 
-    sure = {"votes": 8, "stop_risk": 0.0}
-    scorer = scorer_of(probabilistic(labels, script), early_stop=True, **sure)
+    sure = EarlyStoppingConfig(enabled=True)
+    scorer = scorer_of(probabilistic(labels, script), votes=8, early_stopping=sure)
     judgement = run(scorer.score(PROBLEM, STEPS, seed=3))
     # no fewer than five of eight are sure; 3 to 2 and then 4 to 3 are not
     assert [s.votes.correct + s.votes.incorrect for s in judgement.steps] == [5, 8, 5]
-    risky = scorer_of(probabilistic(labels, script), votes=8, early_stop=True, stop_risk=0.1)
+    risk = EarlyStoppingConfig(enabled=True, risk=0.1)
+    risky = scorer_of(probabilistic(labels, script), votes=8, early_stopping=risk)
     judgement = run(risky.score(PROBLEM, STEPS, seed=3))
     assert [s.votes.correct + s.votes.incorrect for s in judgement.steps] == [2, 8, 2]
     assert judgement.usage["critiques"] == 12
     engine = probabilistic(labels, script)
-    run(scorer_of(engine, **sure).score(PROBLEM, STEPS[1:2], seed=3, early_stop=True))
+    run(scorer_of(engine, votes=8).score(PROBLEM, STEPS[1:2], seed=3, early_stop=True))
     rounds = {s.seed: s.n for prompt, s in engine.calls if not prompt.prefill}
     assert list(rounds.values()) == [5, 2, 1]
     assert all(abs(a - b) > 8 for a in rounds for b in rounds if a != b)  # no critique twice
@@ -327,7 +300,8 @@ def test_rounds_ask_for_what_a_replay_of_all_votes_says(
     every = asked()
     assert [critique.verdict == "correct" for critique in every] == said
     replayed = until_settled(every, size, risk)
-    assert list(replayed) == asked(early_stop=True, round_votes=size, stop_risk=risk)
+    stopping = EarlyStoppingConfig(enabled=True, round_votes=size, risk=risk)
+    assert list(replayed) == asked(early_stopping=stopping)
 
 
 def test_arguments_override_the_config() -> None:

@@ -23,7 +23,13 @@ from genprm.verifiers.sandbox import sandbox_program
 
 PROBLEM = "Compute 2 + 3 + 4."
 STEPS = ["2 + 3 = 5", "5 + 4 = 8", "So the answer is 8."]
-SURE = {"votes": 8, "early_stop": True, "stop_risk": 0}
+
+
+def sure(round_votes: int = 2, votes: int = 8) -> dict[str, Any]:
+    """Settings under which votes end once they are settled."""
+    return {"votes": votes, "early_stopping": {"enabled": True, "round_votes": round_votes}}
+
+
 sandboxed = pytest.mark.skipif(sandbox_program() is None, reason="no working bubblewrap")
 
 
@@ -104,7 +110,7 @@ def test_the_verdict_in_a_conversation_is_the_one_that_counted() -> None:
 
 def test_settled_votes_leave_every_conversation_a_critique() -> None:
     engine = engine_of(lambda p, s, i: f"Voice {i}.\nVerdict: correct", lambda p, ids: (0.9, 0.1))
-    judgement = judge(TURNS, engine, STEPS[:2], **SURE, round_votes=5)
+    judgement = judge(TURNS, engine, STEPS[:2], **sure(5))
     assert [step.votes.correct for step in judgement.steps] == [5, 5]
 
 
@@ -203,7 +209,7 @@ def test_critiques_that_found_different_first_errors_vote_where_they_got_to() ->
 
 def test_whole_critiques_stop_once_their_vote_is_settled() -> None:
     engine = engine_of(lambda p, s, i: WHOLE)
-    judgement = judge("native-solution", engine, **SURE, round_votes=1)
+    judgement = judge("native-solution", engine, **sure(1))
     assert judgement.usage["critiques"] == 5
 
     def first_or_none(prompt: Prompt, sampling: Sampling, i: int) -> str:
@@ -213,8 +219,7 @@ def test_whole_critiques_stop_once_their_vote_is_settled() -> None:
     # 8 of 9 find the first step wrong and one more of 16 makes that sure; that only one looked at
     # the steps behind it is no reason to ask for more
     engine = engine_of(first_or_none)
-    sixteen = {**SURE, "votes": 16}
-    judgement = judge("native-solution", engine, **sixteen, round_votes=1)
+    judgement = judge("native-solution", engine, **sure(1, votes=16))
     assert [sampling.n for _, sampling in engine.calls] == [9, 1]
     assert judgement.first_error == 0
 
@@ -262,7 +267,7 @@ def test_thinkprm_is_asked_about_the_whole_at_last() -> None:
     cut = judge(pack, engine, votes=1, aggregate="overall", max_critique_tokens=8)
     assert cut.overall == pytest.approx(0.25) and not cut.covered
     assert judge(pack, engine, votes=2, aggregate="min").solution_score == pytest.approx(0.25)
-    whole = judge(pack, engine, **SURE, round_votes=1)  # an answer about the whole is a mean
+    whole = judge(pack, engine, **sure(1))  # an answer about the whole is a mean
     assert whole.usage["critiques"] == 8
     with pytest.raises(InputError, match="'aggregate': pack native asks for no verdict"):
         judge("native", engine, aggregate="overall")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from bpe import bpe
-from genprm.config.train import TrainConfig
+from genprm.config.train import LoraConfig, TrainConfig
 from genprm.errors import ConfigError, InputError
 from genprm.prompts.packs import load_pack
 from genprm.prompts.render import critique_prompt, label_tokens, solution_target_messages
@@ -353,7 +353,7 @@ def test_a_lora_adapter_loads_with_peft(tiny: Path, tmp_path: Path) -> None:
 
     tokenizer = AutoTokenizer.from_pretrained(tiny)
     dataset = prepare_dataset(toy_targets(32), tokenizer, 1024).dataset
-    lora = config(method="lora", lora_r=8, lora_alpha=16, epochs=6)
+    lora = config(method="lora", lora=LoraConfig(r=8, alpha=16), epochs=6)
     trainer = build_trainer(str(tiny), dataset, lora, tmp_path / "run", tokenizer=tokenizer)
     trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]

@@ -189,7 +189,7 @@ def test_what_is_not_scored_is_an_error_and_never_zero(
         ("/classify", {"input": chat("p", answer)}, "input[0]"),
         ("/get_reward", {"query": [prompt + answer], "prompts": [prompt]}, "query[0]"),
     ):
-        refused = post(path, body, script, score={"splitter": "sentences"})
+        refused = post(path, body, script, splitter="sentences")
         assert (refused.status_code, refused.json()["field"]) == (status, field)
         assert "serve.unscored" in refused.json()["error"]
 

@@ -26,6 +26,7 @@ from manifests import a_manifest
 from scripted_critic import critique, label_probs
 
 ITEM = ScoreItem("p", ["right", "wrong", "right"])
+EARLY = {"enabled": True}
 
 
 def weights(path: Path, content: str) -> Path:
@@ -264,22 +265,21 @@ def test_each_way_of_voting_has_a_calibration_of_its_own(
         host = await hosted(critic, base)
         both = [fitted(host), fitted(host, early=True, least=0.5)]
         (critic / CALIBRATION_FILE).write_text(f"[{','.join(both)}]")
-        host = await hosted(critic, base, early_stop=True)
+        host = await hosted(critic, base, early_stopping=EARLY)
         assert await calibrated(host) == pytest.approx(0.5 + 0.8 * 0.4)
         fixed = await host.score(dataclasses.replace(ITEM, early_stop=False))
         assert fixed.steps[0].calibrated == pytest.approx(0.2 + 0.8 * 0.4)
-        assert await calibrated(await hosted(critic, base, early_stop=True, budget=2)) is None
         assert not caplog.messages
 
-        host = await hosted(critic, base, early_stop=True, stop_risk=0.2)
+        host = await hosted(critic, base, early_stopping={"enabled": True, "risk": 0.2})
         assert await calibrated(host) is None
         assert "left aside: fitted for stop_risk 0.0, not 0.2" in caplog.messages[-1]
         (critic / CALIBRATION_FILE).write_text(both[0])
-        host = await hosted(critic, base, early_stop=True)
+        host = await hosted(critic, base, early_stopping=EARLY)
         assert await calibrated(host) is None
         assert "left aside: fitted for early_stop False, not True" in caplog.messages[-1]
         file = str(critic / CALIBRATION_FILE)  # named, it still serves requests that ask so
-        host = await hosted(critic, base, early_stop=True, calibration=file)
+        host = await hosted(critic, base, early_stopping=EARLY, calibration=file)
         fixed = await host.score(dataclasses.replace(ITEM, early_stop=False))
         assert fixed.steps[0].calibrated == pytest.approx(0.2 + 0.8 * 0.4)
 

@@ -266,7 +266,7 @@ def test_the_model_route_names_critic_defaults_and_limits() -> None:
     assert told["defaults"]["votes"] == 2
     assert told["limits"]["votes"] == 64
     assert told["calibrations"] == []
-    assert told["early_stopping"] == {"round_votes": 2, "stop_risk": 0.0, "budget": None}
+    assert told["early_stopping"] == {"round_votes": 2, "stop_risk": 0.0}
 
 
 def test_the_schema_describes_the_request() -> None:

@@ -21,10 +21,11 @@ CONFIG = Config.model_validate(
             "kind": "scripted",
             "extra": {"script": "code_scripts:write", "label_probs": "code_scripts:label_probs"},
         },
-        "solve": {"samples_per_problem": 2, "splitter": "code"},
-        "label": {"rollouts": 2, "splitter": "code"},
-        "distill": {"writer": "teacher", "teacher_model": "scripted", "balance": False},
-        "score": {"votes": 2, "splitter": "code"},
+        "splitter": "code",
+        "solve": {"samples_per_problem": 2},
+        "label": {"rollouts": 2},
+        "distill": {"writer": "teacher", "teacher": {"model": "scripted"}, "balance": None},
+        "score": {"votes": 2},
         "runtime": {"num_cpus": 2},
     }
 )

@@ -17,7 +17,9 @@ from genprm.data.rows import FailedRow, read_rows
 from genprm.errors import ConfigError, InputError
 
 ROWS = [{"id": f"r{i}", "n": i} for i in range(5)]
-IDENTITY = Identity("solve", "abc")
+DECIDES = {"seed": 0, "solve.top_p": 1.0, "engine.extra": {}}
+IDENTITY = Identity("solve", DECIDES)
+OTHER = Identity("solve", DECIDES | {"solve.top_p": 0.5, "engine.extra": {"a": 1}})
 
 
 def result(index: int, **more: Any) -> dict[str, Any]:
@@ -66,12 +68,44 @@ def test_an_input_is_staged_once_and_another_one_is_refused(tmp_path: Path) -> N
     assert output.stage(ROWS, "x") == digest
     with pytest.raises(ConfigError, match=r"out\.jsonl\.parts belongs to another input"):
         output.stage(ROWS[:4], "x")
-    with pytest.raises(ConfigError, match="belongs to another config"):
-        Output(output.out, Identity("solve", "other")).existing()
+    another = r"belongs to another config \(solve\.top_p is 1\.0 there and 0\.5 here\)"
+    with pytest.raises(ConfigError, match=another):
+        Output(output.out, OTHER).existing()
+    with pytest.raises(ConfigError, match=r"belongs to another stage \(solve\)"):
+        Output(output.out, Identity("label", DECIDES)).existing()
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_an_output_of_an_earlier_version_is_refused_with_the_reason(
+    tmp_path: Path, finished: bool
+) -> None:
+    output = Output(str(tmp_path / "out.jsonl"), IDENTITY)
+    output.stage(ROWS, "x")
+    commit(output, "r0")
+    if finished:
+        output.write(ROWS)
+        output.seal({"report": {}})
+    path = Path(output.meta_path if finished else f"{output.work}/state.json")
+    record = json.loads(path.read_text())
+    del record["decides"]
+    path.write_text(json.dumps(record | {"fingerprint": "abc"}))
+    with pytest.raises(ConfigError) as caught:
+        Output(output.out, IDENTITY).existing()
+    told = str(caught.value)
+    assert "an earlier version of genprm wrote it" in told and "\n" not in told
+
+
+def test_a_finished_output_of_another_config_names_what_differs(tmp_path: Path) -> None:
+    output = Output(str(tmp_path / "out.jsonl"), IDENTITY)
+    output.stage(ROWS, "x")
+    output.write(ROWS)
+    output.seal({"report": {}})
+    with pytest.raises(ConfigError, match=r"solve\.top_p is 1\.0 there and 0\.5 here"):
+        Output(output.out, OTHER).existing()
 
 
 def test_an_unfinished_output_without_a_result_claims_nothing(tmp_path: Path) -> None:
-    Output(str(tmp_path / "out.jsonl"), Identity("solve", "other")).stage(ROWS, "x")
+    Output(str(tmp_path / "out.jsonl"), OTHER).stage(ROWS, "x")
     output = Output(str(tmp_path / "out.jsonl"), IDENTITY)
     assert output.existing()[0] is None
     assert output.stage(ROWS[:3], "y").rows == 3

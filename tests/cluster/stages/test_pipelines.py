@@ -77,7 +77,7 @@ def meta_of(path: Path) -> Row:
 
 def test_solve_label_distill_score(two_cpus: None, tmp_path: Path) -> None:
     solutions, labels = tmp_path / "solutions.jsonl", tmp_path / "labels"
-    chosen = config(solve={"samples_per_problem": 2}, distill={"filter": False, "balance": False})
+    chosen = config(solve={"samples_per_problem": 2}, distill={"filter": False, "balance": None})
 
     solved = pipelines.solve(chosen, ["task:arithmetic?n=9&seed=3"], str(solutions))
     assert (solved.rows_in, solved.rows_out, solved.failed) == (9, 18, 0)
@@ -266,7 +266,7 @@ def test_a_policy_server_that_is_away_for_a_while_is_waited_for(
     while not server.port:
         assert away.is_alive()
         time.sleep(0.05)
-    engine = {"kind": "openai", "base_url": server.url, "extra": {"prefill": True}}
+    engine = {"kind": "openai", "openai": {"base_url": server.url}, "extra": {"prefill": True}}
     chosen = Config.model_validate(
         {"engine": engine, "runtime": RUNTIME, "label": {"rollouts": 1}}
         | {"models": {"policy": "served"}}
@@ -477,15 +477,11 @@ def test_calibrate_learns_what_scores_mean_and_scoring_uses_it(
             config(score={**given, "temperature": 0.5}), [str(data)], str(tmp_path / "cool.jsonl")
         )
     in_rounds = pipelines.score(
-        config(score={**given, "early_stop": True}), [str(data)], str(tmp_path / "early.jsonl")
+        config(score={**given, "early_stopping": {"enabled": True}}),
+        [str(data)],
+        str(tmp_path / "early.jsonl"),
     )
     assert read_records(in_rounds.out, Judgement)[0].steps[0].calibrated > 0.85
-    shared = pipelines.score(
-        config(score={**given, "early_stop": True, "budget": 3}),
-        [str(data)],
-        str(tmp_path / "shared.jsonl"),
-    )
-    assert read_records(shared.out, Judgement)[0].steps[0].calibrated is None
     known = json.loads(Path(found.path).read_text())
     for one in known:
         one["critic"]["model"] = "another"
@@ -513,7 +509,7 @@ def test_options_of_an_engine_actor(two_cpus: None) -> None:
     assert asked() == {"num_cpus": 0, "num_gpus": 0, "runtime_env": threads}
     assert asked(replicas=999)["runtime_env"]["env_vars"] == {"OMP_NUM_THREADS": "1"}
     assert asked(runtime={"gpus_per_engine": 2})["num_gpus"] == 2
-    server = {"kind": "openai", "base_url": "http://host"}
+    server = {"kind": "openai", "openai": {"base_url": "http://host"}}
     assert asked(engine=server, runtime={"gpus_per_engine": 2})["num_gpus"] == 0
     assert "runtime_env" not in asked(replicas=2, runtime={"gpus_per_engine": 1})
 

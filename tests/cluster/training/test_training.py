@@ -130,7 +130,7 @@ def test_training_survives_the_death_of_a_worker_and_of_the_driver(
     import torch
     from safetensors.torch import load_file
 
-    lora = config(tiny, method="lora", lora_r=8)
+    lora = config(tiny, method="lora", lora={"r": 8})
     folder = tmp_path / "work"
     folder.mkdir()
     out = folder / "critic"
