@@ -64,6 +64,7 @@ def test_columns_of_the_problem_and_the_cost_are_kept() -> None:
     for row in rows:
         assert (row["problem"], row["answer"], row["level"]) == ("2 * 3 + 4 =", "10", 3)
         assert (row["policy"], row["problem_id"], row["task"]) == ("tiny", "p", "arithmetic")
+        assert (row["splitter"], row["temperature"]) == ("lines", 0.8)
         assert row["completion_tokens"] > 0 and row["prompt_tokens"] > 0
     assert [row["sample"] for row in rows] == [0, 1, 2, 3]  # the empty one has no step
     assert [row["finish_reason"] for row in rows] == ["stop", "stop", "stop", "length"]

@@ -66,7 +66,8 @@ def load_calibrations(path: str | Path) -> list[ScoreCalibration]:
         raise ConfigError(f"score.calibration: {path}: {error.strerror}") from None
     except ValidationError as error:
         key, message, _ = first_problem(error)
-        raise ConfigError(f"score.calibration: {path}: field {key!r}: {message}") from None
+        field = f"field {key!r}: " if key else ""
+        raise ConfigError(f"score.calibration: {path}: {field}{message}") from None
     except ValueError:
         raise ConfigError(f"score.calibration: {path}: no JSON") from None
     if not known:

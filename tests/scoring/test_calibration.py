@@ -180,5 +180,5 @@ def test_a_falling_curve_is_refused(tmp_path: Path) -> None:
     known["probabilities"] = known["probabilities"][::-1]
     path = tmp_path / "c.json"
     path.write_text(json.dumps(known))
-    with pytest.raises(ConfigError, match="rising curve"):
+    with pytest.raises(ConfigError, match=r"c\.json: scores and probabilities must have"):
         load_calibrations(path)
