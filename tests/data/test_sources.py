@@ -1,4 +1,4 @@
-"""What stages read: rows that do not fit the config are refused: place and both values are named."""
+"""What stages read: a row that does not fit the config is refused, with place and both values."""
 
 from __future__ import annotations
 
