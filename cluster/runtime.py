@@ -1,7 +1,7 @@
 """Ray start-up and shut-down, and what an engine may take of the machine.
 
-The only place that knows CPU from GPU: stages, training and service ask here for actor options.
-Knows nothing of rows, prompts or models.
+Stages, training and service ask here for the options of their actors. Knows nothing of rows,
+prompts or models.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from genprm.config.root import Config
 from genprm.config.runtime import RuntimeConfig
 from genprm.errors import ConfigError
 
-# Logical CPUs of a Ray that we start ourselves. Read, checkpoint filter, repartition and write
-# each want one while an engine runs: with two the pipeline may stand still (the work is light,
-# the engine's own processes are outside Ray's accounting).
+# Least logical CPUs of a Ray that is started here. Read, checkpoint filter, repartition and write
+# each need one while an engine runs: with two the pipeline may never move. Their work is light, and
+# the engine's own processes are outside Ray's accounting.
 MIN_LOCAL_CPUS = 4
 PROBE_SECONDS = 10.0
 DEBUG_ENV = "GENPRM_DEBUG"
@@ -32,14 +32,14 @@ AUTH_HINT = (
 
 
 def start(config: RuntimeConfig) -> bool:
-    """Start a Ray of our own, or connect to the one that `address` or RAY_ADDRESS names.
+    """Start Ray on this machine, or connect to the cluster that `address` or RAY_ADDRESS names.
 
     Returns:
-        Whether this call did it: False where this process is connected already. Who gets True
-        calls `stop` when done.
+        True if this call connected the process: the caller then calls `stop` when done. False if
+        it was connected before.
 
     Raises:
-        ConfigError: no cluster at the address, or one that refuses our token.
+        ConfigError: no cluster at the address, or one that refuses the token.
     """
     debug = bool(os.environ.get(DEBUG_ENV))
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -54,7 +54,7 @@ def start(config: RuntimeConfig) -> bool:
         "logging_level": logging.INFO if debug else logging.ERROR,
     }
     address = config.address or os.environ.get("RAY_ADDRESS")
-    with contextlib.nullcontext() if debug else _core_hushed():
+    with contextlib.nullcontext() if debug else _hush_core():
         if address in (None, "", "local"):
             ray.init(
                 address="local",  # never a cluster that happens to run on this machine
@@ -70,14 +70,14 @@ def start(config: RuntimeConfig) -> bool:
 
 
 def _local_gpus(config: RuntimeConfig) -> int | None:
-    """GPUs of a Ray of our own: none where torch was built for CPUs, whatever Ray would find."""
+    """GPUs of a Ray started here: none where torch was built for CPUs, whatever Ray would find."""
     if config.num_gpus is None and version("torch").endswith("+cpu"):
         return 0
     return config.num_gpus
 
 
 def stop() -> None:
-    """Disconnect; a Ray that `start` started ends, with every process in it."""
+    """Disconnect; a Ray that `start` started ends, and every process in it."""
     import ray
 
     ray.shutdown()
@@ -85,12 +85,12 @@ def stop() -> None:
 
 @contextlib.contextmanager
 def session(config: RuntimeConfig) -> Iterator[None]:
-    """`start`, and `stop` at the end if this was what started it."""
-    mine = start(config)
+    """Be connected to Ray: `start`, and at the end `stop` if that connected the process."""
+    connected_here = start(config)
     try:
         yield
     finally:
-        if mine:
+        if connected_here:
             stop()
 
 
@@ -128,22 +128,22 @@ def engine_options(config: Config, replicas: int) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _core_hushed() -> Iterator[None]:
+def _hush_core() -> Iterator[None]:
     """Keep the log lines of Ray's C++ core off stderr, now and while this process is connected.
 
-    They warn of what Ray Data itself does. The level is read when Ray starts, and told in a line
-    of its own, so stderr is closed for that moment; what goes wrong is raised all the same.
+    They warn of what Ray Data itself does. Ray reads the level when it starts and prints a line
+    about it, so stderr is closed for that moment; errors are raised all the same.
     """
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    stderr, devnull = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(devnull)
 
 
 def _connect(address: str, quiet: dict[str, Any]) -> None:
@@ -171,7 +171,7 @@ def _probe(address: str) -> None:
 
 
 def _quiet_data(debug: bool) -> None:
-    """Our own line replaces Ray Data's bars and its plan print-outs."""
+    """Turn off Ray Data's bars and plan print-outs: the progress line replaces them."""
     from ray.data import DataContext
 
     context = DataContext.get_current()

@@ -39,9 +39,12 @@ def parse_config(
 ) -> Config:
     """Validate a plain mapping, such as the `args` of a Serve config.
 
-    A pack's own sampling takes the place of the defaults of `score`. `where` names the source in
-    errors, except for keys in `overridden`, which came from `--set`. Raises ConfigError in one line
-    that names the dotted key.
+    A pack's own sampling replaces the defaults of `score`. `where` names the source in errors,
+    except for keys in `overridden`, which came from `--set`.
+
+    Raises:
+        ConfigError: in one line that names the dotted key; for a key of an earlier version, what
+            became of it.
     """
 
     def source_of(key: str) -> str:
@@ -62,7 +65,7 @@ def parse_config(
 
 
 def _with_sampling(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The mapping with a pack's own sampling where it says nothing of it."""
+    """The mapping, with a pack's own sampling for the keys of `score` that it leaves out."""
     pack, texts, score = data.get("pack"), data.get("pack_texts"), data.get("score") or {}
     if (
         not isinstance(pack, str)
@@ -150,19 +153,19 @@ def _within(key: str, forced: str) -> bool:
     return key == forced or key.startswith(f"{forced}.") or forced.startswith(f"{key}.")
 
 
-def _known_keys(section: type[Section] = Config, path: str = "") -> list[str]:
+def _all_keys(section: type[Section] = Config, path: str = "") -> list[str]:
     """The dotted keys of all fields, at every depth."""
     keys: list[str] = []
     for name in section.model_fields:
         keys.append(f"{path}{name}")
         if inner := _section_of(section, name):
-            keys.extend(_known_keys(inner, f"{path}{name}."))
+            keys.extend(_all_keys(inner, f"{path}{name}."))
     return keys
 
 
 def _suggestion(key: str) -> str:
     """`; did you mean 'score.votes'?`, for slips of spelling and for the wrong section."""
-    known = _known_keys()
-    same_name = [other for other in known if other.split(".")[-1] == key.split(".")[-1]]
-    close = difflib.get_close_matches(key, known, n=1, cutoff=0.7) or same_name
+    keys = _all_keys()
+    same_name = [other for other in keys if other.split(".")[-1] == key.split(".")[-1]]
+    close = difflib.get_close_matches(key, keys, n=1, cutoff=0.7) or same_name
     return f"; did you mean '{close[0]}'?" if close else ""

@@ -20,7 +20,8 @@ README = """\
 # Configs
 
 A config is a YAML file of sections. Every key has a default, so a file holds only what it changes;
-`genprm COMMAND --config FILE` reads it. Without `--config` all defaults hold (those of `tiny`).
+`genprm COMMAND --config FILE` reads it. Without `--config` all defaults
+hold; only `genprm quickstart` has a config of its own.
 
     genprm score --config mine.yaml --set score.votes=4 --input rows.jsonl --out scores.jsonl
     genprm score --config mine.yaml --dry-run
