@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 
 from genprm import tasks
 from genprm.config.root import Config
@@ -31,7 +30,7 @@ def written_solutions(n: int) -> list[ScoreItem]:
 
 def ending(items: Sequence[ScoreItem], end: str) -> list[ScoreItem]:
     """The same solutions of problems that end otherwise: nothing of their steps is cached."""
-    return [replace(item, problem=item.problem + end) for item in items]
+    return [ScoreItem(item.problem + end, item.steps) for item in items]
 
 
 def critique_job(

@@ -24,7 +24,7 @@ from genprm.config.load import load_config
 from genprm.config.score import EarlyStoppingConfig
 from genprm.engines import build_engine
 from genprm.report.tables import TableRow, format_table
-from genprm.scoring.critic import critic_source, make_scorer
+from genprm.scoring.critic import load_critic
 from genprm.util.stats import Estimate
 
 SETTINGS = {
@@ -66,11 +66,11 @@ def main() -> None:
 
 async def _measured(name: str, n: int, rounds: int) -> list[dict[str, tuple[float, int]]]:
     config, items = load_config(name), written_solutions(n)
-    source = critic_source(config)
+    source = load_critic(config).source
     engine = await build_engine(config.engine, source.model, source.adapter_rank)
     runs, turns = [], 0
     try:
-        scorer = await make_scorer(config, engine)
+        scorer = await load_critic(config).scorer(engine)
         await scorer.score(items[0].problem + "?", items[0].steps)  # whatever starts up with that
         for number in range(rounds):
             run = {}
@@ -81,7 +81,8 @@ async def _measured(name: str, n: int, rounds: int) -> list[dict[str, tuple[floa
                 score = config.score.model_copy(
                     update={"early_stopping": SETTINGS[kind], "return_critiques": True}
                 )
-                scorer = await make_scorer(config.model_copy(update={"score": score}), engine)
+                critic = load_critic(config.model_copy(update={"score": score}))
+                scorer = await critic.scorer(engine)
                 turns += 1
                 asked = ending(items, turns * "\n")
                 begun = time.monotonic()

@@ -71,7 +71,8 @@ def main() -> None:
     if not torch.cuda.is_available():
         parser.error("there is no GPU here")
     args.out.mkdir(parents=True, exist_ok=True)
-    config = load_config(args.config, [*args.set, "score.early_stopping.enabled=false"])
+    changes = [*args.set, "score.early_stopping.enabled=false"]
+    config = load_config(args.config, changes).with_pack_sampling()
     shape = SHAPES.get(config.models.policy)
     if shape is None:
         parser.error(f"{args.config}: no known shape for {config.models.policy}")

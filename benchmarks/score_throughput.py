@@ -40,7 +40,7 @@ from genprm.models.names import resolve_critic
 from genprm.records import Judgement
 from genprm.report.tables import TableRow, format_table
 from genprm.scoring.base import ScoreItem
-from genprm.scoring.critic import critic_source, make_scorer
+from genprm.scoring.critic import load_critic
 from genprm.tasks.arithmetic.expressions import parse
 from genprm.tasks.arithmetic.solutions import write_solution
 from genprm.util.stats import Estimate
@@ -171,12 +171,13 @@ async def _asked(url: str, items: Sequence[ScoreItem], number: int) -> dict[str,
 
 
 async def _in_process(config: Config, items: Sequence[ScoreItem]) -> dict[str, float]:
-    found, first, source = {}, _warm_up(), critic_source(config)
+    found, first, source = {}, _warm_up(), load_critic(config).source
     engine = await build_engine(config.engine, source.model, source.adapter_rank)
     try:
         for name, probabilities, end in ((SIDES[-2], True, ""), (SIDES[-1], False, "\n")):
             score = config.score.model_copy(update={"use_label_probs": probabilities})
-            scorer = await make_scorer(config.model_copy(update={"score": score}), engine)
+            critic = load_critic(config.model_copy(update={"score": score}))
+            scorer = await critic.scorer(engine)
             await scorer.score(first.problem, first.steps)
             asked = ending(items, end)
             begun = time.monotonic()

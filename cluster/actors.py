@@ -19,12 +19,13 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, 
 from ray.serve.handle import DeploymentHandle
 
 from cluster.serving.host import CriticHost
-from cluster.serving.version import ChosenCritic
+from cluster.serving.version import CriticVersion
 from genprm.config.root import Config
 from genprm.errors import ConfigError, EngineError, GenprmError
 from genprm.records import BestOfN, CriticInfo, Judgement
-from genprm.scoring.base import ChoiceOptions, ScoreItem, ScoreOptions
+from genprm.scoring.base import ScoreItem, ScoreOptions
 from genprm.search.best_of_n import best_of_n
+from genprm.util.paths import absolute
 
 DEFAULT_NAME = "genprm"
 
@@ -39,7 +40,12 @@ class ScorerHandle:
         self._handle = handle
 
     async def score(
-        self, problem: str, steps: Sequence[str], **options: Unpack[ScoreOptions]
+        self,
+        problem: str,
+        steps: Sequence[str],
+        *,
+        id: str | None = None,
+        **options: Unpack[ScoreOptions],
     ) -> Judgement:
         """Judge one solution; see `StepScorer.score`.
 
@@ -47,33 +53,33 @@ class ScorerHandle:
         request: a pipeline must not lose the others. Also raises EngineError if the replica died
         or the service is overloaded; the call may be repeated.
         """
-        row = await _answer(self._handle.score.remote(problem, list(steps), **options))
+        row = await _answer(self._handle.score.remote(problem, list(steps), id=id, **options))
         return Judgement.model_validate(row)
 
     async def score_batch(self, items: Sequence[ScoreItem]) -> list[Judgement]:
-        """Judge many, in the order given, by one call to one replica."""
+        """Judge many, in the order of `items`, by one call to one replica."""
         rows = await _answer(self._handle.score_batch.remote(list(items)))
         return [Judgement.model_validate(row) for row in rows]
 
     async def best_of_n(
-        self, problem: str, candidates: Sequence[Sequence[str]], **options: Unpack[ChoiceOptions]
+        self, problem: str, candidates: Sequence[Sequence[str]], **options: Unpack[ScoreOptions]
     ) -> BestOfN:
         """The best candidate, by one call to one replica; see `genprm.search.best_of_n`."""
         return await best_of_n(self, problem, candidates, **options)
 
     async def reload(self, directory: str | Path) -> CriticInfo:
         """Let another version of the critic, a LoRA adapter that all nodes see in `directory`,
-        judge in every replica, those that start later included.
+        judge in every replica, also in those that start later.
 
-        No request is dropped or waits; what is being judged ends with the version that it began
-        with. All replicas load the version before any of them judges with it.
+        No request is dropped or waits; each judgement ends with the version that it began with.
+        All replicas load the version before any of them judges with it.
 
         Raises:
             ConfigError: full weights, or an adapter for another base, tokenizer or prompt pack;
                 nothing has changed.
             EngineError: a replica cannot load it or died; the call may be repeated.
         """
-        path = str(Path(directory).expanduser().resolve())
+        path = absolute(str(directory))
         await _answer(self._handle.broadcast("prepare", path).results_async())
         critic, *_ = await _answer(self._handle.broadcast("adopt", path).results_async())
         return CriticInfo.model_validate(critic)
@@ -105,19 +111,19 @@ class ScorerActor:
 
     def __init__(self, config: Config):
         self._config = config
-        self._chosen = ChosenCritic(ray.get_runtime_context().get_actor_id())
+        self._version = CriticVersion(ray.get_runtime_context().get_actor_id())
         self._starting: asyncio.Task[CriticHost] | None = None
 
     async def _host(self) -> CriticHost:
         if self._starting is None:
             self._starting = asyncio.create_task(self._start())
-        # a caller that is cancelled must not take the engine of the others with it
+        # a caller that is cancelled must not take the engine that others use with it
         return await asyncio.shield(self._starting)
 
     async def _start(self) -> CriticHost:
         host = await CriticHost.start(self._config)
-        if (chosen := await self._chosen.get()) is not None:  # before Ray started it again
-            await host.adopt(chosen)
+        if (directory := await self._version.get()) is not None:  # before Ray restarted the actor
+            await host.adopt(directory)
         return host
 
     async def ready(self) -> None:
@@ -125,32 +131,37 @@ class ScorerActor:
         await self._host()
 
     async def score(
-        self, problem: str, steps: Sequence[str], **options: Unpack[ScoreOptions]
+        self,
+        problem: str,
+        steps: Sequence[str],
+        *,
+        id: str | None = None,
+        **options: Unpack[ScoreOptions],
     ) -> Judgement:
         """Judge one solution; see `StepScorer.score`."""
-        return await (await self._host()).score(ScoreItem(problem, steps, **options))
+        return await (await self._host()).score(ScoreItem(problem, steps, id, **options))
 
     async def score_batch(self, items: Sequence[ScoreItem]) -> list[Judgement]:
-        """Judge many, in the order given."""
+        """Judge many, in the order of `items`."""
         return await (await self._host()).score_batch(items)
 
     async def best_of_n(
-        self, problem: str, candidates: Sequence[Sequence[str]], **options: Unpack[ChoiceOptions]
+        self, problem: str, candidates: Sequence[Sequence[str]], **options: Unpack[ScoreOptions]
     ) -> BestOfN:
         """The best candidate; see `genprm.search.best_of_n.best_of_n`."""
         return await best_of_n(self, problem, candidates, **options)
 
     async def reload(self, directory: str | Path) -> CriticInfo:
-        """Let another version of the critic judge, also if Ray starts this actor again; see
-        `ScorerHandle.reload`. The path is that of the actor's node."""
-        host, path = await self._host(), str(Path(directory).expanduser().resolve())
+        """Let another version of the critic judge, also after Ray restarted this actor; see
+        `ScorerHandle.reload`. `directory` is a path on the actor's node."""
+        host, path = await self._host(), absolute(str(directory))
         critic = await host.adopt(path)
-        await self._chosen.set(path)
+        await self._version.set(path)
         return critic
 
 
 async def _answer(response: Awaitable[Any]) -> Any:
-    """The result of a call, and Serve's errors as ours."""
+    """The result of a call; Serve's errors become errors of genprm."""
     try:
         return await response
     except RayTaskError as error:

@@ -73,7 +73,8 @@ def resolve_config(args: argparse.Namespace) -> Config:
         "serve.port": getattr(args, "port", None),
     }
     chosen = [f"{key}={value}" for key, value in named.items() if value is not None]
-    return load_config(args.config or OWN_CONFIG.get(args.command), [*args.set, *chosen])
+    config = load_config(args.config or OWN_CONFIG.get(args.command), [*args.set, *chosen])
+    return config.with_pack_sampling()
 
 
 def _solve(config: Config, args: argparse.Namespace) -> None:

@@ -19,7 +19,6 @@ import socket
 import threading
 import uuid
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Unpack
 
 import ray
@@ -34,21 +33,21 @@ from cluster.actors import DEFAULT_NAME
 from cluster.serving.host import CriticHost
 from cluster.serving.routes import build_routes
 from cluster.serving.tokens import token_hashes
-from cluster.serving.version import ChosenCritic
+from cluster.serving.version import CriticVersion
 from genprm.client.http import Client
 from genprm.config.load import parse_config
 from genprm.config.root import Config
 from genprm.config.serve import ServeConfig
 from genprm.errors import ConfigError, EngineError, GenprmError
 from genprm.scoring.base import ScoreItem, ScoreOptions
-from genprm.scoring.critic import critic_calibrations, critic_source, with_whole_path
+from genprm.scoring.critic import load_critic
 from genprm.util.validation import first_problem
 
 ENGINE_END_S = 20.0  # for an engine's own end, once its replica has answered what it had
 DRAIN_POLL_S = 1.0  # how often Serve looks whether it has
 TARGET_SHARE = 2 / 3  # of max_ongoing_requests, where autoscaling names no target
-START_ATTEMPTS = 2  # of a replica; what fails twice in a row is not the machine's mood
-# Serve's own logs, in files of Ray's session: no line per request.
+START_ATTEMPTS = 2  # of a replica: a second failure in a row is not transient
+# Serve's own logs, which are files of Ray's session: not a line for each request.
 QUIET: dict[str, Any] = {"log_level": "WARNING", "enable_access_log": False}
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 ANSWER_SECONDS = 30.0  # for the first health check, once Serve says that the application runs
@@ -68,7 +67,7 @@ class ScoringService:
         self, args: dict[str, Any], token_hashes: Sequence[str], deployment: str
     ):
         self._token_hashes = token_hashes
-        self._chosen, self._choosing = ChosenCritic(deployment), asyncio.Lock()
+        self._version, self._changing = CriticVersion(deployment), asyncio.Lock()
         self._host = await CriticHost.start(parse_config(args))
         await self._follow()
 
@@ -76,10 +75,15 @@ class ScoringService:
         return build_routes(self._host, self._token_hashes)
 
     async def score(
-        self, problem: str, steps: Sequence[str], **options: Unpack[ScoreOptions]
+        self,
+        problem: str,
+        steps: Sequence[str],
+        *,
+        id: str | None = None,
+        **options: Unpack[ScoreOptions],
     ) -> dict[str, Any]:
         """The row of one judgement; see `StepScorer.score`."""
-        return (await self._host.score(ScoreItem(problem, steps, **options))).row()
+        return (await self._host.score(ScoreItem(problem, steps, id, **options))).row()
 
     async def score_batch(self, items: Sequence[ScoreItem]) -> list[dict[str, Any]]:
         """The rows of many judgements, in the order of `items`."""
@@ -90,26 +94,26 @@ class ScoringService:
         await self._host.prepare(directory)
 
     async def adopt(self, directory: str) -> dict[str, Any]:
-        """See `CriticHost.adopt`; replicas that start later do so too."""
-        async with self._choosing:
-            await self._chosen.set(directory)
+        """See `CriticHost.adopt`; replicas that start later adopt the version, too."""
+        async with self._changing:
+            await self._version.set(directory)
             return (await self._host.adopt(directory)).row()
 
     async def check_health(self) -> None:
-        """Serve replaces a replica whose engine is dead. One that was starting while the others
-        were told of another critic hears of it here."""
+        """Serve replaces a replica whose engine is dead. A replica that was starting while the
+        others adopted another version of the critic adopts it here."""
         await self._host.engine.check_health()
         try:
             await self._follow()
-        except GenprmError as error:  # the critic that it has is still better than none
-            logger.warning("the critic that was chosen cannot be loaded: %s", error)
+        except GenprmError as error:  # the critic that serves here is still better than none
+            logger.warning("the version that the service adopted cannot be loaded: %s", error)
 
     async def _follow(self) -> None:
-        """Serve the critic that was chosen since the deployment, if any was."""
-        async with self._choosing:
-            chosen = await self._chosen.get()
-            if chosen is not None and chosen != self._host.config.models.critic:
-                await self._host.adopt(chosen)
+        """Adopt the version that the service adopted since it was deployed, if any."""
+        async with self._changing:
+            directory = await self._version.get()
+            if directory is not None and directory != self._host.config.models.critic:
+                await self._host.adopt(directory)
 
 
 def build_app(args: dict[str, Any]) -> serve.Application:
@@ -124,11 +128,10 @@ def build_app(args: dict[str, Any]) -> serve.Application:
         ConfigError: an unknown key, a directory that is no model, a pack that cannot be loaded,
             tokens that cannot be read.
     """
-    return _application(parse_config(args), token_hashes())
+    return _application(check_config(parse_config(args)), token_hashes())
 
 
 def _application(config: Config, hashes: Sequence[str]) -> serve.Application:
-    config = check_config(config)
     settings, scaling = config.serve, replica_settings(config.serve)
     deployment = serve.deployment(
         ScoringService,
@@ -145,16 +148,16 @@ def _application(config: Config, hashes: Sequence[str]) -> serve.Application:
 
 
 def replica_settings(settings: ServeConfig) -> dict[str, Any]:
-    """Serve's own settings of how many replicas there are.
+    """Serve's own settings for the number of replicas.
 
     Raises:
         ConfigError: a key of `serve.autoscaling` that Ray Serve does not have or take.
     """
     if settings.autoscaling is None:
         return {"num_replicas": settings.num_replicas}
-    known = AutoscalingConfig.model_fields
-    if unknown := next((key for key in settings.autoscaling if key not in known), None):
-        near = difflib.get_close_matches(unknown, known, n=1)
+    fields = AutoscalingConfig.model_fields
+    if unknown := next((key for key in settings.autoscaling if key not in fields), None):
+        near = difflib.get_close_matches(unknown, fields, n=1)
         hint = f"; did you mean 'serve.autoscaling.{near[0]}'?" if near else ""
         raise ConfigError(f"unknown config key 'serve.autoscaling.{unknown}'{hint}")
     if "max_replicas" not in settings.autoscaling:
@@ -185,22 +188,16 @@ def most_replicas(scaling: Mapping[str, Any]) -> int:
 
 
 def check_config(config: Config) -> Config:
-    """The config, if its critic and prompt pack exist and belong together; paths in it are made
-    absolute, because replicas work in other folders. Loads no weights.
+    """The config as replicas get it, with the pack's own sampling and with absolute paths, because
+    they work in other folders. Loads no weights.
 
     Raises:
-        ConfigError: see `genprm.scoring.critic.critic_source`; a calibration or tokens that
-            cannot be read; autoscaling that Ray Serve does not take.
+        ConfigError: see `genprm.scoring.critic.load_critic`; tokens that cannot be read, or
+            autoscaling that Ray Serve does not take.
     """
     replica_settings(config.serve)
-    critic_source(config)
-    critic_calibrations(config)
     token_hashes()
-    models = config.models.model_copy(update={"critic": _absolute(config.models.critic)})
-    texts = _absolute(config.pack_texts) if config.pack_texts else None
-    packs = {"pack": _absolute(config.pack), "pack_texts": texts}
-    score = with_whole_path(config.score)
-    return config.model_copy(update={"models": models, "score": score, **packs})
+    return load_critic(config).config.anchored()
 
 
 def run(config: Config, *, blocking: bool, name: str = DEFAULT_NAME, tokens: bool = True) -> str:
@@ -208,7 +205,7 @@ def run(config: Config, *, blocking: bool, name: str = DEFAULT_NAME, tokens: boo
 
     With `blocking` it serves until Ctrl-C or SIGTERM and then takes the service down, and Ray
     with it if it started Ray. Without, the caller does so, by `stop` and `cluster.runtime.stop`.
-    Port 0 takes a free one. Without `tokens` nobody needs one, whatever the environment says.
+    Port 0 means a free port. Without `tokens` no request needs one, whatever the environment says.
 
     Raises:
         ConfigError: settings that cannot work or an address in use, before Ray is started; a
@@ -218,10 +215,10 @@ def run(config: Config, *, blocking: bool, name: str = DEFAULT_NAME, tokens: boo
     config = check_config(config)
     address = check_address(config)
     print(f"genprm is starting the service of {config.models.critic} ...", flush=True)
-    mine = runtime.start(config.runtime)
+    own_ray = runtime.start(config.runtime)
     stays = deployed = False
     try:
-        if name in serve.status().applications:  # not ours to replace, or to take down
+        if name in serve.status().applications:  # somebody else's: neither replaced nor taken down
             raise ConfigError(f"a service {name!r} runs already on this Ray cluster")
         deployed = True
         url = _deploy(config, address, name, tokens)
@@ -235,7 +232,7 @@ def run(config: Config, *, blocking: bool, name: str = DEFAULT_NAME, tokens: boo
         if not stays:
             if deployed:
                 stop(name)
-            if mine:
+            if own_ray:
                 runtime.stop()
     return url
 
@@ -258,14 +255,14 @@ def stop(name: str = DEFAULT_NAME) -> None:
     while name in serve.status().applications:
         with contextlib.suppress(TimeoutError):  # after a minute of Serve's own
             serve.delete(name)
-    # Serve keeps its controller across Ray sessions of a process, and takes the next one's for it
+    # Serve keeps its controller across the Ray sessions of a process: the next one needs its own
     context._disconnect()
 
 
 def check_address(config: Config) -> tuple[str, int]:
     """The host and port to listen on, with a free port in place of 0.
 
-    Where Serve already runs, or runs on a cluster elsewhere, its own address stays and nothing
+    Where Serve already runs, here or on a cluster elsewhere, it keeps its own address and nothing
     is checked.
 
     Raises:
@@ -276,14 +273,14 @@ def check_address(config: Config) -> tuple[str, int]:
     if cluster != "local" or (ray.is_initialized() and serve.status().proxies):
         return host, port
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, *_, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except OSError as error:
         raise ConfigError(f"serve.host: {host}: {error.strerror}") from None
-    with socket.socket(found[0], socket.SOCK_STREAM) as probe:
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
         # as Serve does: a port whose last connections are still closing is free
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(found[4])
+            probe.bind(place)
         except OSError as error:
             key = "host" if error.errno == errno.EADDRNOTAVAIL else "port"
             raise ConfigError(
@@ -293,7 +290,7 @@ def check_address(config: Config) -> tuple[str, int]:
 
 
 def _deploy(config: Config, address: tuple[str, int], name: str, tokens: bool) -> str:
-    """Run the application on the connected Ray; its address, once it answers there."""
+    """Run the application on the connected Ray, and return its address once it answers there."""
     host, port = address
     logs = {} if os.environ.get(runtime.DEBUG_ENV) else QUIET
     if logs:
@@ -311,8 +308,10 @@ def _deploy(config: Config, address: tuple[str, int], name: str, tokens: bool) -
             logging_config=logs,
         )
     except RuntimeError as error:  # Serve gives up on a replica that does not start
-        told = "\n".join([str(error), *_deployment_messages(name)])
-        raise replica_error(told) from None
+        application = serve.status().applications.get(name)
+        deployments = application.deployments.values() if application else ()
+        messages = [deployment.message for deployment in deployments]  # may name the cause instead
+        raise replica_error("\n".join([str(error), *messages])) from None
     url = _url(host, port, config.serve.route_prefix)
     try:
         with Client(url, deadline_s=ANSWER_SECONDS) as client:
@@ -323,12 +322,6 @@ def _deploy(config: Config, address: tuple[str, int], name: str, tokens: bool) -
     return url
 
 
-def _deployment_messages(name: str) -> list[str]:
-    """What Serve says of an application's deployments: the cause is not always in its error."""
-    application = serve.status().applications.get(name)
-    return [d.message for d in application.deployments.values()] if application else []
-
-
 def _url(host: str, port: int, route_prefix: str) -> str:
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     shown = f"[{reachable}]" if ":" in reachable else reachable
@@ -336,10 +329,10 @@ def _url(host: str, port: int, route_prefix: str) -> str:
 
 
 def replica_error(message: str) -> GenprmError:
-    """Why a replica did not start, out of Serve's account of it, which ends in a traceback."""
-    ours = re.findall(r"^genprm\.errors\.(\w+): (.+)$", message, re.MULTILINE)
-    if ours:
-        kind, line = ours[-1]
+    """The error of a replica that did not start, out of Serve's message and its traceback."""
+    errors = re.findall(r"^genprm\.errors\.(\w+): (.+)$", message, re.MULTILINE)
+    if errors:
+        kind, line = errors[-1]
         return ConfigError(line) if kind == "ConfigError" else EngineError(line)
     last = message.strip().splitlines()[-1].strip()
     return EngineError(f"the scoring service did not start: {last}")
@@ -357,9 +350,3 @@ def _wait_for_the_end() -> None:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _absolute(path_or_name: str) -> str:
-    """A path made absolute; the name of something embedded, shipped or on a hub as it is."""
-    path = Path(path_or_name).expanduser()
-    return str(path.resolve()) if path.exists() else path_or_name

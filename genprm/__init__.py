@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from genprm.prompts.packs import PromptPack, load_pack
     from genprm.records import Judgement
     from genprm.scoring.base import ScoreItem, StepScorer
+    from genprm.scoring.critic import load_critic
     from genprm.scoring.scorer import Scorer
 
 __version__ = "0.1.0"
@@ -31,6 +32,7 @@ __all__ = [
     "StepScorer",
     "build_engine",
     "load_config",
+    "load_critic",
     "load_pack",
 ]
 
@@ -43,6 +45,7 @@ _HOME = {
     "StepScorer": "genprm.scoring.base",
     "build_engine": "genprm.engines",
     "load_config": "genprm.config.load",
+    "load_critic": "genprm.scoring.critic",
     "load_pack": "genprm.prompts.packs",
 }
 

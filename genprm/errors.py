@@ -1,4 +1,4 @@
-"""The error family: what a caller can act on, told in one line.
+"""The error family: what a caller can act on, one line each.
 
 `InputError` and `ConfigError` mean that the caller gave something wrong; the command line prints
 their message and exits with 2. Everything else is a failure of ours or of the machine (exit 1).
@@ -6,9 +6,6 @@ A failed critique or rollout is not an exception: it is a row with a reason.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
 
 
 class GenprmError(Exception):
@@ -36,19 +33,9 @@ class InputError(GenprmError, ValueError):
         field = None if self.field is None else f"field {self.field!r}"
         return ": ".join(part for part in (self.place, field, self.message) if part is not None)
 
-    def __reduce__(self) -> tuple[Callable[..., InputError], tuple[Any, ...]]:
-        return _input_error, (type(self), self.message, self.field, self.place)
-
     def at(self, place: str | None = None, field: str | None = None) -> InputError:
         """The same error with a place, a field, or both, put in where it has none."""
         return InputError(self.message, field=self.field or field, place=self.place or place)
-
-
-def _input_error(
-    kind: type[InputError], message: str, field: str | None, place: str | None
-) -> InputError:
-    """Rebuilds a pickled error: exceptions pickle positional arguments only."""
-    return kind(message, field=field, place=place)
 
 
 class ConfigError(GenprmError, ValueError):

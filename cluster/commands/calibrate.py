@@ -19,7 +19,7 @@ from cluster.commands.evaluate import local_folder
 from cluster.stages.run import Report, run_stage
 from cluster.stages.score import scoring_stage
 from genprm.config.root import Config
-from genprm.config.score import EarlyStoppingConfig, ScoreConfig
+from genprm.config.score import NO_CALIBRATION, EarlyStoppingConfig, ScoreConfig
 from genprm.data import sources, storage
 from genprm.data.rows import read_records
 from genprm.errors import InputError
@@ -29,7 +29,7 @@ from genprm.evaluation.reliability import labelled_steps
 from genprm.records import CriticInfo, EvaluationRow, Judgement, ScoreCalibration
 from genprm.report.tables import TableRow
 from genprm.scoring.calibration import CALIBRATION_FILE
-from genprm.scoring.critic import NO_CALIBRATION, critic_source
+from genprm.scoring.critic import load_critic
 from genprm.scoring.voting import until_settled
 from genprm.util.paths import assets_dir
 
@@ -69,6 +69,7 @@ def calibrate(config: Config, data: Sequence[str], out: str) -> Calibrated:
     """
     folder = local_folder(out, FILE)
     raw = {"calibration": NO_CALIBRATION, "stop_at_first_error": False, "return_critiques": True}
+    config = config.with_pack_sampling()
     score = config.score
     raw["early_stopping"] = EarlyStoppingConfig(enabled=False)
     config = config.model_copy(update={"score": score.model_copy(update=raw)})
@@ -133,8 +134,7 @@ def _judge_of(judgements: Sequence[Judgement]) -> CriticInfo:
 
 def _place_in_critic(config: Config) -> Path | None:
     """Where the critic's own calibration stands; None for one that is not ours to write to."""
-    source = critic_source(config)
-    directory = Path(source.adapter or source.model).expanduser()
+    directory = Path(load_critic(config).directory).expanduser()
     if not directory.is_dir() or directory.is_relative_to(assets_dir()):
         return None
     return directory / CALIBRATION_FILE

@@ -54,6 +54,7 @@ def evaluate(config: Config, data: Sequence[str], out: str) -> Evaluation:
         StageError: see `run_stage`.
     """
     folder = local_folder(out, "metrics.json", "report.html")
+    config = config.with_pack_sampling()
     kept = config.score.model_copy(update={"return_critiques": True, "stop_at_first_error": False})
     config = config.model_copy(update={"score": kept})
     best_of_n = _is_best_of_n(data)

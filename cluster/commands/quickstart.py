@@ -30,7 +30,7 @@ from genprm.data import storage
 from genprm.data.rows import read_records, read_rows, write_jsonl
 from genprm.errors import ConfigError
 from genprm.records import BestOfNRow, Candidate, EvaluationRow, Judgement
-from genprm.scoring.critic import critic_source
+from genprm.scoring.critic import load_critic
 
 CANDIDATES = 8  # per best-of-n problem
 SPARE = 0.1  # evaluation problems beyond what is asked, for solutions that state no answer
@@ -85,7 +85,7 @@ def run(config: Config, out: str, *, sizes: Sizes = QUICK) -> Path:
     # "local" also where RAY_ADDRESS names a cluster, which is no place for a demonstration
     own = config.runtime.model_copy(update={"address": "local"})
     config = config.model_copy(update={"runtime": own})
-    critic_source(config)  # found missing now, and not after the training
+    load_critic(config)  # found missing now, and not after the training
     folder = Path(out).absolute()
     _claim(folder, config, sizes)
     clock = Clock(folder)

@@ -12,7 +12,7 @@ from cluster.serving.schema import RequestError
 from genprm.client.calls import MAX_BODY_BYTES
 
 T = TypeVar("T")
-LONG_BODY = 50_000  # bytes that are read and split in some ten milliseconds
+LONG_BODY = 50_000  # bytes that are parsed and split in some ten milliseconds
 
 
 async def read_body(request: Request) -> bytes:
@@ -25,30 +25,31 @@ async def read_body(request: Request) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_BODY_BYTES:
-            raise RequestError("body", f"is larger than {MAX_BODY_BYTES} bytes", status=413)
+            message = f"is larger than {MAX_BODY_BYTES} bytes"
+            raise RequestError(message, field="body", status=413)
     return bytes(body)
 
 
-async def understood(request: Request, read: Callable[[bytes], T]) -> T:
-    """What `read` makes of the body. A long one is read and split in another thread: others'
-    requests go on meanwhile. Raises what either does."""
+async def parse_body(request: Request, parse: Callable[[bytes], T]) -> T:
+    """The request in the body, as `parse` reads it. A long body is parsed in another thread, so
+    that other requests go on. Raises what `read_body` and `parse` raise."""
     body = await read_body(request)
-    return read(body) if len(body) <= LONG_BODY else await asyncio.to_thread(read, body)
+    return parse(body) if len(body) <= LONG_BODY else await asyncio.to_thread(parse, body)
 
 
 def json_body(schema: dict[str, Any]) -> dict[str, Any]:
     """`openapi_extra` of a route that reads its own body."""
-    content = {"application/json": {"schema": _in_one(schema, schema.get("$defs", {}))}}
+    content = {"application/json": {"schema": _inlined(schema, schema.get("$defs", {}))}}
     return {"requestBody": {"required": True, "content": content}}
 
 
-def _in_one(schema: Any, definitions: dict[str, Any]) -> Any:
-    """The schema with its definitions where they are used: in the middle of another document a
-    reference to them would lead nowhere. They do not hold themselves."""
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+    """The schema with its definitions in place of the references to them, which would lead nowhere
+    in the middle of another document. No definition refers to itself."""
     if isinstance(schema, list):
-        return [_in_one(each, definitions) for each in schema]
+        return [_inlined(each, definitions) for each in schema]
     if not isinstance(schema, dict):
         return schema
     if "$ref" in schema:
-        return _in_one(definitions[schema["$ref"].rsplit("/", 1)[1]], definitions)
-    return {k: _in_one(value, definitions) for k, value in schema.items() if k != "$defs"}
+        return _inlined(definitions[schema["$ref"].rsplit("/", 1)[1]], definitions)
+    return {k: _inlined(value, definitions) for k, value in schema.items() if k != "$defs"}

@@ -1,9 +1,9 @@
-"""What reward services of others are asked, as solutions to judge, and judgements in their words.
+"""The formats of other reward services: their requests as solutions, judgements as their answers.
 
 `/get_reward` is OpenRLHF's remote reward model; `/pooling` and `/classify` are vLLM's routes to a
 discriminative process reward model. Pure translation: no HTTP, no Ray, no engine. None of these
 formats can say that something was not scored: such a request is refused, unless `serve.unscored`
-names a number that stands for it, and then the answer marks where it does.
+names a number to return instead, and then the answer marks where it does.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from genprm.prompts.chat import ChatMarks
 from genprm.records import Judgement, StepJudgement
 from genprm.scoring.base import ScoreItem
 
-LABELS = ("incorrect", "correct")  # the classes behind `probs`
+LABELS = ("incorrect", "correct")  # the classes of `probs`
 CALLERS_FAULT = ("empty", "too_long")  # statuses that the same request meets again
-NO_ROOM = "this format has no other word for it than serve.unscored, which is not set"
+NO_ROOM = "this format has no null, and serve.unscored is not set"
 Item = TypeVar("Item", bound=ScoreItem | None)
 
 
 class _Tolerant(BaseModel):
-    """Strict about what is read; the clients of these formats send more, which is not."""
+    """Strict about the fields that are read; others, which clients of these formats send, pass."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
@@ -72,8 +72,8 @@ class Translator:
     """Requests to solutions and judgements to answers, under one service's settings.
 
     `marks` are those of the critic's chat template, if it has one; `splitter` finds the steps of
-    an answer without `serve.step_marker` in it. Solutions and judgements are mapped from the place
-    in the request where they come from, which errors name.
+    an answer without `serve.step_marker` in it. The keys of solutions and judgements are the fields
+    of the request that they come from, which errors name.
     """
 
     marks: ChatMarks | None
@@ -81,48 +81,46 @@ class Translator:
     serve: ServeConfig
 
     def rollouts(self, body: bytes) -> dict[str, ScoreItem | None]:
-        """What `/get_reward` is to judge; None for a rollout whose response has no text.
+        """The solutions in a `/get_reward` request; None for a rollout whose response has no text.
 
         Raises:
             RequestError: names the field at fault.
         """
-        asked = parse_as(_REWARD, body)
-        if len(asked.query) != len(asked.prompts):
-            raise RequestError(
-                "prompts", f"has {len(asked.prompts)} entries where query has {len(asked.query)}"
-            )
-        pairs = enumerate(zip(asked.query, asked.prompts, strict=True))
+        request = parse_as(_REWARD, body)
+        if len(request.query) != len(request.prompts):
+            message = f"has {len(request.prompts)} entries where query has {len(request.query)}"
+            raise RequestError(message, field="prompts")
+        pairs = enumerate(zip(request.query, request.prompts, strict=True))
         return _bounded({f"query[{place}]": self._rollout(place, *pair) for place, pair in pairs})
 
     def conversations(self, body: bytes) -> dict[str, ScoreItem]:
-        """What `/pooling` and `/classify` are to judge.
+        """The solutions in a request to `/pooling` or `/classify`.
 
         Raises:
             RequestError: names the field at fault.
         """
-        asked = parse_as(_POOLING, body)
-        if asked.messages is not None and asked.input is None:
-            problem, answer = _two_turns(asked.messages)
+        request = parse_as(_POOLING, body)
+        if request.messages is not None and request.input is None:
+            problem, answer = _two_turns(request.messages)
             return {"messages": self._conversation("messages", problem, answer)}
-        if asked.input is None or asked.messages is not None:
-            raise RequestError("input", "give either input or messages")
-        found = {}
-        for place, text in enumerate(asked.input):
+        if request.input is None or request.messages is not None:
+            raise RequestError("give either input or messages", field="input")
+        items = {}
+        for place, text in enumerate(request.input):
             field = f"input[{place}]"
             turns = self.marks.turns(text) if self.marks else None
             if turns is None:
                 hint = "render it with the critic's chat template, or send messages"
-                raise RequestError(
-                    field, f"a user's and an assistant's turn were not found: {hint}"
-                )
-            found[field] = self._conversation(field, *turns)
-        return _bounded(found)
+                message = f"a user's and an assistant's turn were not found: {hint}"
+                raise RequestError(message, field=field)
+            items[field] = self._conversation(field, *turns)
+        return _bounded(items)
 
     def rewards(self, judged: Mapping[str, Judgement | None]) -> dict[str, Any]:
-        """What `/get_reward` answers; `extra_logs.scored` is 0 where `serve.unscored` stands in.
+        """The answer of `/get_reward`; `extra_logs.scored` is 0 where a reward is `serve.unscored`.
 
         Raises:
-            RequestError: a rollout without a score, where nothing stands in.
+            RequestError: a rollout without a score, where `serve.unscored` is not set.
         """
         for field, judgement in judged.items():
             self._score(field, judgement)
@@ -130,10 +128,10 @@ class Translator:
 
     def step_rows(self, judged: Mapping[str, Judgement]) -> list[dict[str, Any]]:
         """`data` of `/pooling`: `[[p_incorrect, p_correct], ...]`, a row for each step. `unscored`
-        has the places of those for which `serve.unscored` stands in.
+        has the places of steps whose score is `serve.unscored`.
 
         Raises:
-            RequestError: a step without a score, where nothing stands in.
+            RequestError: a step without a score, where `serve.unscored` is not set.
         """
         rows = []
         for place, (field, judgement) in enumerate(judged.items()):
@@ -145,10 +143,10 @@ class Translator:
 
     def classes(self, judged: Mapping[str, Judgement]) -> list[dict[str, Any]]:
         """`data` of `/classify`: `probs` of incorrect and correct by the aggregate of the steps.
-        `unscored` is true where `serve.unscored` stands in.
+        `unscored` is true where the score is `serve.unscored`.
 
         Raises:
-            RequestError: a solution without a score, where nothing stands in.
+            RequestError: a solution without a score, where `serve.unscored` is not set.
         """
         rows = []
         for place, (field, judgement) in enumerate(judged.items()):
@@ -163,7 +161,7 @@ class Translator:
     def _rollout(self, place: int, query: str, prompt: str) -> ScoreItem | None:
         problem = self.marks.question(prompt) if self.marks else prompt
         if not problem.strip():
-            raise RequestError(f"prompts[{place}]", "must not be empty")
+            raise RequestError("must not be empty", field=f"prompts[{place}]")
         turns = self.marks.turns(query) if self.marks and prompt not in query else None
         response = bare_response(turns[1] if turns else query, prompt)
         steps = splitting.split(response, self.splitter)
@@ -178,17 +176,17 @@ class Translator:
             steps = splitting.split(answer, self.splitter)
         if not problem.strip() or not steps or not all(steps):
             empty = f"step {steps.index('')}" if "" in steps else "a turn"
-            raise RequestError(field, f"{empty} must not be empty")
+            raise RequestError(f"{empty} must not be empty", field=field)
         return _item(field, problem, steps)
 
     def _score(self, field: str, judgement: Judgement | None) -> float:
-        """A solution's score, or what stands for it."""
+        """A solution's score, or `serve.unscored`."""
         if judgement is not None and judgement.solution_score is not None:
             return judgement.solution_score
         if self.serve.unscored is not None:
             return self.serve.unscored
         if judgement is None:
-            raise RequestError(field, f"no response in it; {NO_ROOM}")
+            raise RequestError(f"no response in it; {NO_ROOM}", field=field)
         unscored = (s for s in judgement.steps if s.score is None and s.status != "not_scored")
         return self._step_score(field, next(unscored))
 
@@ -197,8 +195,9 @@ class Translator:
             return step.score
         if self.serve.unscored is not None:
             return self.serve.unscored
-        why = f"step {step.index} has no score ({step.status}: {step.reason}); {NO_ROOM}"
-        raise RequestError(field, why, status=422 if step.status in CALLERS_FAULT else 503)
+        message = f"step {step.index} has no score ({step.status}: {step.reason}); {NO_ROOM}"
+        status = 422 if step.status in CALLERS_FAULT else 503
+        raise RequestError(message, field=field, status=status)
 
 
 def _data(place: int, flag: str, flagged: Any, **fields: Any) -> dict[str, Any]:
@@ -206,22 +205,23 @@ def _data(place: int, flag: str, flagged: Any, **fields: Any) -> dict[str, Any]:
 
 
 def _two_turns(messages: Sequence[Turn]) -> tuple[str, str]:
-    """What the user asks and the assistant answers; system messages are for another model."""
+    """The user's text and the assistant's; system messages are meant for another model."""
     turns = [turn for turn in messages if turn.role != "system"]
     if [turn.role for turn in turns] != ["user", "assistant"]:
-        found = ", ".join(turn.role for turn in turns)[:100]
-        raise RequestError("messages", f"expected one of user and one of assistant, got {found}")
+        roles = ", ".join(turn.role for turn in turns)[:100]
+        message = f"expected one of user and one of assistant, got {roles}"
+        raise RequestError(message, field="messages")
     return turns[0].content, turns[1].content
 
 
 def _item(field: str, problem: str, steps: list[str]) -> ScoreItem:
     if len(steps) > MAX_STEPS:
-        raise RequestError(field, f"has {len(steps)} steps, at most {MAX_STEPS}")
+        raise RequestError(f"has {len(steps)} steps, at most {MAX_STEPS}", field=field)
     return ScoreItem(problem.strip(), steps)
 
 
 def _bounded(items: dict[str, Item]) -> dict[str, Item]:
     total = sum(len(item.steps) for item in items.values() if item is not None)
     if total > MAX_BATCH_STEPS:
-        raise RequestError("body", f"has {total} steps in all, at most {MAX_BATCH_STEPS}")
+        raise RequestError(f"has {total} steps in all, at most {MAX_BATCH_STEPS}", field="body")
     return items

@@ -1,7 +1,7 @@
-"""What is counted of judgements, for Prometheus through Ray's metrics endpoint.
+"""Counters of judgements, for Prometheus through Ray's metrics endpoint.
 
-Requests, their status and their latency are counted by Ray Serve itself; here is what only a
-scorer knows. Works in any process; without Ray nobody collects what it counts.
+Ray Serve itself counts requests, their status and their latency; here is what only a scorer knows.
+Works in any process; without Ray nobody collects the counts.
 """
 
 from __future__ import annotations
@@ -19,13 +19,17 @@ class Counts(NamedTuple):
     """What one judgement adds to the counters."""
 
     critiques: dict[str, int]  # by verdict: those that voted
-    saved: int  # votes that early stopping did without
-    tokens: dict[str, int]  # by kind; cached ones are among those of the prompts
+    saved: int  # votes that early stopping saved
+    tokens: dict[str, int]  # by kind; cached tokens are among those of the prompts
 
 
 def counts(judgement: Judgement, votes: int, early: bool, whole: bool) -> Counts:
-    """What a judgement with `votes` asked for each step, or fewer where `early`, adds up to. Where
-    critiques are of the `whole` solution, one that ends before a step has saved nothing."""
+    """The counts of a judgement.
+
+    Args:
+        votes: the votes of each step, of which `early` stopping may have saved some.
+        whole: critiques are of the whole solution; one that ends before a step saves nothing.
+    """
     voted = [step.votes for step in judgement.steps if step.status in ("ok", "no_valid_critique")]
     critiques = {
         "correct": sum(each.correct for each in voted),
@@ -34,8 +38,8 @@ def counts(judgement: Judgement, votes: int, early: bool, whole: bool) -> Counts
     }
     kinds = ("prompt", "cached", "completion")
     tokens = {kind: judgement.usage.get(f"{kind}_tokens", 0) for kind in kinds}
-    given = judgement.usage["critiques"] * len(voted) if whole else sum(critiques.values())
-    saved = votes * len(voted) - given if early else 0
+    written = judgement.usage["critiques"] * len(voted) if whole else sum(critiques.values())
+    saved = votes * len(voted) - written if early else 0
     return Counts(critiques, saved, tokens)
 
 
@@ -54,12 +58,12 @@ class ScoringMetrics:
         )
 
     def step(self, step: StepJudgement, seconds: float) -> None:
-        """A step was settled `seconds` after its solution came."""
+        """Count a step that was settled `seconds` after its solution arrived."""
         self._steps.inc(tags={"status": step.status})
         self._step_seconds.observe(seconds)
 
     def judgement(self, judgement: Judgement, new: Counts, seconds: float) -> None:
-        """A solution was judged in `seconds`."""
+        """Count a solution that was judged in `seconds`."""
         self._judgements.inc()
         self._seconds.observe(seconds)
         for verdict, number in new.critiques.items():

@@ -1,8 +1,8 @@
 """The page to try the service with, at `/`: its files, and how they are sent.
 
-Static files without a build step; `web/page.js` asks the service's own routes. The style is the
-report's, with the page's own behind it. No file says anything of the critic or of a request, so
-they need no token.
+Static files without a build step; `web/page.js` calls the service's own routes. The page's own
+style comes after the report's. No file tells anything of the critic or of a request, so they need
+no token.
 """
 
 from __future__ import annotations

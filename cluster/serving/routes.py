@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -18,7 +17,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
-from cluster.serving.body import json_body, understood
+from cluster.serving.body import json_body, parse_body
 from cluster.serving.compat_routes import add_compat_routes
 from cluster.serving.host import CriticHost
 from cluster.serving.page import add_page
@@ -27,17 +26,17 @@ from cluster.serving.schema import (
     RequestError,
     ScoreRequest,
     batch_steps,
-    given_steps,
     one_line,
     parse_batch,
     parse_request,
     refuse_unscorable,
+    steps_of,
 )
 from cluster.serving.tokens import BearerTokens
 from genprm.client.calls import MAX_BATCH, MAX_BATCH_STEPS, MAX_BODY_BYTES, MAX_STEPS
 from genprm.errors import EngineError, InputError
 from genprm.records import Judgement, StepJudgement
-from genprm.scoring.base import ScoreItem
+from genprm.scoring.base import OPTIONS, SETTINGS, ScoreItem
 
 SCORE_BODY = json_body(ScoreRequest.model_json_schema())
 BATCH_BODY = json_body(
@@ -49,11 +48,6 @@ BATCH_BODY = json_body(
     }
 )
 logger = logging.getLogger(__name__)
-
-# What a request gets when it leaves the field out.
-REQUEST_DEFAULTS = {
-    *("votes", "aggregate", "return_critiques", "stop_at_first_error", "deadline_s")
-}
 
 
 def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
@@ -73,14 +67,14 @@ def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
     _answer_errors_in_json(app)
     app.add_middleware(BearerTokens, hashes=token_hashes)
 
-    def one(body: bytes) -> tuple[ScoreRequest, list[str]]:
-        asked = parse_request(body)
-        return asked, given_steps(asked, host.config.splitter)
+    def parse_one(body: bytes) -> tuple[ScoreRequest, list[str]]:
+        request = parse_request(body)
+        return request, steps_of(request, host.config.splitter)
 
-    def many(body: bytes) -> list[tuple[ScoreRequest, list[str]]]:
-        asked = parse_batch(body)
-        steps = batch_steps(asked, host.config.splitter)
-        return list(zip(asked, steps, strict=True))
+    def parse_many(body: bytes) -> list[tuple[ScoreRequest, list[str]]]:
+        requests = parse_batch(body)
+        steps = batch_steps(requests, host.config.splitter)
+        return list(zip(requests, steps, strict=True))
 
     @app.post("/v1/score", openapi_extra=SCORE_BODY)
     async def score(request: Request) -> Response:
@@ -96,18 +90,19 @@ def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
         stream that is a status). `field` names it.
         503: the engine failed; the same request may be sent again.
         """
-        asked, steps = await understood(request, one)
-        if asked.stream:
-            told = host.stream(_item(asked, steps))
-            return StreamingResponse(_lines(told), media_type="application/x-ndjson")
-        judgement = await host.score(_item(asked, steps))
-        refuse_unscorable(judgement, asked.problem, steps)
+        wanted, steps = await parse_body(request, parse_one)
+        item = _item(wanted, steps)
+        if wanted.stream:
+            lines = _lines(host.stream(item))
+            return StreamingResponse(lines, media_type="application/x-ndjson")
+        judgement = await host.score(item)
+        refuse_unscorable(judgement, wanted.problem, steps)
         return JSONResponse(judgement.row())
 
     @app.post("/v1/steps", openapi_extra=SCORE_BODY)
     async def split(request: Request) -> JSONResponse:
         """The steps that `/v1/score` would judge for the same body, which it checks alike."""
-        _, steps = await understood(request, one)
+        _, steps = await parse_body(request, parse_one)
         return JSONResponse({"steps": steps})
 
     @app.post("/v1/score/batch", openapi_extra=BATCH_BODY)
@@ -117,7 +112,7 @@ def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
         Refused as a whole, with the place of what is wrong, such as `[3].votes`; but a first step
         that is too long is a status here, for the others' sake.
         """
-        items = [_item(each, given) for each, given in await understood(request, many)]
+        items = [_item(*wanted) for wanted in await parse_body(request, parse_many)]
         return JSONResponse([j.row() for j in await host.score_batch(items)])
 
     @app.get("/health")
@@ -136,22 +131,20 @@ def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
     return app
 
 
-def _item(asked: ScoreRequest, steps: list[str]) -> ScoreItem:
-    """What the scorer is asked: the request's own options, with the steps that it means."""
-    options = asked.model_dump(exclude={"problem", "steps", "solution", "splitter", "stream"})
-    return ScoreItem(asked.problem, steps, **options)
+def _item(request: ScoreRequest, steps: list[str]) -> ScoreItem:
+    return ScoreItem(request.problem, steps, request.id, **request.model_dump(include=set(OPTIONS)))
 
 
-async def _lines(told: AsyncGenerator[StepJudgement | Judgement]) -> AsyncIterator[str]:
-    """What a scorer tells, a JSON line each; what fails on the way is the last of them."""
+async def _lines(events: AsyncGenerator[StepJudgement | Judgement]) -> AsyncIterator[str]:
+    """A stream as JSON lines; the last one is the error where the stream fails."""
     try:
-        async with contextlib.aclosing(told):
-            async for said in told:
-                row = said.row()
-                if isinstance(said, Judgement):
+        async with contextlib.aclosing(events):
+            async for event in events:
+                row = event.row()
+                if isinstance(event, Judgement):
                     del row["steps"]
                 yield json.dumps(row) + "\n"
-    except Exception as error:  # the status is long sent
+    except Exception as error:  # the HTTP status has been sent
         message = str(error)
         if not isinstance(error, EngineError):
             logger.exception("a stream broke off")
@@ -160,19 +153,18 @@ async def _lines(told: AsyncGenerator[StepJudgement | Judgement]) -> AsyncIterat
 
 
 def describe(host: CriticHost) -> dict[str, Any]:
-    """What `GET /v1/model` says."""
+    """The answer to `GET /v1/model`."""
     score, stopping = host.config.score, host.config.score.early_stopping
     return {
         "critic": host.scorer.critic.row(),
         "calibrations": [  # with which votes there are calibrated scores
-            known.model_dump(mode="json", include={"method", "votes", "early_stop"})
-            for known in host.scorer.calibrations
+            calibration.model_dump(mode="json", include={"method", "votes", "early_stop"})
+            for calibration in host.scorer.calibrations
         ],
         "context_tokens": host.engine.max_model_len,
         "capabilities": asdict(host.engine.capabilities),
         "defaults": {
-            **score.model_dump(mode="json", include=REQUEST_DEFAULTS),
-            "early_stop": stopping.enabled,
+            **{name: getattr(score, name) for name in SETTINGS},
             "splitter": host.config.splitter,
         },
         "early_stopping": {"round_votes": stopping.round_votes, "stop_risk": stopping.risk},
@@ -187,15 +179,11 @@ def describe(host: CriticHost) -> dict[str, Any]:
 
 
 def _answer_errors_in_json(app: FastAPI) -> None:
-    @app.exception_handler(RequestError)
-    async def refused(request: Request, error: RequestError) -> JSONResponse:
-        return _error(error.status, str(error), error.field)
-
     @app.exception_handler(InputError)
     async def bad_input(request: Request, error: InputError) -> JSONResponse:
-        named = re.match(r"field '(\w+)': ", str(error))  # as the scorer says it
-        field, message = (named[1], str(error)[named.end() :]) if named else ("body", str(error))
-        return _error(422, f"{field}: {message}", field)
+        field = error.field or "body"
+        status = error.status if isinstance(error, RequestError) else 422
+        return _error(status, f"{field}: {error.message}", field)
 
     @app.exception_handler(EngineError)
     async def engine_failed(request: Request, error: EngineError) -> JSONResponse:

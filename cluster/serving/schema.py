@@ -7,7 +7,7 @@ refused with the name of the field at fault; nothing is repaired silently.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -25,17 +25,12 @@ MAX_SEED = 2**31 - 1  # child i of n samples with seed + i: leaves room in 64 bi
 
 
 class RequestError(InputError):
-    """A request that cannot be served as it stands: `field` names what to change."""
+    """A request that cannot be served as it is; `field` names what to change, `status` is the HTTP
+    status of the answer."""
 
-    def __init__(self, field: str, problem: str, status: int = 422):
-        super().__init__(problem, field=field)
+    def __init__(self, message: str, *, field: str | None = None, status: int = 422):
+        super().__init__(message, field=field)
         self.status = status
-
-    def __str__(self) -> str:
-        return f"{self.field}: {self.message}"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return RequestError, (self.field, self.message, self.status)
 
 
 class ScoreRequest(BaseModel):
@@ -96,22 +91,22 @@ def parse_batch(body: bytes) -> list[ScoreRequest]:
     return parse_as(_BATCH, body)
 
 
-def parse_as(kind_of: TypeAdapter[T], body: bytes) -> T:
-    """Read a JSON body as any kind of request; errors as `parse_request`."""
+def parse_as(form: TypeAdapter[T], body: bytes) -> T:
+    """Read a JSON body as a request of the given form; errors as `parse_request`."""
     try:
-        return kind_of.validate_json(body)
+        return form.validate_json(body)
     except ValidationError as error:
         key, message, kind = first_problem(error)
     field = one_line(key)[:MAX_FIELD_CHARS] or "body"  # an unknown field may have any name
     if kind == "extra_forbidden":
-        raise RequestError(
-            field, f"unknown field; known are {', '.join(ScoreRequest.model_fields)}"
-        )
-    raise RequestError(field, one_line(message), status=400 if kind == "json_invalid" else 422)
+        fields = ", ".join(ScoreRequest.model_fields)
+        raise RequestError(f"unknown field; known are {fields}", field=field)
+    status = 400 if kind == "json_invalid" else 422
+    raise RequestError(one_line(message), field=field, status=status)
 
 
-def given_steps(request: ScoreRequest, default_splitter: str) -> list[str]:
-    """The steps to judge: as given, or split from `solution`.
+def steps_of(request: ScoreRequest, default_splitter: str) -> list[str]:
+    """The steps to judge: `steps` as they are, or split from `solution`.
 
     Returns:
         1 to MAX_STEPS texts, none of them blank.
@@ -122,50 +117,52 @@ def given_steps(request: ScoreRequest, default_splitter: str) -> list[str]:
     """
     _refuse_blank("problem", request.problem)
     if request.steps is not None and request.solution is not None:
-        raise RequestError("solution", "give either steps or solution, not both")
+        raise RequestError("give either steps or solution, not both", field="solution")
     if request.steps is not None:
         if request.splitter is not None:
-            raise RequestError("splitter", "splits a solution, but steps were given")
+            raise RequestError("splits a solution, but steps were given", field="splitter")
         for index, step in enumerate(request.steps):
             _refuse_blank(f"steps[{index}]", step)
         return list(request.steps)
     if request.solution is None:
-        raise RequestError("steps", "missing: give steps, or solution and a splitter")
+        raise RequestError("missing: give steps, or solution and a splitter", field="steps")
     _refuse_blank("solution", request.solution)
     splitter = request.splitter or default_splitter
     if splitter not in splitting.SPLITTERS:
-        known = ", ".join(splitting.SPLITTERS)
-        raise RequestError("splitter", f"unknown splitter {splitter!r}; known are {known}")
+        names = ", ".join(splitting.SPLITTERS)
+        raise RequestError(f"unknown splitter {splitter!r}; known are {names}", field="splitter")
     steps = splitting.split(request.solution, splitter)
     if len(steps) > MAX_STEPS:
-        raise RequestError("solution", f"splits into {len(steps)} steps, at most {MAX_STEPS}")
+        message = f"splits into {len(steps)} steps, at most {MAX_STEPS}"
+        raise RequestError(message, field="solution")
     return steps
 
 
 def batch_steps(requests: Sequence[ScoreRequest], default_splitter: str) -> list[list[str]]:
-    """`given_steps` of each request of a batch.
+    """`steps_of` each request of a batch.
 
     Raises:
         RequestError: as there, with the place in the list; or too many steps in all.
     """
-    found = []
+    steps = []
     for place, request in enumerate(requests):
         if request.stream:
-            raise RequestError(f"[{place}].stream", "a batch is answered as a whole")
+            raise RequestError("a batch is answered as a whole", field=f"[{place}].stream")
         try:
-            found.append(given_steps(request, default_splitter))
+            steps.append(steps_of(request, default_splitter))
         except RequestError as error:
-            raise RequestError(f"[{place}].{error.field}", error.message, error.status) from None
-    if (total := sum(map(len, found))) > MAX_BATCH_STEPS:
-        raise RequestError("body", f"has {total} steps in all, at most {MAX_BATCH_STEPS}")
-    return found
+            field = f"[{place}].{error.field}"
+            raise RequestError(error.message, field=field, status=error.status) from None
+    if (total := sum(map(len, steps))) > MAX_BATCH_STEPS:
+        raise RequestError(f"has {total} steps in all, at most {MAX_BATCH_STEPS}", field="body")
+    return steps
 
 
 def refuse_unscorable(judgement: Judgement, problem: str, steps: list[str]) -> None:
     """Raise if not even the first step fits the critic's context.
 
-    A later step that is too long is data: it has status `too_long`, as have those after it, and
-    the judgement of the steps before it stands.
+    A later step that is too long is data: it and those after it have status `too_long`, and the
+    judgement of the steps before it is answered.
 
     Raises:
         RequestError: names the longer of problem and first step.
@@ -173,7 +170,8 @@ def refuse_unscorable(judgement: Judgement, problem: str, steps: list[str]) -> N
     first = judgement.steps[0]
     if first.status == "too_long":
         field = "problem" if len(problem) >= len(steps[0]) else "steps[0]"
-        raise RequestError(field, one_line(first.reason or "too long for the critic's context"))
+        message = one_line(first.reason or "too long for the critic's context")
+        raise RequestError(message, field=field)
 
 
 def one_line(text: str) -> str:
@@ -183,4 +181,4 @@ def one_line(text: str) -> str:
 
 def _refuse_blank(field: str, text: str) -> None:
     if not text.strip():
-        raise RequestError(field, "must not be empty")
+        raise RequestError("must not be empty", field=field)

@@ -1,7 +1,7 @@
-"""Bearer tokens of the scoring service: where they stand, and who may come in.
+"""Bearer tokens of the scoring service: where they are read from, and which requests pass.
 
 Tokens are read where the application is built, from the environment or a file, and never from a
-config. Replicas get their SHA-256 only, because what is passed to them shows in Ray's own pages.
+config. Replicas get their SHA-256 only, because their arguments show in Ray's own pages.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from genprm.errors import ConfigError
 
 TOKENS_ENV = "GENPRM_TOKENS"  # one or more, with commas between
 FILE_ENV = "GENPRM_TOKENS_FILE"  # one on each line; blank lines and those with # do not count
-# For whoever looks whether the service lives, and the page, which asks for a token. A bare prefix
-# ("") is sent on to the page.
+# Open to health checks and to the page, which itself asks for a token. A bare prefix ("") is sent
+# on to the page.
 OPEN_PATHS = frozenset({"/health", "", *PATHS})
 SHORTEST = 16  # characters: a shorter one can be found from its hash
 
@@ -30,20 +30,20 @@ def token_hashes() -> tuple[str, ...]:
     """The hashes of the tokens that this process's environment names; none without any.
 
     Raises:
-        ConfigError: a file that cannot be read, no token where some are meant to be, or a token
-            that is too short or has blanks or signs beyond ASCII in it.
+        ConfigError: a file that cannot be read, a source without a token in it, or a token that is
+            too short or has blanks or characters beyond ASCII in it.
     """
-    found = []
-    if (given := os.environ.get(TOKENS_ENV)) is not None:
-        found += _checked(given.split(","), TOKENS_ENV)
+    tokens = []
+    if (listed := os.environ.get(TOKENS_ENV)) is not None:
+        tokens += _checked(listed.split(","), TOKENS_ENV)
     if (path := os.environ.get(FILE_ENV)) is not None:
         where = f"{FILE_ENV}: {path}"
         try:
             lines = Path(path).expanduser().read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{where}: {getattr(error, 'strerror', None) or error}") from None
-        found += _checked([line for line in lines if not line.lstrip().startswith("#")], where)
-    return tuple(_hash(token) for token in found)
+        tokens += _checked([line for line in lines if not line.lstrip().startswith("#")], where)
+    return tuple(_hash(token) for token in tokens)
 
 
 def _checked(texts: Sequence[str], where: str) -> list[str]:
@@ -68,8 +68,8 @@ class BearerTokens:
         if scope["type"] == "lifespan" or _path(scope) in OPEN_PATHS or self._lets_in(scope):
             await self._app(scope, receive, send)
             return
-        said = {"error": "authorization: a bearer token is needed", "field": "authorization"}
-        refusal = JSONResponse(said, status_code=401, headers={"WWW-Authenticate": "Bearer"})
+        content = {"error": "authorization: a bearer token is needed", "field": "authorization"}
+        refusal = JSONResponse(content, status_code=401, headers={"WWW-Authenticate": "Bearer"})
         await refusal(scope, receive, send)
 
     def _lets_in(self, scope: Scope) -> bool:
@@ -77,9 +77,9 @@ class BearerTokens:
             return True
         header: bytes = dict(scope["headers"]).get(b"authorization", b"")
         kind, _, token = header.decode("latin-1").partition(" ")
-        found = _hash(token.strip())
-        known = [hmac.compare_digest(found, each) for each in self._hashes]  # all, in equal time
-        return kind.lower() == "bearer" and any(known)
+        digest = _hash(token.strip())
+        matches = [hmac.compare_digest(digest, each) for each in self._hashes]  # in equal time
+        return kind.lower() == "bearer" and any(matches)
 
 
 def _path(scope: Scope) -> str:

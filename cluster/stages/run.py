@@ -13,7 +13,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster import runtime
@@ -26,7 +25,6 @@ from genprm.config.root import Config
 from genprm.data import storage
 from genprm.data.rows import write_jsonl
 from genprm.errors import GenprmError
-from genprm.scoring.critic import with_whole_path
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
@@ -118,7 +116,7 @@ def run_stage(
         ConfigError: the output belongs to something else; a model or setting that cannot work.
         StageError: the engines died, or every row failed.
     """
-    config = anchored(config)
+    config = config.anchored()  # actors work in other folders
     if stage.model is not None:
         stage.model(config)
     output = Output(out, Identity(stage.name, stage.decides))
@@ -231,33 +229,6 @@ def _execute(stage: Stage, config: Config, output: Output, board: ActorHandle) -
         )
     finally:
         context.checkpoint_config, context.use_datasource_v2 = None, v2
-
-
-def anchored(config: Config) -> Config:
-    """The config with its local paths made absolute, because actors work in other folders."""
-    models = {name: _absolute(value) for name, value in config.models.model_dump().items()}
-    teacher = config.distill.teacher.model
-    return config.model_copy(
-        update={
-            "pack": _absolute(config.pack),
-            "pack_texts": _absolute(config.pack_texts) if config.pack_texts else None,
-            "score": with_whole_path(config.score),
-            "models": config.models.model_copy(update=models),
-            "distill": config.distill.model_copy(
-                update={
-                    "teacher": config.distill.teacher.model_copy(
-                        update={"model": _absolute(teacher) if teacher else None}
-                    )
-                }
-            ),
-        }
-    )
-
-
-def _absolute(name: str) -> str:
-    """A path made absolute; the name of something embedded, shipped or on a hub as it is."""
-    path = Path(name).expanduser()
-    return str(path.resolve()) if path.exists() else name
 
 
 def blocks_in_flight(config: Config, sequences_per_row: int) -> int:

@@ -14,9 +14,10 @@ from genprm.config.root import Config
 from genprm.data import sources
 from genprm.engines.base import Engine
 from genprm.errors import ConfigError
+from genprm.models.names import CriticSource
 from genprm.prompts.render import label_tokens
 from genprm.records import CriticInfo, Judgement, StepJudgement, content_id
-from genprm.scoring.critic import critic_calibrations, critic_source, make_scorer
+from genprm.scoring.critic import load_critic
 from genprm.util.seeds import derive_seed
 
 JUDGED_COLUMNS = {"problem", "steps", "solution", *Judgement.model_fields}
@@ -24,6 +25,7 @@ JUDGED_COLUMNS = {"problem", "steps", "solution", *Judgement.model_fields}
 
 def score(config: Config, rows: Sequence[str], out: str) -> Report:
     """Judge solutions with the critic: one judgement per row, other columns passed through."""
+    config = config.with_pack_sampling()
     stage = scoring_stage(config, "score")
     return run_stage(
         stage,
@@ -37,17 +39,21 @@ def score(config: Config, rows: Sequence[str], out: str) -> Report:
 def scoring_stage(config: Config, name: str) -> Stage:
     """The stage that judges rows with `id`, `problem` and `steps`; shared with `genprm eval`."""
     decides = config.decides("eval" if name == "eval" else "score")
-    if known := critic_calibrations(config):
-        decides["score.calibration"] = content_id([one.row() for one in known])
+    if calibrations := load_critic(config).calibrations:
+        decides["score.calibration"] = content_id([each.row() for each in calibrations])
     return Stage(
         name=name,
         decides=decides,
-        model=critic_source,
+        model=_critic_source,
         make=_make_scorer,
         check=_check_labels,
         sequences_per_row=config.score.votes * TYPICAL_STEPS,
         collect=_judgements,
     )
+
+
+def _critic_source(config: Config) -> CriticSource:
+    return load_critic(config).source
 
 
 def _check_labels(config: Config) -> None:
@@ -56,17 +62,18 @@ def _check_labels(config: Config) -> None:
         return
     from transformers import AutoTokenizer
 
-    model = critic_source(config).model
+    critic = load_critic(config)
+    model = critic.source.model
     try:
         tokenizer = AutoTokenizer.from_pretrained(model)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{model}: no tokenizer: {' '.join(str(error).split())}") from None
-    label_tokens(config.prompt_pack(), tokenizer)
+    label_tokens(critic.pack, tokenizer)
 
 
 async def _make_scorer(config: Config, engine: Engine | None) -> RowWork:
     assert engine is not None
-    scorer = await make_scorer(config, engine)
+    scorer = await load_critic(config).scorer(engine)
 
     async def work(row: Row) -> list[Row]:
         judgement = await scorer.score(

@@ -37,6 +37,7 @@ from genprm.prompts.packs import PromptPack
 from genprm.prompts.render import label_tokens
 from genprm.records import CritiqueTarget
 from genprm.training.sft import check_targets, plan, prepare_dataset
+from genprm.util.paths import absolute
 
 if TYPE_CHECKING:
     from ray.train import Checkpoint, ScalingConfig
@@ -87,9 +88,7 @@ def train(
     """
     pack = config.prompt_pack()
     base = config.train.init or config.models.policy
-    model = resolve_model(base)
-    if os.path.isdir(model):
-        model = os.path.abspath(model)  # workers run in other folders
+    model = absolute(resolve_model(base))  # workers run in other folders
     rows = _read([data] if isinstance(data, str) else data, pack)
     decides = config.decides("train") | {"train.init": named_model(base)}
     folder = CriticFolder(out, decides | {"data": rows.source.sha256})

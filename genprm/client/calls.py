@@ -1,16 +1,16 @@
-"""What is asked of the scoring service, what its answers mean, and whether to try again.
+"""Requests to the scoring service, the meaning of its answers, and whether to try again.
 
-`Call` is one request, `Attempts` the time and the pauses of sending it, `Told` what a stream has
-told. All of it is data and decisions: nothing here sends, waits or knows an HTTP library.
+`Call` is one request, `StreamReader` reads the lines of a stream; when a call is sent again is
+`genprm.client.retry`. All of it is data and decisions: nothing here sends, waits or knows an HTTP
+library.
 """
 
 from __future__ import annotations
 
 import functools
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import ValidationError
@@ -33,7 +33,7 @@ Body = dict[str, Any] | list[dict[str, Any]]
 
 
 class Response(Protocol):
-    """What is read of an HTTP response."""
+    """The parts of an HTTP response that are read here."""
 
     @property
     def status_code(self) -> int: ...
@@ -57,19 +57,20 @@ class Call(Generic[T]):
     retried: frozenset[int] = RETRIED_STATUS
 
     def answer(self, response: Response) -> T:
-        """What the response says.
+        """The content of the response.
 
         Raises:
             TryAgainError: the service failed or is overloaded.
             GenprmError: what `read` raises.
         """
         if response.status_code in self.retried:
-            raise TryAgainError(_said(response), response.headers.get("Retry-After"))
+            failure = f"{response.status_code} {_error_of(response)[0]}".strip()
+            raise TryAgainError(failure, response.headers.get("Retry-After"))
         return self.read(response)
 
     def content(self, spent_s: float) -> bytes | None:
-        """The body to send after `spent_s` seconds of other attempts: they count against the
-        `deadline_s` of what it asks for."""
+        """The body to send after `spent_s` seconds of earlier attempts, which count against the
+        `deadline_s` of its requests."""
         body = self.body
         if spent_s and body is not None:
             items = body if isinstance(body, list) else [body]
@@ -78,24 +79,23 @@ class Call(Generic[T]):
         return None if body is None else _encode(body)
 
     def judging_s(self) -> float | None:
-        """The longest `deadline_s` asked for; None without any."""
+        """The longest `deadline_s` of its requests; None without any."""
         items = self.body if isinstance(self.body, list) else [self.body or {}]
-        asked = [item["deadline_s"] for item in items if _has_deadline(item)]
-        return max(asked, default=None)
+        return max((item["deadline_s"] for item in items if _has_deadline(item)), default=None)
 
 
-class Told:
-    """What one attempt at a stream has told: lines in, steps and then the judgement out."""
+class StreamReader:
+    """Reads one attempt at a stream: lines in, steps and then the judgement out."""
 
     def __init__(self) -> None:
         self._steps: list[StepJudgement] = []
         self._complete = False
 
     def read(self, line: str) -> StepJudgement | Judgement:
-        """What a line says: a step, or the whole judgement, put together from all of them.
+        """The step in a line, or the judgement in the last one, with all steps in order.
 
         Raises:
-            TryAgainError: it says that the engine failed, or it is something else.
+            TryAgainError: the line tells that the engine failed, or is something else.
         """
         try:
             row = json.loads(line)
@@ -112,13 +112,13 @@ class Told:
         return judgement
 
     def end(self) -> None:
-        """The stream is over. TryAgainError if the judgement has not come."""
+        """Note the end of the stream; TryAgainError if it came before the judgement."""
         if not self._complete:
             raise TryAgainError("the stream ended early")
 
     def check_retry(self, failure: Exception) -> None:
-        """EngineError if a step was told: the caller has acted on it, and may be told otherwise
-        by another attempt."""
+        """EngineError if a step was read: the caller may have acted on it, and another attempt may
+        judge it otherwise."""
         if self._steps:
             raise EngineError(
                 f"the stream broke off after {len(self._steps)} steps: {describe_failure(failure)}"
@@ -135,7 +135,8 @@ def score_call(
 def stream_call(
     problem: str, steps: Sequence[str] | None, options: Mapping[str, Any]
 ) -> Call[dict[str, Any]]:
-    """The call that opens a stream; what it reads is an answer that is none."""
+    """The call that opens a stream. Its `read` only sees error answers; the stream itself goes
+    through `StreamReader`."""
     body = {**request_body(problem, steps, options), "stream": True}
     return Call("POST", "/v1/score", read_answer, body)
 
@@ -149,10 +150,9 @@ def batch_calls(items: Sequence[ScoreItem]) -> list[Call[list[Judgement]]]:
     bodies = []
     for place, item in enumerate(items):
         try:
-            options = asdict(item)
-            bodies.append(request_body(options.pop("problem"), options.pop("steps"), options))
+            bodies.append(request_body(item.problem, item.steps, {"id": item.id, **item.options}))
         except InputError as error:
-            raise InputError(f"[{place}].{error}") from None
+            raise InputError(error.message, field=f"[{place}].{error.field}") from None
     return [
         Call(
             "POST",
@@ -169,12 +169,12 @@ def slices(bodies: Sequence[Mapping[str, Any]]) -> list[range]:
     cut: list[range] = []
     start = steps = size = 0
     for place, body in enumerate(bodies):
-        its_steps, its_size = len(body.get("steps", ())), len(_encode(body)) + len(", ")
+        more_steps, more_bytes = len(body.get("steps", ())), len(_encode(body)) + len(", ")
         full = place - start == SLICE
-        if full or steps + its_steps > MAX_BATCH_STEPS or size + its_size > MAX_BODY_BYTES:
+        if full or steps + more_steps > MAX_BATCH_STEPS or size + more_bytes > MAX_BODY_BYTES:
             cut.append(range(start, place))
             start, steps, size = place, 0, 0
-        steps, size = steps + its_steps, size + its_size
+        steps, size = steps + more_steps, size + more_bytes
     return [part for part in [*cut, range(start, len(bodies))] if part]
 
 
@@ -188,16 +188,17 @@ def request_body(
         InputError: `steps` is one text: it would be taken for a list of characters.
     """
     if isinstance(steps, str):
-        raise InputError("steps: must be a list of texts; a whole text goes in as solution=...")
-    given = {"problem": problem, "steps": None if steps is None else list(steps), **options}
-    body = {name: value for name, value in given.items() if value is not None}
+        message = "must be a list of texts; a whole text goes in as solution=..."
+        raise InputError(message, field="steps")
+    fields = {"problem": problem, "steps": None if steps is None else list(steps), **options}
+    body = {name: value for name, value in fields.items() if value is not None}
     body.setdefault("id", content_id(problem, body.get("steps", body.get("solution"))))
     return body
 
 
 def _has_deadline(body: Mapping[str, Any]) -> bool:
-    given = body.get("deadline_s")  # anything else is for the service to refuse
-    return isinstance(given, int | float) and not isinstance(given, bool)
+    deadline = body.get("deadline_s")  # anything but a number is for the service to refuse
+    return isinstance(deadline, int | float) and not isinstance(deadline, bool)
 
 
 def _with_what_is_left(body: dict[str, Any], spent_s: float) -> dict[str, Any]:
@@ -215,7 +216,7 @@ def read_answer(response: Response) -> dict[str, Any]:
     """The JSON object of a settled answer.
 
     Raises:
-        InputError: the service refused the request (4xx); names the field.
+        InputError: the service refused the request (4xx); has the field.
         ConfigError: the service refused the token, or the address is not a scoring service.
         EngineError: an answer that is not a JSON object.
     """
@@ -229,7 +230,8 @@ def _read(response: Response, kind: type[T], named: str) -> T:
     if status == 404:
         raise ConfigError(f"{response.url}: no scoring service at this address (404)")
     if status >= 400:
-        raise InputError(_said(response))
+        message, field = _error_of(response)
+        raise InputError(f"{message} ({status})", field=field)
     try:
         answer = response.json()
     except ValueError:
@@ -239,13 +241,18 @@ def _read(response: Response, kind: type[T], named: str) -> T:
     return answer
 
 
-def _said(response: Response) -> str:
-    """What an error answer says, in one line: our `error` field, else the start of the body."""
+def _error_of(response: Response) -> tuple[str, str | None]:
+    """The message of an error answer, in one line, and the field at fault. Of an answer that is
+    not the service's own, the start of the body is the message."""
+    field = None
     try:
-        said = response.json()["error"]
-    except (ValueError, KeyError, TypeError):
-        said = response.text
-    return " ".join(f"{response.status_code} {said}".split())[:500]
+        answer = response.json()
+        message, field = str(answer["error"]), answer.get("field")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        message = response.text
+    if field is not None:
+        message = message.removeprefix(f"{field}: ")
+    return " ".join(message.split())[:500], field
 
 
 def _read_judgement(response: Response) -> Judgement:
@@ -256,18 +263,15 @@ def _read_slice(response: Response, places: range) -> list[Judgement]:
     try:
         rows = _read(response, list, "list")
     except InputError as error:
-        raise InputError(_placed(str(error), places)) from None
+        item, bracket, rest = (error.field or "").removeprefix("[").partition("]")
+        if bracket and item.isdigit():  # `[3].votes`: its place in the caller's list
+            field = f"[{places.start + int(item)}]{rest}"
+            raise InputError(error.message, field=field) from None
+        slice_of = f"[{places.start}:{places.stop}]"
+        raise InputError(error.message, field=error.field, place=slice_of) from None
     if len(rows) != len(places):
         raise EngineError(f"{response.url}: {len(rows)} judgements of {len(places)} solutions")
     return [_judgement(row, response) for row in rows]
-
-
-def _placed(said: str, places: range) -> str:
-    """What the service says of an item of a slice, with its place in the caller's list."""
-    named = re.match(r"(\d+ )\[(\d+)\]", said)
-    if named:
-        return f"{named[1]}[{places.start + int(named[2])}]{said[named.end() :]}"
-    return f"[{places.start}:{places.stop}]: {said}"
 
 
 def _judgement(answer: Any, response: Response) -> Judgement:

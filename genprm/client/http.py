@@ -2,9 +2,9 @@
 
 A dying replica shows as 500 or 503, or as silence; overload as 503 with Retry-After. All of these
 are tried again with the same id until the deadline. Whatever the caller got wrong is raised at
-once. Knows HTTP and the records, and neither Ray nor the engine, so it runs anywhere. What it
-sends, what answers mean and when it tries again is decided in `genprm.client.calls`; `Client` and
-`AsyncClient` carry it out, each in its own way of waiting.
+once. Knows HTTP and the records, and neither Ray nor the engine, so it runs anywhere. What is
+sent and what answers mean is decided in `genprm.client.calls`, when to try again in
+`genprm.client.retry`; `Client` and `AsyncClient` carry it out, each in its own way of waiting.
 """
 
 from __future__ import annotations
@@ -20,7 +20,15 @@ from typing import Any, TypeVar, Unpack
 
 import httpx
 
-from genprm.client.calls import HEALTH, MODEL, Call, Told, batch_calls, score_call, stream_call
+from genprm.client.calls import (
+    HEALTH,
+    MODEL,
+    Call,
+    StreamReader,
+    batch_calls,
+    score_call,
+    stream_call,
+)
 from genprm.client.retry import Attempts, TryAgainError
 from genprm.errors import ConfigError
 from genprm.records import Judgement, StepJudgement
@@ -37,6 +45,7 @@ T = TypeVar("T")
 class RequestOptions(ScoreOptions, total=False):
     """What a caller may set per request; left out or None, the service's defaults hold."""
 
+    id: str | None  # comes back in the judgement
     solution: str | None  # in place of steps: one text, split by the service
     splitter: str | None
 
@@ -100,14 +109,14 @@ class Client(_Connection):
         """The judgement of a solution, given as `steps` or as one text (`solution=`).
 
         Raises:
-            InputError: the service refused the request; names the field.
+            InputError: the service refused the request; has the field.
             ConfigError: wrong token or address.
             EngineError: no answer within the deadline.
         """
         return self._send(score_call(problem, steps, options))
 
     def score_batch(self, items: Sequence[ScoreItem]) -> list[Judgement]:
-        """Judge many, in the order given.
+        """Judge many, in the order of `items`.
 
         They are sent in requests of 8 solutions, 16 at a time, and not as one: a request is
         judged by one replica, so a batch in one piece would leave the others idle, and the death
@@ -117,8 +126,8 @@ class Client(_Connection):
         and share its cached prefix. Each request has the client's deadline, from when it is sent.
 
         Raises:
-            InputError: the service refused an item; names its place in `items`. Others may have
-                been judged.
+            InputError: the service refused an item; `field` has its place in `items`. Others may
+                have been judged.
             ConfigError, EngineError: as `score`.
         """
         with ThreadPoolExecutor(SLICES_IN_FLIGHT) as threads:
@@ -131,9 +140,9 @@ class Client(_Connection):
         """Each step's judgement when it is settled, in the order of that, and then the whole.
         Leaving the iterator gives up what is still to be judged.
 
-        Until the first step is told, failures are retried as in `score`. From then on a stream
-        that breaks off, that tells of a failure or that is silent for one attempt's time is an
-        EngineError; its length is not limited.
+        Until the first step has come, failures are retried as in `score`. From then on a stream
+        that breaks off, tells of a failure or is silent for one attempt's time is an EngineError;
+        its length is not limited.
 
         Raises:
             InputError, ConfigError, EngineError: as `score`, when the iterator is first used.
@@ -141,18 +150,18 @@ class Client(_Connection):
         call = stream_call(problem, steps, options)
         attempts = self._attempts(call)
         while True:
-            told, request = Told(), _request(self._http, call, attempts)
+            reader, request = StreamReader(), _request(self._http, call, attempts)
             try:
                 with contextlib.closing(self._http.send(request, stream=True)) as response:
                     if response.status_code != 200:
                         response.read()
                         call.answer(response)
                     for line in response.iter_lines():
-                        yield told.read(line)
-                told.end()
+                        yield reader.read(line)
+                reader.end()
                 return
             except FAILURES as failure:
-                told.check_retry(failure)
+                reader.check_retry(failure)
                 pause = attempts.pause_after(failure)
             time.sleep(pause)
 
@@ -161,8 +170,8 @@ class Client(_Connection):
         return self._send(MODEL)
 
     def health(self) -> dict[str, Any]:
-        """The service's own word on its health, asked for until it is well or the deadline is
-        past (EngineError)."""
+        """The answer of the service's health check, repeated until it is well or the deadline has
+        passed (EngineError)."""
         return self._send(HEALTH)
 
     def _send(self, call: Call[T]) -> T:
@@ -233,7 +242,7 @@ class AsyncClient(_Connection):
         call = stream_call(problem, steps, options)
         attempts = self._attempts(call)
         while True:
-            told, request = Told(), _request(self._http, call, attempts)
+            reader, request = StreamReader(), _request(self._http, call, attempts)
             try:
                 async with contextlib.aclosing(
                     await self._http.send(request, stream=True)
@@ -242,11 +251,11 @@ class AsyncClient(_Connection):
                         await response.aread()
                         call.answer(response)
                     async for line in response.aiter_lines():
-                        yield told.read(line)
-                told.end()
+                        yield reader.read(line)
+                reader.end()
                 return
             except FAILURES as failure:
-                told.check_retry(failure)
+                reader.check_retry(failure)
                 pause = attempts.pause_after(failure)
             await asyncio.sleep(pause)
 

@@ -1,4 +1,4 @@
-"""When a call is tried again, how long it waits, and when it is given up. Does no I/O."""
+"""When a call is sent again, how long to wait before, and when to give it up. Does no I/O."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ NOT_YET_STATUS = RETRIED_STATUS | {404}  # a proxy that is up before the service
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 8.0
 ANSWER_S = 10.0  # from a judgement's deadline to the answer's arrival
-LEAST_DEADLINE_S = 0.1  # enough to be told of every step that it missed the deadline
+LEAST_DEADLINE_S = 0.1  # enough for a judgement whose steps all missed the deadline
 
 
-logger = logging.getLogger("genprm.client")  # whose attempts these are
+logger = logging.getLogger("genprm.client")
 
 
 class TryAgainError(Exception):
-    """What one attempt ended in, if the same request may be sent again."""
+    """A failure of one attempt after which the same request may be sent again."""
 
     def __init__(self, failure: str, retry_after: str | None = None):
         super().__init__(failure, retry_after)
@@ -36,9 +36,8 @@ class Attempts:
         deadline_s: seconds for all attempts together.
         attempt_s: seconds for one attempt; shorter than the deadline, so that an attempt that
             a dead replica swallowed is given up while there is time for another.
-        judging_s: seconds that the service is given to judge, if it is told. Both of the others
-            are at least this long (and some for the way): a service that is given time to judge
-            must get it.
+        judging_s: seconds that the service has to judge, where the request says so. Both of the
+            others are at least this long, with some time for the way.
     """
 
     def __init__(
@@ -76,19 +75,20 @@ class Attempts:
         return 0.0 if self._failure is None else self._clock() - self._begin
 
     def pause_after(self, failure: Exception) -> float:
-        """Seconds to wait before the next attempt: doubling, at random below that, never past
-        the deadline, and at least what the service asked for."""
+        """Seconds to wait before the next attempt: at random, up to a bound that doubles, at least
+        what the service asked for and never past the deadline."""
         self._failure = describe_failure(failure)
         logger.info("an attempt failed: %s", self._failure)
         pause = random.uniform(0.5, 1.0) * self._pause_s  # callers must not return in step
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
-        asked = failure.retry_after if isinstance(failure, TryAgainError) else None
-        if asked is not None and asked.isdigit():  # else an HTTP date: ours sends none
-            pause = max(pause, random.uniform(1.0, 1.5) * float(asked))
+        retry_after = failure.retry_after if isinstance(failure, TryAgainError) else None
+        if retry_after is not None and retry_after.isdigit():  # else an HTTP date, never of ours
+            pause = max(pause, random.uniform(1.0, 1.5) * float(retry_after))
         return min(pause, max(0.0, self._begin + self._deadline_s - self._clock()))
 
 
 def describe_failure(failure: Exception) -> str:
+    """What an attempt ended in, in one line."""
     if isinstance(failure, TryAgainError):
         return failure.failure
     name = type(failure).__name__

@@ -15,7 +15,6 @@ from genprm.config.base import Section
 from genprm.config.moved import moved_key
 from genprm.config.root import Config
 from genprm.errors import ConfigError
-from genprm.prompts.packs import load_pack
 from genprm.util.paths import configs_dir
 from genprm.util.validation import first_problem
 
@@ -39,8 +38,8 @@ def parse_config(
 ) -> Config:
     """Validate a plain mapping, such as the `args` of a Serve config.
 
-    A pack's own sampling replaces the defaults of `score`. `where` names the source in errors,
-    except for keys in `overridden`, which came from `--set`.
+    `where` names the source in errors, except for keys in `overridden`, which came from `--set`.
+    Reads no file: what the prompt pack sets is put in by `Config.with_pack_sampling`.
 
     Raises:
         ConfigError: in one line that names the dotted key; for a key of an earlier version, what
@@ -55,31 +54,13 @@ def parse_config(
         key, message = moved
         raise ConfigError(f"{source_of(key)}config key '{key}' {message}")
     try:
-        return Config.model_validate(_with_sampling(data))
+        return Config.model_validate(data)
     except ValidationError as error:
         key, message, kind = first_problem(error)
         if kind == "extra_forbidden":
             suggestion = _suggestion(key)
             raise ConfigError(f"{source_of(key)}unknown config key '{key}'{suggestion}") from None
         raise ConfigError(f"{source_of(key)}config key '{key}': {message}") from None
-
-
-def _with_sampling(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The mapping, with a pack's own sampling for the keys of `score` that it leaves out."""
-    pack, texts, score = data.get("pack"), data.get("pack_texts"), data.get("score") or {}
-    if (
-        not isinstance(pack, str)
-        or not isinstance(texts, str | None)
-        or not isinstance(score, dict)
-    ):
-        return data
-    sampling = load_pack(pack, texts).sampling.model_dump(exclude_none=True)
-    if (early := sampling.pop("early_stop", None)) is not None:
-        sampling["early_stopping"] = {"enabled": early}
-        own = score.get("early_stopping")
-        if isinstance(own, dict):
-            score = {**score, "early_stopping": {"enabled": early, **own}}
-    return {**data, "score": {**sampling, **score}} if sampling else data
 
 
 def _config_path(name: str) -> Path:

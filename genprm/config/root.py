@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import field_validator
+from pydantic import ValidationError, field_validator
 
-from genprm.config.base import Section, named_model
+from genprm.config.base import Section, check_greedy, named_model
 from genprm.config.distill import DistillConfig
 from genprm.config.engine import EngineConfig, ModelsConfig
 from genprm.config.label import LabelConfig
 from genprm.config.runtime import RuntimeConfig
-from genprm.config.score import ScoreConfig
+from genprm.config.score import NO_CALIBRATION, ScoreConfig
 from genprm.config.serve import ServeConfig
 from genprm.config.solve import SolveConfig
 from genprm.config.train import TrainConfig
+from genprm.errors import ConfigError
 from genprm.prompts.packs import PromptPack, load_pack
 from genprm.steps import SPLITTERS
+from genprm.util.paths import absolute
+from genprm.util.validation import first_problem
 
 Work = Literal["solve", "label", "distill", "distill_by_teacher", "train", "score", "eval"]
 
@@ -77,6 +80,48 @@ class Config(Section):
         be loaded."""
         return load_pack(self.pack, self.pack_texts)
 
+    def with_pack_sampling(self) -> Config:
+        """The config with the prompt pack's own sampling in `score`, where it sets none itself.
+
+        Raises:
+            ConfigError: the pack cannot be loaded, or its sampling and `score` contradict each
+                other.
+        """
+        sampling = self.prompt_pack().sampling.model_dump(exclude_none=True)
+        settings = {**sampling, **self.score.model_dump(exclude_unset=True)}
+        if (early := settings.pop("early_stop", None)) is not None:
+            own = settings.get("early_stopping", {})
+            settings["early_stopping"] = {"enabled": early, **own}
+        try:
+            score = ScoreConfig.model_validate(settings)
+            check_greedy(score.temperature, score.votes, "votes")
+        except ValidationError as error:
+            key, message, _ = first_problem(error)
+            where = f"score.{key}" if key else "score"
+            raise ConfigError(f"config key '{where}': {message}") from None
+        except ValueError as error:
+            raise ConfigError(f"config key 'score': {error}") from None
+        return self.model_copy(update={"score": score}) if sampling else self
+
+    def anchored(self) -> Config:
+        """The config with its local paths made absolute, for processes that work in other
+        folders."""
+        models = {role: absolute(name) for role, name in self.models.model_dump().items()}
+        teacher, calibration = self.distill.teacher, self.score.calibration
+        if teacher.model:
+            teacher = teacher.model_copy(update={"model": absolute(teacher.model)})
+        if calibration not in (None, NO_CALIBRATION):
+            calibration = absolute(calibration)
+        return self.model_copy(
+            update={
+                "pack": absolute(self.pack),
+                "pack_texts": absolute(self.pack_texts) if self.pack_texts else None,
+                "score": self.score.model_copy(update={"calibration": calibration}),
+                "models": self.models.model_copy(update=models),
+                "distill": self.distill.model_copy(update={"teacher": teacher}),
+            }
+        )
+
     def decides(self, work: Work) -> dict[str, Any]:
         """The dotted keys and JSON values that decide what is written (`DECIDES`).
 
@@ -84,9 +129,10 @@ class Config(Section):
         their weights where they are directories, by their names elsewhere; the prompt pack counts
         by its content. Raises ConfigError if the pack cannot be loaded.
         """
+        config = self.with_pack_sampling() if "score" in DECIDES[work] else self
         decides: dict[str, Any] = {}
         for path in DECIDES[work]:
-            value: Any = self
+            value: Any = config
             for name in path.split("."):
                 value = getattr(value, name)
             if isinstance(value, Section):

@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 from genprm.config.base import SPEED_ONLY, Section, check_greedy
 from genprm.records import Aggregate
 
+NO_CALIBRATION = "none"  # of `calibration`: leaves the critic's own aside
+
 
 class EarlyStoppingConfig(Section):
     """When a step needs no more votes."""
@@ -54,7 +56,13 @@ class ScoreConfig(Section):
     max_concurrency: int = Field(default=64, ge=1, json_schema_extra=SPEED_ONLY)
     """Steps in work at once."""
 
+    @property
+    def early_stop(self) -> bool | None:
+        """`early_stopping.enabled` by the name of the request's option."""
+        return self.early_stopping.enabled
+
     @model_validator(mode="after")
     def _greedy_is_single(self) -> ScoreConfig:
-        check_greedy(self.temperature, self.votes, "votes")
+        if "votes" in self.model_fields_set:  # else the prompt pack may set them
+            check_greedy(self.temperature, self.votes, "votes")
         return self

@@ -48,6 +48,8 @@ class Manifest(BaseModel):
     schema_version: int = SCHEMA_VERSION
     fingerprint: str
     """Hash of everything that decided the weights: config, pack, base, data."""
+    kind: str = "critic"
+    """What it judges with: a key of `genprm.scoring.critic.SCORERS`."""
     method: Literal["full", "lora"]
     base: str
     """The model that training started from, as the config names it."""

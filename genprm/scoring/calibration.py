@@ -36,8 +36,9 @@ class Curve(NamedTuple):
 
 
 def sampling_of(config: ScoreConfig, early_stop: bool) -> dict[str, float]:
-    """What else decides how a critic's scores are spread; a calibration holds for one such. Not the
-    length of a critique: a critic that is often cut off needs more tokens first."""
+    """The settings besides votes that decide how a critic's scores are spread; a calibration holds
+    for one set of them. `max_critique_tokens` is not among them: a critic that is often cut off
+    needs more tokens first."""
     sampling: dict[str, float] = {"temperature": config.temperature, "top_p": config.top_p}
     if config.top_k:
         sampling["top_k"] = config.top_k
@@ -53,15 +54,16 @@ def calibrated(calibration: ScoreCalibration, score: float) -> float:
 
 
 def load_calibrations(path: str | Path) -> list[ScoreCalibration]:
-    """Read what `genprm calibrate` wrote: one for all votes, and one for early stopping.
+    """The calibrations in a file of `genprm calibrate`: one for all votes, and perhaps one for
+    early stopping.
 
     Raises:
-        ConfigError: no such file, or no calibration in it.
+        ConfigError: a file that cannot be read, or without a calibration in it.
     """
     try:
-        told = json.loads(Path(path).read_text(encoding="utf-8"))
-        several = told if isinstance(told, list) else [told]
-        known = [ScoreCalibration.model_validate(one) for one in several]
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        rows = content if isinstance(content, list) else [content]
+        calibrations = [ScoreCalibration.model_validate(row) for row in rows]
     except OSError as error:
         raise ConfigError(f"score.calibration: {path}: {error.strerror}") from None
     except ValidationError as error:
@@ -69,7 +71,7 @@ def load_calibrations(path: str | Path) -> list[ScoreCalibration]:
         field = f"field {key!r}: " if key else ""
         raise ConfigError(f"score.calibration: {path}: {field}{message}") from None
     except ValueError:
-        raise ConfigError(f"score.calibration: {path}: no JSON") from None
-    if not known:
+        raise ConfigError(f"score.calibration: {path}: not JSON") from None
+    if not calibrations:
         raise ConfigError(f"score.calibration: {path}: no calibration in it")
-    return known
+    return calibrations

@@ -1,136 +1,165 @@
-"""Which critic a config means, checked against its prompt pack; for batches and service alike."""
+"""The critic of a config: found and checked once, then a scorer on any engine.
+
+`load_critic` reads the prompt pack, the manifest and the calibrations, and loads no weights.
+Batches, the service and other programs all go through it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from genprm.config.root import Config
-from genprm.config.score import ScoreConfig
+from genprm.config.score import NO_CALIBRATION, ScoreConfig
 from genprm.engines.base import Engine
 from genprm.errors import ConfigError
-from genprm.models.manifest import check_manifest, weights_sha256
+from genprm.models.manifest import Manifest, check_manifest, weights_sha256
 from genprm.models.names import CriticSource, model_identity, resolve_critic
+from genprm.prompts.packs import PromptPack
 from genprm.records import CriticInfo, ScoreCalibration
 from genprm.scoring.calibration import CALIBRATION_FILE, load_calibrations, sampling_of
-from genprm.scoring.scorer import Scorer
+from genprm.scoring.scorer import Scorer, critic_info
 
 logger = logging.getLogger(__name__)
-NO_CALIBRATION = "none"  # score.calibration, to leave the critic's own aside
 
 
-def critic_source(config: Config) -> CriticSource:
-    """What the config's engine loads as critic: a checked directory or hub name where the engine
-    runs here, the server's own name for it where it does not. Loads no weights.
+@dataclass(frozen=True, slots=True)
+class Critic:
+    """A critic that exists and fits its prompt pack."""
+
+    config: Config
+    """The config, with the pack's own sampling in `score` where it sets none."""
+    kind: str
+    """How it judges: a key of `SCORERS`."""
+    source: CriticSource
+    """What an engine loads."""
+    pack: PromptPack
+    """What it is asked with."""
+    manifest: Manifest | None
+    """What it was made from; None for a model that genprm did not train."""
+    calibrations: tuple[ScoreCalibration, ...]
+    """What its scores may mean: those of `score.calibration`, else those in its directory."""
+
+    @property
+    def directory(self) -> str:
+        """The directory of the adapter or else of the model, or the model's name."""
+        return self.source.adapter or self.source.model
+
+    async def scorer(self, engine: Engine) -> Scorer:
+        """The scorer over a running engine, which has loaded `source`.
+
+        Raises:
+            ConfigError: adapter, base or tokenizer do not belong together; a calibration that the
+                config names was fitted for something else.
+        """
+        await asyncio.to_thread(  # an adapter's base is hashed: gigabytes
+            check_manifest,
+            self.directory,
+            self.pack,
+            base=self.source.model,
+            tokenizer=engine.tokenizer,
+        )
+        return await SCORERS[self.kind](self, engine)
+
+    def with_adapter(self, engine: Engine, directory: str) -> Critic:
+        """The critic with another adapter, one that a running engine can put on. A calibration
+        that the config names belongs to the critic that it names: another one brings its own.
+
+        Raises:
+            ConfigError: an engine without adapters, full weights, an adapter for another base, or
+                what `load_critic` refuses.
+        """
+        hint = "full weights are changed by deploying the service again"
+        if not engine.capabilities.lora:
+            raise ConfigError(f"{directory}: the service was started without an adapter; {hint}")
+        source = resolve_critic(directory)
+        if source.adapter is None:
+            raise ConfigError(f"{directory}: not an adapter; {hint}")
+        if source.model != engine.name:
+            ours, its = weights_sha256(engine.name), weights_sha256(source.model)
+            if ours is None or ours != its:
+                raise ConfigError(
+                    f"{directory}: an adapter for {source.model}, not for {engine.name}"
+                )
+        config = self.config
+        score = config.score
+        if directory != config.models.critic and score.calibration != NO_CALIBRATION:
+            score = score.model_copy(update={"calibration": None})
+        models = config.models.model_copy(update={"critic": directory})
+        return load_critic(config.model_copy(update={"models": models, "score": score}))
+
+
+def load_critic(config: Config) -> Critic:
+    """The critic that a config names. Where the engine runs here it is a directory or a Hugging
+    Face name, elsewhere the server's own name for it.
 
     Raises:
-        ConfigError: no model directory, a pack that cannot be loaded, a critic that was trained
-            for another pack.
+        ConfigError: a directory without a model, a pack that cannot be loaded, a critic that was
+            trained for another pack, a file without a calibration.
     """
+    config = config.with_pack_sampling()
     pack = config.prompt_pack()
-    if config.engine.kind != "vllm":
-        return CriticSource(model=config.models.critic)
-    source = resolve_critic(config.models.critic)
-    check_manifest(source.adapter or source.model, pack)
-    return source
+    name = config.models.critic
+    source = resolve_critic(name) if config.engine.kind == "vllm" else CriticSource(model=name)
+    directory = source.adapter or source.model
+    manifest = check_manifest(directory, pack)
+    kind = "critic" if manifest is None else manifest.kind
+    if kind not in SCORERS:
+        raise ConfigError(f"{directory}: of kind {kind!r}; this genprm scores by {list(SCORERS)}")
+    named, own = config.score.calibration, Path(directory).expanduser() / CALIBRATION_FILE
+    calibrations: list[ScoreCalibration] = []
+    if named is None and own.is_file():
+        calibrations = load_calibrations(own)
+    elif named is not None and named != NO_CALIBRATION:
+        calibrations = load_calibrations(Path(named).expanduser())
+    return Critic(config, kind, source, pack, manifest, tuple(calibrations))
 
 
-def with_whole_path(score: ScoreConfig) -> ScoreConfig:
-    """The section with its calibration's path made absolute, because actors work elsewhere."""
-    known = score.calibration
-    if known is None or known == NO_CALIBRATION:
-        return score
-    return score.model_copy(update={"calibration": str(Path(known).expanduser().resolve())})
-
-
-def critic_calibrations(config: Config) -> list[ScoreCalibration]:
-    """The calibrations that the config names, else those in the critic's directory.
-
-    Raises:
-        ConfigError: no such critic, or a file that holds no calibration.
-    """
-    if config.score.calibration == NO_CALIBRATION:
-        return []
-    if config.score.calibration is not None:
-        return load_calibrations(Path(config.score.calibration).expanduser())
-    source = critic_source(config)
-    beside = Path(source.adapter or source.model).expanduser() / CALIBRATION_FILE
-    return load_calibrations(beside) if beside.is_file() else []
-
-
-async def make_scorer(config: Config, engine: Engine) -> Scorer:
-    """The scorer over a running engine, named by the manifest of its critic.
-
-    Raises:
-        ConfigError: model, adapter, tokenizer or pack do not belong together.
-    """
-    pack, source = config.prompt_pack(), critic_source(config)
-    made = await asyncio.to_thread(  # an adapter's base is hashed: gigabytes
-        check_manifest,
-        source.adapter or source.model,
-        pack,
-        base=source.model,
-        tokenizer=engine.tokenizer,
-    )
-    version = made.fingerprint if made else None
-    if version is None and source.adapter is not None:  # one on its base is told from the next
+async def _generative_scorer(critic: Critic, engine: Engine) -> Scorer:
+    score, source = critic.config.score, critic.source
+    version = critic.manifest.fingerprint if critic.manifest else None
+    if version is None and source.adapter is not None:  # an adapter may follow on its own base
         version = await asyncio.to_thread(model_identity, source.adapter)
-    scorer = Scorer(engine, pack, config.score, source.adapter, version)
-    known = critic_calibrations(config)
-    fitting = [one for one in known if not _difference(one, scorer.critic, config.score)]
-    if known and (differs := _unfit(known, scorer.critic, config.score)):
-        named = config.score.calibration is not None
+    info = critic_info(engine, critic.pack, score, version)
+    fitting = [each for each in critic.calibrations if not _misfit(each, info, score)]
+    if critic.calibrations and (misfit := _misfit_by_default(critic.calibrations, info, score)):
+        named = score.calibration is not None
         if named and not fitting:
-            raise ConfigError(f"score.calibration: fitted for {differs}")
+            raise ConfigError(f"score.calibration: fitted for {misfit}")
         whose = "score.calibration" if named else "the critic's own calibration"
-        logger.warning("%s is left aside: fitted for %s", whose, differs)
-    return Scorer(engine, pack, config.score, source.adapter, version, fitting)
+        logger.warning("%s is left aside: fitted for %s", whose, misfit)
+    return Scorer(engine, critic.pack, score, source.adapter, version, fitting)
 
 
-def with_adapter(config: Config, engine: Engine, directory: str) -> Config:
-    """The config with another adapter as its critic, one that can be put on a running engine. A
-    calibration that the config names is of the critic that it names: another brings its own.
-
-    Raises:
-        ConfigError: an engine without adapters, full weights, or an adapter for another base.
-    """
-    hint = "full weights are changed by deploying the service again"
-    if not engine.capabilities.lora:
-        raise ConfigError(f"{directory}: the service was started without an adapter; {hint}")
-    source = resolve_critic(directory)
-    if source.adapter is None:
-        raise ConfigError(f"{directory}: not an adapter; {hint}")
-    if source.model != engine.name:
-        ours, its = weights_sha256(engine.name), weights_sha256(source.model)
-        if ours is None or ours != its:
-            raise ConfigError(f"{directory}: an adapter for {source.model}, not for {engine.name}")
-    score = config.score
-    if directory != config.models.critic and score.calibration != NO_CALIBRATION:
-        score = score.model_copy(update={"calibration": None})
-    models = config.models.model_copy(update={"critic": directory})
-    return config.model_copy(update={"models": models, "score": score})
+# How a critic judges, by the kind in its manifest.
+SCORERS: dict[str, Callable[[Critic, Engine], Awaitable[Scorer]]] = {"critic": _generative_scorer}
 
 
-def _unfit(known: Sequence[ScoreCalibration], here: CriticInfo, config: ScoreConfig) -> str | None:
-    """Why none of these says what scores mean here, if a request asks for nothing else."""
-    early = bool(config.early_stopping.enabled)
-    for one in known:
-        if one.early_stop == early:
-            return _difference(one, here, config)
-    return _difference(known[0], here, config) or f"early_stop {not early}, not {early}"
+def _misfit_by_default(
+    calibrations: Sequence[ScoreCalibration], critic: CriticInfo, config: ScoreConfig
+) -> str | None:
+    """Why a request that sets no option gets no calibrated scores, as a phrase; None if it does."""
+    early = bool(config.early_stop)
+    for calibration in calibrations:
+        if calibration.early_stop == early:
+            return _misfit(calibration, critic, config)
+    return _misfit(calibrations[0], critic, config) or f"early_stop {not early}, not {early}"
 
 
-def _difference(fitted: ScoreCalibration, here: CriticInfo, config: ScoreConfig) -> str | None:
-    """What a calibration was fitted for and is not so here; a critic with a version may have
-    moved. Votes are each request's own matter."""
-    names = ("version" if fitted.critic.version else "model", "fingerprint", "scoring")
-    then = {f"critic.{name}": getattr(fitted.critic, name) for name in names} | fitted.sampling
-    now = {f"critic.{name}": getattr(here, name) for name in names}
-    now |= sampling_of(config, fitted.early_stop)
-    for name in then.keys() | ({"top_k"} & now.keys()):
-        was = then.get(name, 0)  # a top_k that is not there is none
-        if name in now and was != now[name]:
-            return f"{name} {was!r}, not {now[name]!r}"
+def _misfit(calibration: ScoreCalibration, critic: CriticInfo, config: ScoreConfig) -> str | None:
+    """The first setting in which a critic differs from the one that a calibration was fitted for,
+    as a phrase; None if it fits. Critics with a version are compared by it, not by their path,
+    since they may have moved; votes are not compared, since each request has its own."""
+    names = ("version" if calibration.critic.version else "model", "fingerprint", "scoring")
+    fitted = {f"critic.{name}": getattr(calibration.critic, name) for name in names}
+    fitted |= calibration.sampling
+    here = {f"critic.{name}": getattr(critic, name) for name in names}
+    here |= sampling_of(config, calibration.early_stop)
+    for name in fitted.keys() | ({"top_k"} & here.keys()):
+        value = fitted.get(name, 0)  # a top_k that is left out is 0
+        if name in here and value != here[name]:
+            return f"{name} {value!r}, not {here[name]!r}"
     return None

@@ -1,9 +1,9 @@
-"""One critique prompt to settled critiques: sampled, continued where the pack says so, and asked.
+"""One critique prompt to critiques with verdicts: sampled, continued where the pack says so, read.
 
 A critique stops at the pack's opener, and a short request reads the probabilities of the two
-verdicts behind it; the same request asks a critique that ran out of budget for its verdict. A pack
+verdicts after it; the same request asks a critique that ran out of tokens for its verdict. A pack
 may have a critique written in sections, and let it use tools: what it writes to one is run, the
-answer put behind it, and the writing goes on. Knows no steps and no votes.
+output is put after it, and the writing goes on. Knows no steps and no votes.
 """
 
 from __future__ import annotations
@@ -63,8 +63,11 @@ class Ledger:
 
 @dataclass
 class Draft:
-    """A critique on its way. `text` is what was written and put in; `safe` the same as the engine
-    is shown it again; `stop` the string that ended it; `open` that its verdict is to be asked for.
+    """A critique on its way.
+
+    `text`: what was written and put in. `safe`: the text with special tokens broken, as it is sent
+    back to the engine. `stop`: the stop string that ended it. `open`: the verdict must still be
+    asked for.
     """
 
     text: str = ""
@@ -73,7 +76,7 @@ class Draft:
     tokens: int = 0
     section: int = 0
     section_start: tuple[int, int] = (0, 0)  # in `text`, in `safe`
-    unread: int = 0  # in `text`: behind it a tool may be opened
+    unread: int = 0  # in `text`: a tool may be opened after it
     python: PythonSession = field(default_factory=PythonSession)
     calls: int = 0
     finish_reason: str = "stop"
@@ -81,13 +84,13 @@ class Draft:
     forced: bool = False
 
     def put(self, text: str) -> None:
-        """The pack's own words, or a tool's made harmless."""
+        """Append the pack's own words, or a tool's output made harmless."""
         self.text += text
         self.safe += text
 
 
 class CritiqueSampler:
-    """Critiques by `engine`, asked with `pack`; see `Scorer`.
+    """Samples critiques with an engine and a pack; see `Scorer` for the arguments.
 
     `labels` are the label tokens whose probabilities are read, None where verdicts are counted.
 
@@ -102,18 +105,16 @@ class CritiqueSampler:
     ):
         self._engine, self._pack, self._config = engine, pack, config
         self._adapter = adapter
-        can = engine.capabilities
-        if pack.continues and not can.prefill:
+        if pack.continues and not engine.capabilities.prefill:
             raise ConfigError(
                 f"pack {pack.name}: its critiques are written in parts, and the engine of "
                 f"{engine.name} cannot go on with a text"
             )
         if any(tool.kind == "python" for tool in pack.tools):
             check_sandbox()
-        wanted = config.use_label_probs and can.label_probs and can.prefill
         self.labels: LabelTokens | None = None
         self._overall_labels: LabelTokens | None = None
-        if wanted and engine.tokenizer is not None:
+        if reads_labels(engine, config):
             self.labels = label_tokens(pack, engine.tokenizer)
             if pack.overall is not None:
                 self._overall_labels = overall_label_tokens(pack, engine.tokenizer)
@@ -132,22 +133,22 @@ class CritiqueSampler:
         drafts = await self.drafts(prompt, n, seed, ledger)
         # Equal critiques have equal verdict prompts: each is read once.
         open_texts = list(dict.fromkeys(draft.safe for draft in drafts if draft.open))
-        readings = await together([self._ask(prompt, text, ledger) for text in open_texts])
-        asked = dict(zip(open_texts, readings, strict=True))
+        readings = await together([self._verdict(prompt, text, ledger) for text in open_texts])
+        reading_of = dict(zip(open_texts, readings, strict=True))
         critiques = []
         for draft in drafts:
             if draft.open:
-                reading = asked[draft.safe]
+                reading = reading_of[draft.safe]
             elif draft.finish_reason == "stop":
-                written = draft.text + draft.stop
-                reading = LabelReading(parse_verdict(self._pack, written, shown), None, None)
+                verdict = parse_verdict(self._pack, draft.text + draft.stop, shown)
+                reading = LabelReading(verdict, None, None)
             else:
                 reading = LabelReading("invalid", None, None)
             critiques.append(critique_of(draft, reading))
         return critiques
 
     async def drafts(self, prompt: Prompt, n: int, seed: int | None, ledger: Ledger) -> list[Draft]:
-        """`n` critiques up to where their verdict stands or is to be asked for."""
+        """`n` critiques, each up to its verdict, written or still to be asked for."""
         first = await self.generate(
             prompt, self._sampling(prompt, n, self._config.max_critique_tokens, 0, seed), ledger
         )
@@ -164,42 +165,44 @@ class CritiqueSampler:
         seed: tuple[int, int] | None,
         ledger: Ledger,
     ) -> Draft:
-        """A first completion taken on, section by section and tool by tool."""
+        """The draft that begins with `completion`, continued section by section and tool by tool.
+        `seed` is that of the request and the completion's place in it."""
         draft = Draft()
         part = 0
-        while await self._goes_on(draft, completion):
+        while await self._append(draft, completion):
             part += 1
             left = self._config.max_critique_tokens - draft.tokens
-            asked = await self.continued(prompt, draft.safe)
-            own = None if seed is None else derive_seed(seed[0], "part", seed[1], part)
+            request = await self.continued(prompt, draft.safe)
+            part_seed = None if seed is None else derive_seed(seed[0], "part", seed[1], part)
             try:
-                sampling = self._sampling(asked, 1, left, draft.section, own)
+                sampling = self._sampling(request, 1, left, draft.section, part_seed)
             except PromptTooLongError:
                 draft.finish_reason = "length"
                 self._force(draft)
                 break
-            [completion] = (await self.generate(asked, sampling, ledger)).completions
+            [completion] = (await self.generate(request, sampling, ledger)).completions
         return draft
 
-    async def _goes_on(self, draft: Draft, said: Completion) -> bool:
-        """Take in what was said; whether there is more for the critic to say."""
+    async def _append(self, draft: Draft, completion: Completion) -> bool:
+        """Append a completion, and the tool output or section beginning that follows it. Returns
+        whether the critic is to write on."""
         pack = self._pack
-        draft.text += said.text
-        draft.safe += safe_text(self._engine.tokenizer, said.text)
-        draft.tokens += len(said.token_ids)
-        draft.finish_reason = said.finish_reason
-        if said.finish_reason == "length":
+        draft.text += completion.text
+        draft.safe += safe_text(self._engine.tokenizer, completion.text)
+        draft.tokens += len(completion.token_ids)
+        draft.finish_reason = completion.finish_reason
+        if completion.finish_reason == "length":
             self._force(draft)
             return False
-        if said.finish_reason != "stop":
+        if completion.finish_reason != "stop":
             return False
-        if said.stop_reason == pack.opener:
+        if completion.stop_reason == pack.opener:
             draft.open = True
             return False
         room = draft.tokens < self._config.max_critique_tokens
-        closed = [tool for tool in pack.tools if tool.close == said.stop_reason]
+        closed = [tool for tool in pack.tools if tool.close == completion.stop_reason]
         if closed and room:
-            return await self._used(draft, closed)
+            return await self._use_tool(draft, closed)
         if pack.sections and room:
             draft.put(pack.sections[draft.section].end)
             if draft.section + 1 < len(pack.sections):
@@ -208,7 +211,7 @@ class CritiqueSampler:
                 draft.unread = len(draft.text)
                 draft.put(pack.sections[draft.section].begin)
                 return True
-        draft.stop = said.stop_reason or ""
+        draft.stop = completion.stop_reason or ""
         stated = parse_verdict(pack, draft.text + draft.stop) != "invalid"
         if stated and self.labels is not None:  # on the first line, where no opener stops it
             draft.open = True
@@ -217,20 +220,21 @@ class CritiqueSampler:
             self._force(draft, cut=not room)
         return False
 
-    async def _used(self, draft: Draft, closed: Sequence[Tool]) -> bool:
-        """Run what the critique wrote to a tool and put the answer behind it; whether the critique
-        goes on, which after its last call it does not."""
+    async def _use_tool(self, draft: Draft, closed: Sequence[Tool]) -> bool:
+        """Run what the critique wrote to one of the `closed` tools, which share a closing string,
+        and append the output. Returns whether the critic is to write on: not after its last call.
+        """
         draft.put(closed[0].close)
-        behind = {tool.open: draft.text.rfind(tool.open, draft.unread) for tool in closed}
-        tool = max(closed, key=lambda tool: behind[tool.open])
-        if behind[tool.open] < 0:  # the end of something else
+        opened = {tool.open: draft.text.rfind(tool.open, draft.unread) for tool in closed}
+        tool = max(closed, key=lambda tool: opened[tool.open])
+        if opened[tool.open] < 0:  # the end of something else
             draft.unread = len(draft.text)
             return True
-        written = draft.text[behind[tool.open] + len(tool.open) : -len(tool.close)]
+        content = draft.text[opened[tool.open] + len(tool.open) : -len(tool.close)]
         if tool.kind == "calculator":
-            output = calculate(written)
+            output = calculate(content)
         else:
-            output = await self._run(draft.python, written)
+            output = await self._run(draft.python, content)
         literals = [*added_literals(self._engine.tokenizer), self._pack.opener]
         literals += [each.open for each in self._pack.tools]
         draft.put(tool.answer.replace("{output}", neutralise(output, literals)))
@@ -242,8 +246,8 @@ class CritiqueSampler:
         return False
 
     async def _run(self, python: PythonSession, block: str) -> str:
-        """What a block prints. Whoever gives the critique up, its program keeps its place among
-        those that run until it has ended."""
+        """What a block prints. A program whose critique was given up still counts among those that
+        run, until it has ended."""
 
         async def in_turn() -> str:
             async with self._programs:
@@ -252,8 +256,8 @@ class CritiqueSampler:
         return await asyncio.shield(in_turn())
 
     def _force(self, draft: Draft, cut: bool = True) -> None:
-        """Ask for the verdict here. A section that was begun and not ended is ended; with `cut` it
-        is left out, if it is not the first."""
+        """Leave the verdict to be asked for here. A section that was begun and not ended is ended;
+        with `cut` it is left out, if it is not the first."""
         draft.open = self._engine.capabilities.prefill
         draft.forced = draft.open and draft.finish_reason == "length"
         sections = self._pack.sections
@@ -279,7 +283,7 @@ class CritiqueSampler:
         )
 
     def _room(self, prompt: Prompt, budget: int) -> int:
-        """Tokens for a critique, such that its verdict still fits behind it."""
+        """Tokens for a critique, such that its verdict still fits after it."""
         if not prompt.token_ids:  # the engine's own tokenizer counts, and refuses
             return budget
         opener = len(self.labels.opener_ids) if self.labels else LABEL_TOKENS
@@ -290,44 +294,44 @@ class CritiqueSampler:
         return min(budget, room)
 
     def _stops(self, section: int) -> tuple[str, ...]:
-        """Stop at the opener if the label is read there, else behind a written verdict."""
+        """Stop at the opener if the label is read there, else after a written verdict."""
         pack = self._pack
-        if pack.unit == "solution":  # a verdict is not its end
+        if pack.unit == "solution":  # the text goes on after a verdict
             return pack.stop
         parts = [tool.close for tool in pack.tools]
         if pack.sections:
             parts.append(pack.sections[section].end)
         if self.labels:
             return (pack.opener, *parts, *pack.stop)
-        if not self._engine.capabilities.prefill:  # a server may not say which stop it met
+        if not self._engine.capabilities.prefill:  # a server may not say which stop string matched
             return pack.stop
         labels = (pack.correct_label, pack.incorrect_label)
         return (*(f"{pack.opener}{label}\n" for label in labels), *parts, *pack.stop)
 
-    async def _ask(self, prompt: Prompt, critique_text: str, ledger: Ledger) -> LabelReading:
-        """Ask for the verdict behind `critique_text` and the opener.
+    async def _verdict(self, prompt: Prompt, critique_text: str, ledger: Ledger) -> LabelReading:
+        """Ask for the verdict after `critique_text` and the opener.
 
         A critique may tokenise into more than it was sampled as: one whose verdict then does not
         fit the context any more is invalid, and its siblings and the step are not.
         """
-        asked = await self._apart(
+        request = await self._rendered(
             prompt, critique_text, verdict_prompt, self._pack, self._engine.tokenizer
         )
         try:
             if self.labels is not None:
-                return await self.read(asked, self.labels, ledger)
+                return await self.read(request, self.labels, ledger)
             sampling = Sampling(temperature=0.0, max_tokens=LABEL_TOKENS, stop=("\n",))
-            generation = await self.generate(asked, sampling, ledger)
+            generation = await self.generate(request, sampling, ledger)
         except PromptTooLongError:
             return LabelReading("invalid", None, None)
-        written = self._pack.opener + generation.completions[0].text
-        return LabelReading(parse_verdict(self._pack, written), None, None)
+        text = self._pack.opener + generation.completions[0].text
+        return LabelReading(parse_verdict(self._pack, text), None, None)
 
     async def continued(self, prompt: Prompt, text: str) -> Prompt:
-        """The prompt with `text` behind its beginning of the answer."""
-        return await self._apart(prompt, text, continued, self._engine.tokenizer)
+        """The prompt with `text` appended to the beginning of its answer."""
+        return await self._rendered(prompt, text, continued, self._engine.tokenizer)
 
-    async def _apart(
+    async def _rendered(
         self, prompt: Prompt, text: str, render: Callable[..., Prompt], *first: Any
     ) -> Prompt:
         """`render(*first, prompt, text)`, in another thread where that is long."""
@@ -337,26 +341,27 @@ class CritiqueSampler:
         return await asyncio.to_thread(render, *first, prompt, text)
 
     async def overall(self, prompt: Prompt, text: str, ledger: Ledger) -> float | None:
-        """P(correct) of the whole behind a critique of all steps; 1 or 0 where labels are written,
-        None without a verdict."""
-        about = self._pack.overall
-        assert about is not None
-        asked = await self.continued(prompt, text.rstrip("\n") + about.ask)
+        """P(correct) of the whole solution after a critique of all steps; 1 or 0 where labels are
+        written, None without a verdict."""
+        question = self._pack.overall
+        assert question is not None
+        request = await self.continued(prompt, text.rstrip("\n") + question.ask)
         try:
             if self._overall_labels is not None:
-                return (await self.read(asked, self._overall_labels, ledger)).p_correct
+                return (await self.read(request, self._overall_labels, ledger)).p_correct
             sampling = Sampling(temperature=0.0, max_tokens=LABEL_TOKENS, stop=("\n",))
-            said = (await self.generate(asked, sampling, ledger)).completions[0].text.strip()
+            generation = await self.generate(request, sampling, ledger)
         except PromptTooLongError:
             return None
-        labels = {about.correct_label.strip(): 1.0, about.incorrect_label.strip(): 0.0}
-        return next((p for label, p in labels.items() if said.startswith(label)), None)
+        answer = generation.completions[0].text.strip()
+        labels = {question.correct_label.strip(): 1.0, question.incorrect_label.strip(): 0.0}
+        return next((p for label, p in labels.items() if answer.startswith(label)), None)
 
-    async def read(self, asked: Prompt, labels: LabelTokens, ledger: Ledger) -> LabelReading:
+    async def read(self, request: Prompt, labels: LabelTokens, ledger: Ledger) -> LabelReading:
         """The probabilities of two labels as the next token."""
         ids = (labels.correct_id, labels.incorrect_id)
         sampling = Sampling(temperature=0.0, max_tokens=1)
-        generation = await self.generate(asked, sampling, ledger, ids)
+        generation = await self.generate(request, sampling, ledger, ids)
         return read_labels(labels, generation.completions[0].label_probs or {})
 
     async def generate(
@@ -366,12 +371,20 @@ class CritiqueSampler:
         ledger: Ledger,
         label_token_ids: Sequence[int] = (),
     ) -> Generation:
-        """A request of the critic, entered into the ledger."""
+        """One request to the critic; its cost goes into the ledger."""
         generation = await self._engine.generate(
             prompt, sampling, label_token_ids=label_token_ids, adapter=self._adapter
         )
         ledger.usage += generation.usage
         return generation
+
+
+def reads_labels(engine: Engine, config: ScoreConfig) -> bool:
+    """Whether verdicts are read from the probabilities of their labels; else they are counted as
+    written."""
+    can = engine.capabilities
+    able = can.label_probs and can.prefill and engine.tokenizer is not None
+    return config.use_label_probs and able
 
 
 def critique_of(draft: Draft, reading: LabelReading) -> Critique:

@@ -1,15 +1,15 @@
-"""Solutions to judgements, over any engine: what is asked, and what the judged steps come to.
+"""Solutions to judgements, over any engine: what a request asks for, and what its steps come to.
 
-How steps get critiques is the pack's unit (`genprm.scoring.judging`), how a critique gets its
-verdict `genprm.scoring.critiques`. A step that cannot be judged has a status and a
-reason, and every given step has exactly one result. Knows no files, no HTTP and no Ray.
+Which critiques a step gets is the pack's unit (`UNITS`, a module each), how a critique gets its
+verdict is `genprm.scoring.critiques`. A step that cannot be judged has a status and a reason, and
+every step has exactly one result. Knows no files, no HTTP and no Ray.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import NamedTuple, get_args
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Any, Unpack, get_args
 
 from genprm.config.score import ScoreConfig
 from genprm.engines.base import Engine
@@ -23,23 +23,35 @@ from genprm.records import (
     StepJudgement,
     content_id,
 )
-from genprm.scoring.base import ScoreItem, StepScorer
+from genprm.scoring.base import OPTIONS, SETTINGS, ScoreItem, ScoreOptions
 from genprm.scoring.calibration import calibrated
-from genprm.scoring.critiques import CritiqueSampler
-from genprm.scoring.judging import Task, Unit
+from genprm.scoring.critiques import CritiqueSampler, reads_labels
+from genprm.scoring.judging import Equipment, Judged, Judging, Task
+from genprm.scoring.prefix import judge_prefixes
+from genprm.scoring.solution import judge_solution
+from genprm.scoring.turns import judge_turns
 from genprm.scoring.voting import covered, first_error, solution_score
 from genprm.util.aio import together
 
-__all__ = ["ScoreItem", "Scorer", "StepScorer"]
+# What one critique is about, by the name that packs give it.
+UNITS: dict[str, Callable[[Judging], Awaitable[Judged]]] = {
+    "prefix": judge_prefixes,
+    "turns": judge_turns,
+    "solution": judge_solution,
+}
 
 
 class Scorer:
     """The generative critic: critiques by `engine`, asked with `pack`.
 
-    `adapter` is the LoRA adapter that the engine puts on, `critic_version` what judgements call
-    this critic, `calibrations` what its scores mean where votes are asked for as one was fitted.
     Safe for many concurrent calls from one event loop; together they keep at most
     `config.max_concurrency` steps in flight.
+
+    Args:
+        config: the settings of requests that leave an option out, and how critiques are sampled.
+        adapter: the LoRA adapter that the engine puts on.
+        critic_version: what judgements call this critic.
+        calibrations: what its scores mean, for requests that vote as one of these was fitted.
 
     Raises:
         ConfigError: pack and engine do not fit; see `CritiqueSampler`.
@@ -55,16 +67,11 @@ class Scorer:
         calibrations: Sequence[ScoreCalibration] = (),
     ):
         self.pack = pack
-        self._config = config
         self.calibrations = tuple(calibrations)
-        sampler = CritiqueSampler(engine, pack, config, adapter)
-        self._unit = Unit(engine, pack, config, sampler)
-        self.critic = CriticInfo(
-            model=engine.name,
-            version=critic_version,
-            pack=pack.name,
-            fingerprint=pack.fingerprint,
-            scoring="label_probs" if sampler.labels else "hard_votes",
+        self.critic = critic_info(engine, pack, config, critic_version)
+        self._config = config
+        self._equipment = Equipment(
+            engine, pack, config, CritiqueSampler(engine, pack, config, adapter)
         )
 
     async def score(
@@ -73,149 +80,108 @@ class Scorer:
         steps: Sequence[str],
         *,
         id: str | None = None,
-        votes: int | None = None,
-        aggregate: Aggregate | None = None,
-        return_critiques: bool | None = None,
-        stop_at_first_error: bool | None = None,
-        early_stop: bool | None = None,
-        seed: int | None = None,
-        deadline_s: float | None = None,
+        **options: Unpack[ScoreOptions],
     ) -> Judgement:
         """Judge one solution; see `StepScorer.score`."""
-        item = ScoreItem(
-            problem,
-            steps,
-            id,
-            votes,
-            aggregate,
-            return_critiques,
-            stop_at_first_error,
-            early_stop,
-            seed,
-            deadline_s,
-        )
-        [judgement] = await self.score_batch([item])
-        return judgement
+        return await self._judge(self.check(ScoreItem(problem, steps, id, **options)))
 
     async def score_batch(self, items: Sequence[ScoreItem]) -> list[Judgement]:
         """Judge many; see `StepScorer.score_batch`."""
-        requests = [self._checked(item) for item in items]
-        return await together([self._judge(request) for request in requests])
+        tasks = [self.check(item) for item in items]
+        return await together([self._judge(task) for task in tasks])
 
     def stream(self, item: ScoreItem) -> AsyncGenerator[StepJudgement | Judgement]:
-        """Judge one solution and tell each step when it is settled, in the order of that; the
-        judgement comes last. Leaving the iterator gives up what is still to be judged.
+        """Judge one solution: each step's judgement when it is settled, in that order, and then the
+        whole. Leaving the iterator gives up what is still to be judged.
 
         Raises:
-            InputError: at once, for an item that is no solution.
+            InputError: at once, as `check`.
         """
-        return self._told(self._checked(item))
+        return self.stream_task(self.check(item))
 
-    async def _told(self, request: _Request) -> AsyncGenerator[StepJudgement | Judgement]:
-        settled_steps: asyncio.Queue[StepJudgement | None] = asyncio.Queue()
-        judging = asyncio.create_task(self._judge(request, settled_steps.put_nowait))
-        judging.add_done_callback(lambda _: settled_steps.put_nowait(None))
+    async def stream_task(self, task: Task) -> AsyncGenerator[StepJudgement | Judgement]:
+        """`stream` of a solution that is checked already."""
+        settled: asyncio.Queue[StepJudgement | None] = asyncio.Queue()
+        judging = asyncio.create_task(self._judge(task, settled.put_nowait))
+        judging.add_done_callback(lambda _: settled.put_nowait(None))
         try:
-            while (step := await settled_steps.get()) is not None:
+            while (step := await settled.get()) is not None:
                 yield step
             yield await judging
         finally:
             judging.cancel()
 
-    def _checked(self, item: ScoreItem) -> _Request:
-        """The item with the scorer's own settings filled in; InputError names a broken field."""
-        steps = item.steps
+    def check(self, item: ScoreItem) -> Task:
+        """The item as a task, with the scorer's own settings where it leaves an option out.
+
+        Raises:
+            InputError: the item is not a solution, or asks for what this critic cannot do; has the
+                field.
+        """
         if not isinstance(item.problem, str):
-            raise InputError("field 'problem': expected a string")
+            raise InputError("expected a string", field="problem")
+        steps = item.steps
         if isinstance(steps, str) or not all(isinstance(step, str) for step in steps):
-            raise InputError("field 'steps': expected a list of strings")
+            raise InputError("expected a list of strings", field="steps")
         if not steps:
-            raise InputError("field 'steps': expected at least one step")
+            raise InputError("expected at least one step", field="steps")
         config = self._config
-        votes = config.votes if item.votes is None else item.votes
-        if votes < 1:
-            raise InputError(f"field 'votes': expected at least 1, got {votes}")
-        if votes > 1 and config.temperature == 0:
-            raise InputError(f"field 'votes': temperature 0 allows one vote, got {votes}")
-        how = item.aggregate or config.aggregate
-        if how not in get_args(Aggregate):
-            raise InputError(f"field 'aggregate': no such aggregation: {how!r}")
-        if how == "overall" and self.pack.overall is None:
-            raise InputError(
-                f"field 'aggregate': pack {self.pack.name} asks for no verdict of the whole"
-            )
-        deadline = config.deadline_s if item.deadline_s is None else item.deadline_s
-        if deadline is not None and not deadline > 0:
-            raise InputError(f"field 'deadline_s': expected more than 0, got {deadline}")
-        keep, stop, early = item.return_critiques, item.stop_at_first_error, item.early_stop
-        return _Request(
+        options: dict[str, Any] = dict.fromkeys(OPTIONS)
+        options |= {name: getattr(config, name) for name in SETTINGS}
+        options |= {name: value for name, value in item.options.items() if value is not None}
+        options["early_stop"] = bool(options["early_stop"])  # null: as `score.early_stopping`
+        task = Task(
             id=item.id or content_id(item.problem, list(steps)),
             problem=item.problem,
             steps=tuple(steps),
-            votes=votes,
-            aggregate=how,
-            keep=config.return_critiques if keep is None else keep,
-            stop=config.stop_at_first_error if stop is None else stop,
-            early=bool(config.early_stopping.enabled) if early is None else early,
-            seed=item.seed,
-            deadline_s=deadline,
+            **options,
         )
+        if task.votes < 1:
+            raise InputError(f"expected at least 1, got {task.votes}", field="votes")
+        if task.votes > 1 and config.temperature == 0:
+            raise InputError(f"temperature 0 allows one vote, got {task.votes}", field="votes")
+        if task.aggregate not in get_args(Aggregate):
+            raise InputError(f"no such aggregation: {task.aggregate!r}", field="aggregate")
+        if task.aggregate == "overall" and self.pack.overall is None:
+            message = f"pack {self.pack.name} asks for no verdict of the whole"
+            raise InputError(message, field="aggregate")
+        if task.deadline_s is not None and not task.deadline_s > 0:
+            raise InputError(f"expected more than 0, got {task.deadline_s}", field="deadline_s")
+        return task
 
     async def _judge(
-        self,
-        request: _Request,
-        tell: Callable[[StepJudgement], None] = lambda step: None,
+        self, task: Task, emit: Callable[[StepJudgement], None] = lambda step: None
     ) -> Judgement:
-        """All steps; each is told when it is settled."""
-        deadline = request.deadline_s
-        end = None if deadline is None else asyncio.get_running_loop().time() + deadline
-        steps, usage, overall = await self._unit.judge(
-            Task(
-                problem=request.problem,
-                steps=request.steps,
-                votes=request.votes,
-                keep=request.keep,
-                stop=request.stop,
-                early=request.early,
-                seed=request.seed,
-                deadline_s=deadline,
-                end=end,
-                tell=tell,
-                calibrate=lambda score: self._calibrated(request, score),
-            )
-        )
-        how = request.aggregate
+        def p_correct(score: float) -> float | None:
+            for each in self.calibrations:
+                if (task.votes, task.early_stop) == (each.votes, each.early_stop):
+                    return calibrated(each, score)
+            return None
+
+        judging = Judging(self._equipment, task, p_correct, emit)
+        steps, overall = await UNITS[self.pack.unit](judging)
+        how = task.aggregate
         return Judgement(
-            id=request.id,
+            id=task.id,
             steps=steps,
             first_error=first_error(steps),
             solution_score=overall if how == "overall" else solution_score(steps, how),
             aggregate=how,
             overall=overall,
             covered=covered(steps),
-            usage=usage,
+            usage=judging.ledger.row(),
             critic=self.critic,
         )
 
-    def _calibrated(self, request: _Request, score: float) -> float | None:
-        """Calibrated P(correct) of a score; None if no calibration was fitted with these votes and
-        early stopping."""
-        for known in self.calibrations:
-            if (request.votes, request.early) == (known.votes, known.early_stop):
-                return calibrated(known, score)
-        return None
 
-
-class _Request(NamedTuple):
-    """A checked `ScoreItem` with every setting filled in."""
-
-    id: str
-    problem: str
-    steps: tuple[str, ...]
-    votes: int
-    aggregate: Aggregate
-    keep: bool
-    stop: bool
-    early: bool
-    seed: int | None
-    deadline_s: float | None
+def critic_info(
+    engine: Engine, pack: PromptPack, config: ScoreConfig, version: str | None
+) -> CriticInfo:
+    """What the judgements of a `Scorer` with these arguments call their critic."""
+    return CriticInfo(
+        model=engine.name,
+        version=version,
+        pack=pack.name,
+        fingerprint=pack.fingerprint,
+        scoring="label_probs" if reads_labels(engine, config) else "hard_votes",
+    )

@@ -1,7 +1,7 @@
 """What a critique may use on its way to a verdict: a calculator, and Python in the sandbox.
 
 A tool gets what the critique wrote and returns text; whatever goes wrong inside it is text too,
-for the critique to read. Knows no prompt and no engine.
+for the critic to read. Knows no prompt and no engine.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MAX_EXPONENT = 64
 MAX_DIGITS = 200  # of any number on the way
 PYTHON_LIMITS = Limits(seconds=5.0, output_bytes=16_384)
 
-# Blocks share their names, as cells of a notebook do; only the last one is heard.
+# Blocks share their names, as cells of a notebook do; only the output of the last one counts.
 _REPLAY = """
 def replay(run, build, sys, io, blocks, names):
     out, err = sys.stdout, sys.stderr
@@ -48,8 +48,9 @@ _BINARY: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] = {
 
 
 class PythonSession:
-    """Blocks of Python that share their names. Each call runs those before it once more, in a
-    sandbox of its own: what they draw at random may differ, and one that did not end is left out.
+    """Blocks of Python that share their names. Each call runs the earlier blocks once more, in a
+    sandbox of its own: what they draw at random may differ. A block that did not end is not run
+    again.
     """
 
     def __init__(self) -> None:
@@ -63,19 +64,22 @@ class PythonSession:
             EngineError: the sandbox did not come up.
         """
         run = run_python(_REPLAY.format(blocks=[*self._blocks, block]), PYTHON_LIMITS)
-        said = run.output.rstrip("\n")
+        output = run.output.rstrip("\n")
         if run.ended == "time":
-            said += f"\n(stopped after {PYTHON_LIMITS.seconds:g} s)"
+            output += f"\n(stopped after {PYTHON_LIMITS.seconds:g} s)"
         elif run.ended == "output":
-            said += "\n(stopped: too much output)"
+            output += "\n(stopped: too much output)"
         else:
             self._blocks.append(block)
-        return _short(said.strip("\n"))
+        output = output.strip("\n")
+        if len(output) <= MAX_OUTPUT_CHARS:
+            return output
+        return f"{output[:MAX_OUTPUT_CHARS]}\n(cut)"
 
 
 def calculate(expression: str) -> str:
-    """The value of an expression of numbers, brackets and + - * / // % **, exact: a fraction
-    where it is no decimal. What is not one is told in brackets."""
+    """The value of an expression of numbers, brackets and + - * / // % **, exact: a decimal of at
+    most twelve places, else a fraction. Where there is no value, the reason in brackets."""
     text = expression.strip().replace("×", "*").replace("÷", "/").replace("−", "-")
     if len(text) > MAX_EXPRESSION_CHARS:
         return "(too long)"
@@ -120,7 +124,6 @@ def _bounded(value: Fraction) -> Fraction:
 
 
 def _shown(value: Fraction) -> str:
-    """As a decimal where it has a short one, else as a fraction."""
     if value.denominator == 1:
         return str(value.numerator)
     for places in range(1, 13):
@@ -129,9 +132,3 @@ def _shown(value: Fraction) -> str:
             digits = str(abs(scaled.numerator)).rjust(places + 1, "0")
             return f"{'-' if value < 0 else ''}{digits[:-places]}.{digits[-places:]}"
     return f"{value.numerator}/{value.denominator}"
-
-
-def _short(text: str) -> str:
-    if len(text) <= MAX_OUTPUT_CHARS:
-        return text
-    return f"{text[:MAX_OUTPUT_CHARS]}\n(cut)"

@@ -1,6 +1,6 @@
 """Votes to scores: the definitions that every score, verdict and first error here follows.
 
-Pure functions over critiques and judged steps; how they came about is not known here.
+Pure functions over critiques and judged steps. Knows nothing of how they came about.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def settled(votes: Votes, remaining: int, risk: float = 0.0) -> bool:
     Surely, where the lead is larger than they are. Otherwise with a probability of at least
     1 - `risk`, the share of votes for the leader being Beta(1/2 + for, 1/2 + against) after those
     that came in (Jeffreys' prior; critiques of one step mostly agree, which it allows for) and the
-    votes to come Beta-binomial. A tie counts as a change, since the score decides it; invalid
-    votes are none, and to come are none.
+    votes to come Beta-binomial. A tie counts as a change, since the score decides it. Invalid
+    votes do not count, and none are expected.
     """
     ahead, behind = sorted((votes.correct, votes.incorrect), reverse=True)
     lead = ahead - behind
@@ -56,8 +56,8 @@ def settled(votes: Votes, remaining: int, risk: float = 0.0) -> bool:
 
 
 def next_round(votes: Votes, remaining: int, round_votes: int, risk: float = 0.0) -> int:
-    """How many of `remaining` votes to ask for next: as few as settle the majority if they agree,
-    since fewer never can, and at least `round_votes`."""
+    """How many of `remaining` votes to ask for next: as few as settle the majority if they all
+    agree (fewer never can), and at least `round_votes`."""
     least = min(round_votes, remaining)
     for more in range(least, remaining):
         ahead = max(votes.correct, votes.incorrect) + more
@@ -70,10 +70,8 @@ def next_round(votes: Votes, remaining: int, round_votes: int, risk: float = 0.0
 def until_settled(
     critiques: Sequence[Critique], round_votes: int, risk: float
 ) -> Sequence[Critique]:
-    """Those of a step's critiques that early stopping would have asked for, round by round.
-
-    Rounds draw critiques as one request does, so this tells what it would have seen.
-    """
+    """Those of a step's critiques that early stopping would have asked for, round by round: rounds
+    draw critiques as one request does."""
     done = 0
     while done < len(critiques):
         votes, remaining = vote(critiques[:done])[2], len(critiques) - done
@@ -89,28 +87,28 @@ def first_error(steps: Sequence[StepJudgement]) -> int:
 
 
 def aggregate(scores: Sequence[float | None], how: Aggregate) -> float | None:
-    """One score for a solution; None if any step score is None, or if there are none.
+    """One score for a solution, in [0, 1]; None if any step score is None, or if there are none.
 
-    Raises ValueError for `overall`, which step scores do not say.
+    Raises ValueError for `overall`, which does not follow from step scores.
     """
-    known = [score for score in scores if score is not None]
-    if not known or len(known) < len(scores):
+    numbers = [score for score in scores if score is not None]
+    if not numbers or len(numbers) < len(scores):
         return None
     match how:
         case "min":
-            return min(known)
+            return min(numbers)
         case "product":
-            return math.prod(known)
+            return math.prod(numbers)
         case "mean":
-            return math.fsum(known) / len(known)
+            return math.fsum(numbers) / len(numbers)
         case "last":
-            return known[-1]
+            return numbers[-1]
         case "overall":
-            raise ValueError("a verdict of the whole is no aggregate of step scores")
+            raise ValueError("a verdict of the whole solution is not an aggregate of step scores")
 
 
 def solution_score(steps: Sequence[StepJudgement], how: Aggregate) -> float | None:
-    """`aggregate` over the steps that were to be judged: `not_scored` ones are left out."""
+    """`aggregate` over the steps that were to be judged: `not_scored` steps are left out."""
     return aggregate([step.score for step in steps if step.status != "not_scored"], how)
 
 

@@ -7,26 +7,29 @@ from typing import Unpack
 
 from genprm.errors import InputError
 from genprm.records import BestOfN
-from genprm.scoring.base import ChoiceOptions, ScoreItem, StepScorer
+from genprm.scoring.base import ScoreItem, ScoreOptions, StepScorer
 
 
 async def best_of_n(
     scorer: StepScorer,
     problem: str,
     candidates: Sequence[Sequence[str]],
-    **options: Unpack[ChoiceOptions],
+    **options: Unpack[ScoreOptions],
 ) -> BestOfN:
-    """Judge all candidates, a list of steps each, in one call, and say which is best: the first
-    of those with the highest solution score.
+    """Judge all candidates, a list of steps each, in one call. The best is the first of those with
+    the highest solution score.
 
-    A candidate without a score never wins over one with; where none has one there is no best.
-    Raises what `StepScorer.score_batch` raises, and InputError without candidates.
+    A candidate without a score never wins over one with a score; where no candidate has one, there
+    is no best. Raises what `StepScorer.score_batch` raises, and InputError without candidates.
     """
     if isinstance(candidates, str) or not candidates:
-        raise InputError("field 'candidates': expected at least one list of steps")
+        raise InputError("expected at least one list of steps", field="candidates")
     items = [ScoreItem(problem, steps, **options) for steps in candidates]
     judgements = await scorer.score_batch(items)
-    scores = {place: j.solution_score for place, j in enumerate(judgements)}
-    known = {place: score for place, score in scores.items() if score is not None}
-    best = max(known, key=lambda place: known[place], default=None)  # max keeps the first
+    scores = {
+        place: judgement.solution_score
+        for place, judgement in enumerate(judgements)
+        if judgement.solution_score is not None
+    }
+    best = max(scores, key=lambda place: scores[place], default=None)  # max keeps the first
     return BestOfN(best=best, judgements=judgements)

@@ -2,7 +2,7 @@
 
 In a checkout `prompts/` and `configs/` stand beside the package; the wheel carries copies of both
 under `genprm/_data/`. The embedded models are package files in either case. This module only
-names folders: it opens nothing and does not know what lies in them.
+names files and folders: it opens nothing and does not know what lies in them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,13 @@ def _shared_dir(name: str) -> Path:
     if (_PACKAGE.parent / "pyproject.toml").is_file():
         return _PACKAGE.parent / name
     return _PACKAGE / "_data" / name
+
+
+def absolute(path_or_name: str) -> str:
+    """A path that exists made absolute; the name of something embedded, shipped or on a hub as it
+    is."""
+    path = Path(path_or_name).expanduser()
+    return str(path.resolve()) if path.exists() else path_or_name
 
 
 def prompts_dir() -> Path:

@@ -80,7 +80,10 @@ def test_overrides_win_and_are_yaml(tmp_path: Path) -> None:
         ("distill.balance=0.5", "--set: config key 'distill.balance': input should be greater"),
         ("score.votes=0", "--set: config key 'score.votes': input should be greater than or equal"),
         ("score.aggregate=max", "--set: config key 'score.aggregate': input should be 'min', "),
-        ("score.temperature=0", "--set: config key 'score': temperature 0 gives the same text 8"),
+        (
+            "score={temperature: 0, votes: 2}",
+            "--set: config key 'score': temperature 0 gives the same text 2 times",
+        ),
         ("engine.kind=hf", "--set: config key 'engine.kind': input should be 'vllm', 'openai' or"),
         ("train.learning_rate=.nan", "--set: config key 'train.learning_rate': input should be"),
         ("seed.x=1", "--set: config key 'seed': input should be a valid integer"),

@@ -13,7 +13,7 @@ from cluster.serving.host import CriticHost
 from cluster.serving.routes import build_routes
 from genprm.config.root import Config
 from genprm.engines.scripted import ScriptedEngine, ScriptedTokenizer
-from genprm.prompts.packs import load_pack
+from genprm.scoring.critic import load_critic
 from genprm.scoring.scorer import Scorer
 from scripted_critic import critique, label_probs
 
@@ -26,9 +26,9 @@ def routes(
     engine = engine or ScriptedEngine(
         critique, label_probs=label_probs, tokenizer=ScriptedTokenizer(), max_model_len=CONTEXT
     )
-    config = Config.model_validate({"score": {"votes": 2, **score}})
-    scorer = Scorer(engine, load_pack("native"), config.score)
-    return build_routes(CriticHost(engine, scorer, config), tokens)
+    critic = load_critic(Config.model_validate({"score": {"votes": 2, **score}}))
+    scorer = Scorer(engine, critic.pack, critic.config.score)
+    return build_routes(CriticHost(engine, critic, scorer), tokens)
 
 
 def call(

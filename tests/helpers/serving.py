@@ -14,7 +14,7 @@ from cluster.serving.host import CriticHost
 from cluster.serving.routes import build_routes
 from genprm.config.root import Config
 from genprm.engines.scripted import ScriptedEngine, ScriptedTokenizer
-from genprm.prompts.packs import load_pack
+from genprm.scoring.critic import load_critic
 from genprm.scoring.scorer import Scorer
 from scripted_critic import critique, label_probs
 
@@ -45,5 +45,5 @@ def _host(engine: ScriptedEngine | None, score: dict[str, Any]) -> CriticHost:
     engine = engine or ScriptedEngine(
         critique, label_probs=label_probs, tokenizer=ScriptedTokenizer(), max_model_len=300
     )
-    config = Config.model_validate({"score": {"votes": 2, **score}})
-    return CriticHost(engine, Scorer(engine, load_pack("native"), config.score), config)
+    critic = load_critic(Config.model_validate({"score": {"votes": 2, **score}}))
+    return CriticHost(engine, critic, Scorer(engine, critic.pack, critic.config.score))

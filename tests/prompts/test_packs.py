@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from bpe import bpe
-from genprm.config.load import load_config
+from genprm.config.load import load_config, parse_config
 from genprm.errors import ConfigError
 from genprm.prompts.packs import load_pack
 from genprm.prompts.render import (
@@ -64,7 +64,8 @@ def test_when_votes_end_does_not_count_in_the_fingerprint() -> None:
 def test_published_protocols_ask_for_all_of_their_votes() -> None:
     ours = {"native", "native-value", "native-solution"}
     for name in ALL:
-        early = load_config(None, [f"pack={name}"]).score.early_stopping.enabled
+        score = load_config(None, [f"pack={name}"]).with_pack_sampling().score
+        early = score.early_stopping.enabled
         assert early is (None if name in ours else False)
 
 
@@ -100,12 +101,20 @@ def test_broken_texts(tmp_path: Path, texts: str | None, message: str) -> None:
 
 
 def test_a_packs_sampling_is_the_default_and_a_configs_own_wins() -> None:
-    config = load_config(None, ["pack=thinkprm", "score.votes=2"])
+    config = load_config(None, ["pack=thinkprm", "score.votes=2"]).with_pack_sampling()
     score = config.score
     assert (score.votes, score.temperature, score.aggregate) == (2, 0.6, "overall")
-    assert load_config(None, []).score.temperature == 1.0
-    with pytest.raises(ConfigError, match="temperature 0 gives the same text 4 times"):
-        load_config(None, ["pack=thinkprm", "score.temperature=0"])
+    assert load_config(None, []).with_pack_sampling() == load_config(None, [])
+    assert config.with_pack_sampling() == config
+    assert parse_config(config.model_dump(mode="json")).with_pack_sampling() == config
+    explicit = load_config(None, ["pack=thinkprm", "score.votes=8", "score.temperature=1.0"])
+    assert explicit.with_pack_sampling().score.votes == 8  # though it is the default, too
+    assert explicit.with_pack_sampling().score.temperature == 1.0
+    for pack, votes in (("thinkprm", 4), ("native", 8)):
+        greedy = load_config(None, [f"pack={pack}", "score.temperature=0"])
+        message = f"^config key 'score': temperature 0 gives the same text {votes} times"
+        with pytest.raises(ConfigError, match=message):
+            greedy.with_pack_sampling()
 
 
 OTHER_LABELS = {"correct_label": "a", "incorrect_label": "b"}

@@ -160,7 +160,7 @@ def test_what_ships_is_of_the_shipped_critic_asked_as_the_service_does() -> None
     ("text", "words"),
     [
         (None, "No such file"),
-        ("{", "no JSON"),
+        ("{", "not JSON"),
         ("[]", "no calibration in it"),
         ("[1]", "calibration"),
         ('{"method": "platt"}', "field 'scores'"),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import pickle
 import time
 from collections.abc import Coroutine, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -18,10 +20,11 @@ from genprm.engines import build_engine
 from genprm.engines.scripted import ScriptedEngine, ScriptedTokenizer
 from genprm.errors import ConfigError, EngineError, InputError, PromptTooLongError
 from genprm.generation import Prompt, Sampling
-from genprm.prompts.packs import load_pack
+from genprm.prompts.packs import PromptPack, load_pack
 from genprm.records import Critique, Judgement
-from genprm.scoring.base import ScoreItem, StepScorer
-from genprm.scoring.scorer import Scorer
+from genprm.scoring.base import OPTIONS, SETTINGS, ScoreItem, StepScorer
+from genprm.scoring.judging import Task
+from genprm.scoring.scorer import UNITS, Scorer
 from genprm.scoring.voting import until_settled
 
 NATIVE = load_pack("native")
@@ -252,6 +255,22 @@ def test_stop_at_first_error_asks_nothing_after_it() -> None:
     assert all(last_step(prompt) != STEPS[2] for prompt, _ in engine.calls)
 
 
+def test_a_step_that_is_never_settled_gets_all_of_its_votes() -> None:
+    """Half of the critiques of a doubted step say the one, half the other: it is never settled."""
+
+    def script(prompt: Prompt, sampling: Sampling, i: int) -> str:
+        doubted = "?" in last_step(prompt)
+        return f"Version {i if doubted else 0}.{OPENER} correct"
+
+    def labels(prompt: Prompt, ids: Sequence[int]) -> Sequence[float]:
+        return (0.2, 0.7) if "Version 1" in prompt.prefill else (0.7, 0.2)
+
+    stopping = EarlyStoppingConfig(enabled=True, risk=0.1)
+    steps = ["2 + 3 = 5", "5 + 4 = 8?", "So it is 8?"]
+    judged = judge(probabilistic(labels, script), steps, votes=8, early_stopping=stopping)
+    assert [s.votes.correct + s.votes.incorrect for s in judged.steps] == [2, 8, 8]
+
+
 def test_early_stop_asks_in_rounds_until_the_vote_is_settled() -> None:
     def labels(prompt: Prompt, ids: Sequence[int]) -> tuple[float, float]:
         return (0.1, 0.8) if "bad" in prompt.prefill else (0.8, 0.1)
@@ -302,6 +321,23 @@ def test_rounds_ask_for_what_a_replay_of_all_votes_says(
     replayed = until_settled(every, size, risk)
     stopping = EarlyStoppingConfig(enabled=True, round_votes=size, risk=risk)
     assert list(replayed) == asked(early_stopping=stopping)
+
+
+def test_options_are_named_once() -> None:
+    """An option lives in `ScoreOptions`, the HTTP request, the config and `Task`."""
+    assert all(hasattr(ScoreConfig(), name) for name in SETTINGS)
+    fields = {field.name for field in dataclasses.fields(Task)}
+    assert fields == {"id", "problem", "steps", *OPTIONS}
+    with pytest.raises(TypeError, match="no such option of a request: vote"):
+        ScoreItem(PROBLEM, STEPS, vote=2)  # type: ignore[call-arg]
+    item = ScoreItem(PROBLEM, STEPS, "mine", votes=2, seed=None)
+    assert pickle.loads(pickle.dumps(item)) == item
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        item.id = "other"  # type: ignore[misc]
+
+
+def test_every_unit_of_a_pack_has_a_module() -> None:
+    assert list(UNITS) == list(get_args(PromptPack.model_fields["unit"].annotation))
 
 
 def test_arguments_override_the_config() -> None:

@@ -43,7 +43,7 @@ def test_the_best_has_the_highest_score(candidates: list[list[str]], best: int |
     assert found.best == best
     assert [len(judgement.steps) for judgement in found.judgements] == list(map(len, candidates))
     [items] = scorer.asked
-    assert all((item.problem, item.votes) == ("p", 2) for item in items)
+    assert all((item.problem, item.options) == ("p", {"votes": 2}) for item in items)
 
 
 def test_without_candidates_there_is_nothing_to_choose() -> None:

@@ -14,7 +14,7 @@ from genprm.client.calls import MAX_STEPS
 from genprm.config.root import Config
 from genprm.engines.scripted import ScriptedEngine, ScriptedTokenizer
 from genprm.generation import Prompt, Sampling
-from genprm.prompts.packs import load_pack
+from genprm.scoring.critic import load_critic
 from genprm.scoring.scorer import Scorer
 from scripted_critic import critique, label_probs
 from scripted_routes import CONTEXT, call
@@ -34,9 +34,9 @@ def post(path: str, body: Any, script: Any = critique, **config: Any) -> httpx.R
     engine = ScriptedEngine(
         script, label_probs=label_probs, tokenizer=ScriptedTokenizer(), max_model_len=CONTEXT
     )
-    given = Config.model_validate({"score": {"votes": 2}, **config})
-    scorer = Scorer(engine, load_pack("native"), given.score)
-    app = build_routes(CriticHost(engine, scorer, given))
+    critic = load_critic(Config.model_validate({"score": {"votes": 2}, **config}))
+    scorer = Scorer(engine, critic.pack, critic.config.score)
+    app = build_routes(CriticHost(engine, critic, scorer))
     answer = call(app, "POST", path, json.dumps(body).encode())
     asked = [prompt.messages[-1]["content"] for prompt, _ in engine.calls]
     answer.extensions["asked"] = asked

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +20,7 @@ from genprm.prompts.packs import load_pack
 from genprm.records import ScoreCalibration
 from genprm.scoring.base import ScoreItem
 from genprm.scoring.calibration import CALIBRATION_FILE, sampling_of
-from genprm.scoring.critic import make_scorer
+from genprm.scoring.critic import load_critic
 from manifests import a_manifest
 from scripted_critic import critique, label_probs
 
@@ -71,8 +70,8 @@ async def hosted(critic: Path, base: Path, **score: Any) -> CriticHost:
     config = Config.model_validate(
         {"models": {"critic": str(critic)}, "score": {"votes": 2, **score}}
     )
-    engine = Engine(base)
-    return CriticHost(engine, await make_scorer(config, engine), config)
+    engine, loaded = Engine(base), load_critic(config)
+    return CriticHost(engine, loaded, await loaded.scorer(engine))
 
 
 def test_a_judgement_ends_with_the_version_that_it_began_with(tmp_path: Path) -> None:
@@ -267,7 +266,7 @@ def test_each_way_of_voting_has_a_calibration_of_its_own(
         (critic / CALIBRATION_FILE).write_text(f"[{','.join(both)}]")
         host = await hosted(critic, base, early_stopping=EARLY)
         assert await calibrated(host) == pytest.approx(0.5 + 0.8 * 0.4)
-        fixed = await host.score(dataclasses.replace(ITEM, early_stop=False))
+        fixed = await host.score(ScoreItem(ITEM.problem, ITEM.steps, early_stop=False))
         assert fixed.steps[0].calibrated == pytest.approx(0.2 + 0.8 * 0.4)
         assert not caplog.messages
 
@@ -280,7 +279,7 @@ def test_each_way_of_voting_has_a_calibration_of_its_own(
         assert "left aside: fitted for early_stop False, not True" in caplog.messages[-1]
         file = str(critic / CALIBRATION_FILE)  # named, it still serves requests that ask so
         host = await hosted(critic, base, early_stopping=EARLY, calibration=file)
-        fixed = await host.score(dataclasses.replace(ITEM, early_stop=False))
+        fixed = await host.score(ScoreItem(ITEM.problem, ITEM.steps, early_stop=False))
         assert fixed.steps[0].calibrated == pytest.approx(0.2 + 0.8 * 0.4)
 
     asyncio.run(ask())

@@ -13,18 +13,23 @@ from cluster.serving.schema import (
     MAX_VOTES,
     RequestError,
     ScoreRequest,
-    given_steps,
     parse_request,
     refuse_unscorable,
+    steps_of,
 )
 from genprm.client.calls import MAX_STEPS
 from genprm.records import CriticInfo, Judgement, StepJudgement
+from genprm.scoring.base import OPTIONS
 
 GOOD = {"problem": "1 + 1", "steps": ["2"]}
 
 
 def encoded(**fields: object) -> bytes:
     return json.dumps({**GOOD, **fields}).encode()
+
+
+def test_a_request_has_every_option_of_a_scorer() -> None:
+    assert set(OPTIONS) < ScoreRequest.model_fields.keys()
 
 
 def test_a_request_may_set_everything() -> None:
@@ -40,7 +45,7 @@ def test_a_request_may_set_everything() -> None:
     )
     assert request.votes == MAX_VOTES
     assert request.aggregate == "product"
-    assert given_steps(request, "lines") == ["2"]
+    assert steps_of(request, "lines") == ["2"]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +90,7 @@ def test_a_malformed_body_is_refused_by_name(body: bytes, status: int, field: st
     assert caught.value.status == status
     if field is not None:
         assert caught.value.field == field
-    assert str(caught.value).startswith(caught.value.field)
+    assert str(caught.value).startswith(f"field {caught.value.field!r}: ")
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 400
 
@@ -106,23 +111,23 @@ def test_a_malformed_body_is_refused_by_name(body: bytes, status: int, field: st
 def test_what_cannot_be_judged_is_refused_by_name(fields: dict[str, object], field: str) -> None:
     request = parse_request(json.dumps(fields).encode())
     with pytest.raises(RequestError) as caught:
-        given_steps(request, "lines")
+        steps_of(request, "lines")
     assert (caught.value.field, caught.value.status) == (field, 422)
 
 
 def test_a_solution_is_split_by_the_named_splitter() -> None:
     text = "a\nb\n\nc"
     by_default = ScoreRequest(problem="p", solution=text)
-    assert given_steps(by_default, "lines") == ["a", "b", "c"]
-    assert given_steps(by_default, "blank_lines") == ["a\nb", "c"]
+    assert steps_of(by_default, "lines") == ["a", "b", "c"]
+    assert steps_of(by_default, "blank_lines") == ["a\nb", "c"]
     named = ScoreRequest(problem="p", solution=text, splitter="blank_lines")
-    assert given_steps(named, "lines") == ["a\nb", "c"]
+    assert steps_of(named, "lines") == ["a\nb", "c"]
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_any_bytes_are_a_request_or_a_named_fault(body: bytes) -> None:
     try:
-        given_steps(parse_request(body), "lines")
+        steps_of(parse_request(body), "lines")
     except RequestError as error:
         assert error.status in (400, 422)
         assert "\n" not in str(error)
@@ -133,7 +138,7 @@ def test_given_steps_are_never_changed(steps: list[str], problem: str) -> None:
     body = json.dumps({"problem": problem, "steps": steps}).encode()
     blank = not problem.strip() or any(not step.strip() for step in steps)
     try:
-        assert given_steps(parse_request(body), "lines") == steps
+        assert steps_of(parse_request(body), "lines") == steps
         assert not blank
     except RequestError:
         assert blank
@@ -163,9 +168,9 @@ def judgement(*statuses: str) -> Judgement:
 
 def test_a_first_step_that_does_not_fit_names_the_longer_text() -> None:
     nothing_fits = judgement("too_long", "too_long")
-    with pytest.raises(RequestError, match=r"^problem: prompt of 9 tokens does not fit$"):
+    with pytest.raises(RequestError, match=r"^field 'problem': prompt of 9 tokens does not fit$"):
         refuse_unscorable(nothing_fits, "long problem", ["a", "b"])
-    with pytest.raises(RequestError, match=r"^steps\[0\]: "):
+    with pytest.raises(RequestError, match=r"^field 'steps\[0\]': "):
         refuse_unscorable(nothing_fits, "p", ["a long step", "b"])
 
 
@@ -174,9 +179,7 @@ def test_a_later_step_that_does_not_fit_is_data() -> None:
 
 
 def test_the_error_crosses_processes() -> None:
-    error = pickle.loads(pickle.dumps(RequestError("steps[2]", "must not be empty", 422)))
-    assert (error.field, error.status, str(error)) == (
-        "steps[2]",
-        422,
-        "steps[2]: must not be empty",
-    )
+    error = RequestError("must not be empty", field="steps[2]", status=413)
+    copy = pickle.loads(pickle.dumps(error))
+    assert (copy.message, copy.field, copy.status) == ("must not be empty", "steps[2]", 413)
+    assert str(copy) == "field 'steps[2]': must not be empty"
