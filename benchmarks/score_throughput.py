@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--config", default="tiny")
     args = parser.parse_args()
     changes = ["serve.port=0", "serve.max_queued_requests=-1", "score.early_stopping.enabled=false"]
-    config = load_config(args.config, changes)
+    config = load_config(args.config, changes).with_pack_sampling()
     args.out.mkdir(parents=True, exist_ok=True)
     file = args.out / "result.json"
     settings = {"n": args.n, "config": args.config, "cores": os.cpu_count()}
