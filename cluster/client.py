@@ -1,4 +1,4 @@
-"""The HTTP client of the scoring service, beside the service; it lives in `genprm.client`."""
+"""The HTTP client of the scoring service, under the name of the service; see `genprm.client`."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def _check(command: Sequence[str]) -> None:
     if config is not None and not (configs_dir() / f"{config}.yaml").is_file():
         _check_shipped(config)
     if config is None or not Path(config).is_absolute() or Path(config).is_file():
-        load_config(config, stage.set)
+        load_config(config, stage.set).with_pack_sampling()
     for source in stage.input:
         if not source.startswith(("hub:", "task:")):
             _check_shipped(source)

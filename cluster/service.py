@@ -1,4 +1,4 @@
-"""The Ray Serve application: replicas that each own an engine and its scorer, behind HTTP.
+"""The Ray Serve application: replicas that each own an engine and its scorer, reached over HTTP.
 
 All prefixes and votes of a solution are one call to one replica, so they share its prefix cache.
 `build_app` makes the application from a config, for `serve run` as for `run`, which starts Ray

@@ -128,12 +128,12 @@ class CriticHost:
         self, task: Task, scorer: Scorer
     ) -> AsyncGenerator[StepJudgement | Judgement]:
         start = time.monotonic()
-        whole = scorer.pack.unit == "solution"
+        per_solution = scorer.pack.unit == "solution"
         async with contextlib.aclosing(scorer.stream_task(task)) as events:
             async for event in events:
                 seconds = time.monotonic() - start
                 if isinstance(event, Judgement):
-                    new = counts(event, task.votes, task.early_stop, whole)
+                    new = counts(event, task.votes, task.early_stop, per_solution)
                     self._metrics.judgement(event, new, seconds)
                 else:
                     self._metrics.step(event, seconds)

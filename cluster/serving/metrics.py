@@ -23,12 +23,12 @@ class Counts(NamedTuple):
     tokens: dict[str, int]  # by kind; cached tokens are among those of the prompts
 
 
-def counts(judgement: Judgement, votes: int, early: bool, whole: bool) -> Counts:
+def counts(judgement: Judgement, votes: int, early: bool, per_solution: bool) -> Counts:
     """The counts of a judgement.
 
     Args:
         votes: the votes of each step, of which `early` stopping may have saved some.
-        whole: critiques are of the whole solution; one that ends before a step saves nothing.
+        per_solution: critiques are of whole solutions; one that ends before a step saves nothing.
     """
     voted = [step.votes for step in judgement.steps if step.status in ("ok", "no_valid_critique")]
     critiques = {
@@ -38,7 +38,7 @@ def counts(judgement: Judgement, votes: int, early: bool, whole: bool) -> Counts
     }
     kinds = ("prompt", "cached", "completion")
     tokens = {kind: judgement.usage.get(f"{kind}_tokens", 0) for kind in kinds}
-    written = judgement.usage["critiques"] * len(voted) if whole else sum(critiques.values())
+    written = judgement.usage["critiques"] * len(voted) if per_solution else sum(critiques.values())
     saved = votes * len(voted) - written if early else 0
     return Counts(critiques, saved, tokens)
 

@@ -90,13 +90,13 @@ def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
         stream that is a status). `field` names it.
         503: the engine failed; the same request may be sent again.
         """
-        wanted, steps = await parse_body(request, parse_one)
-        item = _item(wanted, steps)
-        if wanted.stream:
+        body, steps = await parse_body(request, parse_one)
+        item = _item(body, steps)
+        if body.stream:
             lines = _lines(host.stream(item))
             return StreamingResponse(lines, media_type="application/x-ndjson")
         judgement = await host.score(item)
-        refuse_unscorable(judgement, wanted.problem, steps)
+        refuse_unscorable(judgement, body.problem, steps)
         return JSONResponse(judgement.row())
 
     @app.post("/v1/steps", openapi_extra=SCORE_BODY)
@@ -112,7 +112,7 @@ def build_routes(host: CriticHost, token_hashes: Sequence[str] = ()) -> FastAPI:
         Refused as a whole, with the place of what is wrong, such as `[3].votes`; but a first step
         that is too long is a status here, for the others' sake.
         """
-        items = [_item(*wanted) for wanted in await parse_body(request, parse_many)]
+        items = [_item(*parsed) for parsed in await parse_body(request, parse_many)]
         return JSONResponse([j.row() for j in await host.score_batch(items)])
 
     @app.get("/health")

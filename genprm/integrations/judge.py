@@ -45,7 +45,7 @@ async def judge(
     asked: list[bool] = []
     for problem, solution in zip(problems, solutions, strict=True):
         if not problem.strip():
-            raise InputError("field 'problem': must not be empty")
+            raise InputError("must not be empty", field="problem")
         steps = split(solution, splitter)
         asked.append(0 < len(steps) <= MAX_STEPS)
         if asked[-1]:

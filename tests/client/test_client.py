@@ -305,7 +305,7 @@ def streamed(url: str, asynchronous: bool, **options: Any) -> list[Any]:
 
     async def calls() -> list[Any]:
         async with AsyncClient(url, deadline_s=5) as client:
-            return [told async for told in client.stream("p", steps, **options)]
+            return [event async for event in client.stream("p", steps, **options)]
 
     if asynchronous:
         return asyncio.run(calls())
@@ -318,11 +318,11 @@ def test_a_stream_tells_each_step_and_then_the_whole(asynchronous: bool) -> None
     with scripted_service() as url:
         *steps, judgement = streamed(url, asynchronous, votes=2, id="mine")
         with Client(url) as client:
-            whole = client.score("p", ["right", "wrong", "right"], votes=2, id="mine")
+            judged = client.score("p", ["right", "wrong", "right"], votes=2, id="mine")
         with pytest.raises(InputError, match=r"^field 'votes': .*\(422\)$"):
             streamed(url, asynchronous, votes=0)
-    assert isinstance(judgement, Judgement) and judgement.row() == whole.row()
-    assert sorted(steps, key=lambda step: step.index) == whole.steps
+    assert isinstance(judgement, Judgement) and judgement.row() == judged.row()
+    assert sorted(steps, key=lambda step: step.index) == judged.steps
 
 
 STEP = json.dumps(JUDGEMENT["steps"][0]).encode() + b"\n"

@@ -101,18 +101,22 @@ def test_platt_is_finite_where_the_score_parts_right_from_wrong(pairs: list) -> 
 
 
 def test_the_chosen_method_is_the_best_on_held_out_solutions_and_helps_on_new_ones() -> None:
-    known = fit(simulated(2000, 3.0), CRITIC, SCORE, "rows")
-    assert known.method in ("platt", "isotonic")
-    assert known.held_out[known.method]["brier"] == min(f["brier"] for f in known.held_out.values())
+    calibration = fit(simulated(2000, 3.0), CRITIC, SCORE, "rows")
+    assert calibration.method in ("platt", "isotonic")
+    assert calibration.held_out[calibration.method]["brier"] == min(
+        f["brier"] for f in calibration.held_out.values()
+    )
     fresh = simulated(2000, 3.0, seed=9)
     raw = calibration_error([(s.score, s.correct) for s in fresh])
-    better = calibration_error([(calibrated(known, s.score), s.correct) for s in fresh])
+    better = calibration_error([(calibrated(calibration, s.score), s.correct) for s in fresh])
     assert raw[0] > 0.2 and better[0] < 0.05 and better[1] < raw[1]
 
 
 def test_scores_that_mean_what_they_say_are_left_about_as_they_are() -> None:
-    known = fit(simulated(3000, 1.0), CRITIC, SCORE, "rows")
-    assert all(abs(calibrated(known, score) - score) < 0.06 for score in (0.1, 0.3, 0.5, 0.7, 0.9))
+    calibration = fit(simulated(3000, 1.0), CRITIC, SCORE, "rows")
+    assert all(
+        abs(calibrated(calibration, score) - score) < 0.06 for score in (0.1, 0.3, 0.5, 0.7, 0.9)
+    )
 
 
 def test_folds_hold_out_whole_solutions() -> None:
@@ -120,8 +124,9 @@ def test_folds_hold_out_whole_solutions() -> None:
     noise = [LabelledStep(f"s{i % 40}", i % 40 / 40, rng.random() < 0.5) for i in range(400)]
     side = {f"s{i}": int(content_id(i), 16) % 2 == 0 for i in range(40)}
     by_luck = [s._replace(correct=side[s.solution]) for s in noise]
-    known = fit(by_luck, CRITIC, SCORE, "rows")
-    assert known.held_out["isotonic"]["brier"] > 0.2  # though each solution tells all of its steps
+    calibration = fit(by_luck, CRITIC, SCORE, "rows")
+    brier = calibration.held_out["isotonic"]["brier"]
+    assert brier > 0.2  # though each solution tells all of its steps
 
 
 @pytest.mark.parametrize(
@@ -136,12 +141,12 @@ def test_what_cannot_be_fitted_is_told_in_one_line(pairs: list, words: str) -> N
 
 def test_a_calibration_comes_back_from_its_file(tmp_path: Path) -> None:
     steps = simulated(200, 2.0)
-    known = [fit(steps, CRITIC, SCORE, "rows", early_stop=early) for early in (False, True)]
+    calibrations = [fit(steps, CRITIC, SCORE, "rows", early_stop=early) for early in (False, True)]
     path = tmp_path / "c.json"
-    path.write_text(json.dumps([one.row() for one in known]))
-    assert load_calibrations(path) == known
-    path.write_text(json.dumps(known[0].row()))
-    assert load_calibrations(path) == known[:1]
+    path.write_text(json.dumps([each.row() for each in calibrations]))
+    assert load_calibrations(path) == calibrations
+    path.write_text(json.dumps(calibrations[0].row()))
+    assert load_calibrations(path) == calibrations[:1]
 
 
 def test_what_ships_is_of_the_shipped_critic_asked_as_the_service_does() -> None:
@@ -176,9 +181,9 @@ def test_a_file_that_is_no_calibration(tmp_path: Path, text: str | None, words: 
 
 
 def test_a_falling_curve_is_refused(tmp_path: Path) -> None:
-    known = fit(simulated(200, 2.0), CRITIC, SCORE, "rows").row()
-    known["probabilities"] = known["probabilities"][::-1]
+    row = fit(simulated(200, 2.0), CRITIC, SCORE, "rows").row()
+    row["probabilities"] = row["probabilities"][::-1]
     path = tmp_path / "c.json"
-    path.write_text(json.dumps(known))
+    path.write_text(json.dumps(row))
     with pytest.raises(ConfigError, match=r"c\.json: scores and probabilities must have"):
         load_calibrations(path)

@@ -96,8 +96,8 @@ def test_one_request_samples_all_votes_of_a_prefix() -> None:
 def test_each_different_critique_is_asked_once_for_its_label() -> None:
     engine = probabilistic(likes(0.9), lambda p, s, i: f"Version {i % 2}.{OPENER} correct")
     judgement = judge(engine, STEPS[:1], votes=6)
-    asked = [prompt.prefill for prompt, s in engine.calls if prompt.prefill]
-    assert sorted(asked) == ["Version 0.\nVerdict:", "Version 1.\nVerdict:"]
+    verdict_prompts = [prompt.prefill for prompt, s in engine.calls if prompt.prefill]
+    assert sorted(verdict_prompts) == ["Version 0.\nVerdict:", "Version 1.\nVerdict:"]
     assert judgement.steps[0].votes.correct == 6
     assert judgement.usage["critiques"] == 6 and judgement.usage["requests"] == 3
     prompts = sum(len(prompt.token_ids) for prompt, _ in engine.calls)
@@ -297,16 +297,16 @@ def test_early_stop_asks_in_rounds_until_the_vote_is_settled() -> None:
 
 
 @given(
-    said=st.lists(st.booleans(), min_size=8, max_size=8),
+    verdicts_of_all=st.lists(st.booleans(), min_size=8, max_size=8),
     size=st.integers(1, 8),
     risk=st.sampled_from([0.0, 0.03, 0.08, 0.2]),
 )
 @settings(max_examples=60)
 def test_rounds_ask_for_what_a_replay_of_all_votes_says(
-    said: list[bool], size: int, risk: float
+    verdicts_of_all: list[bool], size: int, risk: float
 ) -> None:
-    def asked(**config: Any) -> Sequence[Critique]:
-        verdicts = iter(said)
+    def critiques(**config: Any) -> Sequence[Critique]:
+        verdicts = iter(verdicts_of_all)
 
         def script(prompt: Prompt, sampling: Sampling, i: int) -> str:
             return f"Hm.{OPENER} {'correct' if next(verdicts) else 'incorrect'}\n"
@@ -316,11 +316,11 @@ def test_rounds_ask_for_what_a_replay_of_all_votes_says(
         )
         return judgement.steps[0].critiques or ()
 
-    every = asked()
-    assert [critique.verdict == "correct" for critique in every] == said
+    every = critiques()
+    assert [critique.verdict == "correct" for critique in every] == verdicts_of_all
     replayed = until_settled(every, size, risk)
     stopping = EarlyStoppingConfig(enabled=True, round_votes=size, risk=risk)
-    assert list(replayed) == asked(early_stopping=stopping)
+    assert list(replayed) == critiques(early_stopping=stopping)
 
 
 def test_options_are_named_once() -> None:
@@ -474,8 +474,8 @@ def test_a_deadline_keeps_what_is_judged_and_gives_up_the_rest(stop: bool) -> No
     settings = {"deadline_s": 0.3, "stop_at_first_error": stop}
 
     async def judged() -> tuple[Judgement, int]:
-        found = await scorer_of(engine, votes=2).score(PROBLEM, steps, **settings)
-        return found, engine.given_up  # before the loop ends, and cancels what is left
+        judgement = await scorer_of(engine, votes=2).score(PROBLEM, steps, **settings)
+        return judgement, engine.given_up  # before the loop ends, and cancels what is left
 
     begun = time.monotonic()
     judgement, given_up = run(judged())
@@ -501,7 +501,7 @@ def test_a_deadline_of_the_config_is_for_those_that_name_none() -> None:
 
 def test_a_time_out_of_the_engine_is_no_deadline() -> None:
     class Broken(ScriptedEngine):
-        async def generate(self, *given: Any, **more: Any) -> Any:
+        async def generate(self, *arguments: Any, **more: Any) -> Any:
             raise TimeoutError("of its own")
 
     with pytest.raises(TimeoutError, match="of its own"):
@@ -513,9 +513,9 @@ def test_whoever_leaves_a_stream_spares_the_engine_the_rest() -> None:
 
     async def first() -> tuple[Any, int]:
         scorer = scorer_of(engine, votes=1)
-        told = scorer.stream(ScoreItem(PROBLEM, ["a slow one", "quick"]))
-        step = await anext(told)
-        await told.aclose()
+        events = scorer.stream(ScoreItem(PROBLEM, ["a slow one", "quick"]))
+        step = await anext(events)
+        await events.aclose()
         await asyncio.sleep(0.1)
         return step, engine.given_up  # before the loop ends, and cancels what is left
 

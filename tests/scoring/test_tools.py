@@ -75,7 +75,7 @@ def test_a_block_that_does_not_end_stops_no_later_one() -> None:
 
 @sandboxed
 @pytest.mark.parametrize(
-    ("program", "said"),
+    ("program", "message"),
     [
         ("1 / 0", "ZeroDivisionError: division by zero"),
         ("x = (", "SyntaxError"),
@@ -84,8 +84,8 @@ def test_a_block_that_does_not_end_stops_no_later_one() -> None:
         ("", ""),
     ],
 )
-def test_what_goes_wrong_is_told(program: str, said: str) -> None:
-    assert said in PythonSession().run(program)
+def test_what_goes_wrong_is_told(program: str, message: str) -> None:
+    assert message in PythonSession().run(program)
 
 
 @sandboxed

@@ -87,8 +87,8 @@ def test_conversations_that_begin_alike_keep_to_themselves() -> None:
     """Critiques A, B, A: the first and the third share a request, and part behind it."""
 
     def script(prompt: Prompt, sampling: Sampling, i: int) -> str:
-        said = [m["content"] for m in prompt.messages if m["role"] == "assistant"]
-        name = "ABA"[i] if not said else f"{said[-1].split()[0]}{i}"
+        turns = [m["content"] for m in prompt.messages if m["role"] == "assistant"]
+        name = "ABA"[i] if not turns else f"{turns[-1].split()[0]}{i}"
         return f"{name} speaks.\nVerdict: correct"
 
     engine = engine_of(script, lambda prompt, ids: (0.9, 0.1))
@@ -171,9 +171,9 @@ def test_probabilities_of_a_whole_critique_are_read_at_each_verdict() -> None:
     engine = engine_of(lambda p, s, i: WHOLE, label_probs)
     judgement = judge("native-solution", engine, votes=2)
     assert [step.score for step in judgement.steps[:2]] == pytest.approx([0.75, 1 / 9])
-    asked = [prompt.prefill for prompt, _ in engine.calls if prompt.prefill]
-    assert asked[0] == "One is right.\nVerdict:"
-    assert asked[1] == "One is right.\nVerdict: correct\nTwo is not.\nVerdict:"
+    prefills = [prompt.prefill for prompt, _ in engine.calls if prompt.prefill]
+    assert prefills[0] == "One is right.\nVerdict:"
+    assert prefills[1] == "One is right.\nVerdict: correct\nTwo is not.\nVerdict:"
 
 
 @pytest.mark.parametrize(
@@ -262,13 +262,13 @@ def test_thinkprm_is_asked_about_the_whole_at_last() -> None:
     judgement = judge(pack, engine, votes=2, aggregate="overall")
     assert judgement.first_error == 1
     assert judgement.overall == judgement.solution_score == pytest.approx(0.25)
-    [asked] = {p.prefill for p, _ in engine.calls if p.prefill.endswith("correct?")}
-    assert asked == f"{pack.begin}{THOUGHT}\n</think>\nIs the solution correct?"
+    [prefill] = {p.prefill for p, _ in engine.calls if p.prefill.endswith("correct?")}
+    assert prefill == f"{pack.begin}{THOUGHT}\n</think>\nIs the solution correct?"
     cut = judge(pack, engine, votes=1, aggregate="overall", max_critique_tokens=8)
     assert cut.overall == pytest.approx(0.25) and not cut.covered
     assert judge(pack, engine, votes=2, aggregate="min").solution_score == pytest.approx(0.25)
-    whole = judge(pack, engine, **sure(1))  # an answer about the whole is a mean
-    assert whole.usage["critiques"] == 8
+    judgement = judge(pack, engine, **sure(1))  # `overall` is a mean of all votes
+    assert judgement.usage["critiques"] == 8
     with pytest.raises(InputError, match="'aggregate': pack native asks for no verdict"):
         judge("native", engine, aggregate="overall")
 
@@ -284,8 +284,8 @@ def test_an_analysis_without_the_question_is_asked_it() -> None:
 
 
 def test_a_boxed_judgement_is_read_without_probabilities_too() -> None:
-    said = "1. Analysis: \\boxed{5} is right.\n2. Final Judgment: \\boxed{Negative}."
-    judgement = judge("stepwiser", engine_of(lambda p, s, i: said), STEPS[:1], votes=1)
+    text = "1. Analysis: \\boxed{5} is right.\n2. Final Judgment: \\boxed{Negative}."
+    judgement = judge("stepwiser", engine_of(lambda p, s, i: text), STEPS[:1], votes=1)
     assert judgement.steps[0].verdict == "incorrect" and judgement.critic.scoring == "hard_votes"
 
 
@@ -296,10 +296,10 @@ class Dialogue:
         self.programs = programs
 
     def __call__(self, prompt: Prompt, sampling: Sampling, i: int) -> str:
-        said = prompt.prefill
-        if "<verify>" not in said:
+        text = prompt.prefill
+        if "<verify>" not in text:
             return "I add.\n</analyze>\nmore"
-        ran = said.count("[Code Output]")
+        ran = text.count("[Code Output]")
         if ran == 0:  # the fence is open
             return f"{self.programs[0]}\n```\nnever read"
         if ran < len(self.programs):

@@ -31,11 +31,11 @@ def critique(verdict: Any, p_correct: float | None = None) -> Critique:
 
 def steps(*states: str) -> list[StepJudgement]:
     """`+` correct, `-` incorrect, anything else a status without score."""
-    known = {"+": ("ok", 0.9, "correct"), "-": ("ok", 0.2, "incorrect")}
+    outcomes = {"+": ("ok", 0.9, "correct"), "-": ("ok", 0.2, "incorrect")}
     return [
         StepJudgement(index=i, status=status, score=score, verdict=verdict)
         for i, state in enumerate(states)
-        for status, score, verdict in [known.get(state, (state, None, None))]
+        for status, score, verdict in [outcomes.get(state, (state, None, None))]
     ]
 
 
@@ -58,8 +58,8 @@ def steps(*states: str) -> list[StepJudgement]:
     ],
 )
 def test_vote(critiques: list[Any], score: float | None, verdict: str | None) -> None:
-    got, said, votes = vote([critique(*one) for one in critiques])
-    assert said == verdict
+    got, voted, votes = vote([critique(*one) for one in critiques])
+    assert voted == verdict
     assert got is None if score is None else got == pytest.approx(score)
     names = [one[0] for one in critiques]
     assert votes == Votes(
@@ -147,17 +147,15 @@ def test_settled_is_the_same_for_both_verdicts_and_grows_with_the_risk(
 def test_a_round_is_the_smallest_that_can_settle_anything(
     correct: int, incorrect: int, remaining: int, least: int, risk: float
 ) -> None:
-    asked = next_round(Votes(correct=correct, incorrect=incorrect), remaining, least, risk)
-    assert min(least, remaining) <= asked <= remaining
-    for fewer in range(least, asked):
+    size = next_round(Votes(correct=correct, incorrect=incorrect), remaining, least, risk)
+    assert min(least, remaining) <= size <= remaining
+    for fewer in range(least, size):
         for more in range(fewer + 1):
             votes = Votes(correct=correct + more, incorrect=incorrect + fewer - more)
             assert not settled(votes, remaining - fewer, risk)
-    assert asked == remaining or any(
-        settled(
-            Votes(correct=correct + a, incorrect=incorrect + asked - a), remaining - asked, risk
-        )
-        for a in (0, asked)
+    assert size == remaining or any(
+        settled(Votes(correct=correct + a, incorrect=incorrect + size - a), remaining - size, risk)
+        for a in (0, size)
     )
 
 

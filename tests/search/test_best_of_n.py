@@ -18,13 +18,13 @@ class Listed:
     """Judges by the marks that a candidate's steps are made of, and keeps what it was asked."""
 
     def __init__(self) -> None:
-        self.asked: list[Sequence[ScoreItem]] = []
+        self.batches: list[Sequence[ScoreItem]] = []
 
     async def score(self, problem: str, steps: Sequence[str], **options: object) -> Judgement:
         raise AssertionError("one call for all")
 
     async def score_batch(self, items: Sequence[ScoreItem]) -> list[Judgement]:
-        self.asked.append(items)
+        self.batches.append(items)
         return [judge("x", *item.steps) for item in items]
 
 
@@ -39,10 +39,10 @@ class Listed:
 )
 def test_the_best_has_the_highest_score(candidates: list[list[str]], best: int | None) -> None:
     scorer = Listed()
-    found = asyncio.run(best_of_n(scorer, "p", candidates, votes=2))
-    assert found.best == best
-    assert [len(judgement.steps) for judgement in found.judgements] == list(map(len, candidates))
-    [items] = scorer.asked
+    result = asyncio.run(best_of_n(scorer, "p", candidates, votes=2))
+    assert result.best == best
+    assert [len(judgement.steps) for judgement in result.judgements] == list(map(len, candidates))
+    [items] = scorer.batches
     assert all((item.problem, item.options) == ("p", {"votes": 2}) for item in items)
 
 

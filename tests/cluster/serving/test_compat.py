@@ -26,8 +26,8 @@ TOO_LONG = "word " * CONTEXT
 def chat(problem: str, *answer: str) -> str:
     """A conversation as ChatML renders it; without an answer the prompt for one."""
     system = "<|im_start|>system\nReason step by step.<|im_end|>\n"
-    asked = f"{system}<|im_start|>user\n{problem}<|im_end|>\n<|im_start|>assistant\n"
-    return asked + "".join(f"{text}<|im_end|>\n" for text in answer)
+    prompt = f"{system}<|im_start|>user\n{problem}<|im_end|>\n<|im_start|>assistant\n"
+    return prompt + "".join(f"{text}<|im_end|>\n" for text in answer)
 
 
 def post(path: str, body: Any, script: Any = critique, **config: Any) -> httpx.Response:
@@ -38,8 +38,8 @@ def post(path: str, body: Any, script: Any = critique, **config: Any) -> httpx.R
     scorer = Scorer(engine, critic.pack, critic.config.score)
     app = build_routes(CriticHost(engine, critic, scorer))
     answer = call(app, "POST", path, json.dumps(body).encode())
-    asked = [prompt.messages[-1]["content"] for prompt, _ in engine.calls]
-    answer.extensions["asked"] = asked
+    prompts = [prompt.messages[-1]["content"] for prompt, _ in engine.calls]
+    answer.extensions["prompts"] = prompts
     return answer
 
 
@@ -74,7 +74,7 @@ def test_a_generative_critic_looks_like_a_discriminative_one(conversation: dict[
     [row] = answer["data"]
     assert row.keys() == {"index", "object", "data"}
     assert row["data"] == [pytest.approx([0.2, 0.8]), pytest.approx([0.9, 0.1])]
-    assert "Problem:\np\n" in pooled.extensions["asked"][0]  # neither markup nor system turn
+    assert "Problem:\np\n" in pooled.extensions["prompts"][0]  # neither markup nor system turn
     classified = post("/classify", {**conversation, "use_activation": False}).json()
     [row] = classified["data"]
     assert row["probs"] == pytest.approx([0.9, 0.1])  # of the worst step
@@ -115,7 +115,7 @@ def test_what_vllm_clients_get_wrong_names_the_field(path: str, body: Any, field
     answer = post(path, body)
     assert (answer.status_code, answer.json()["field"]) == (422, field)
     assert answer.json()["error"].startswith(f"{field}: ")
-    assert not answer.extensions["asked"]
+    assert not answer.extensions["prompts"]
 
 
 # ---- /get_reward
@@ -124,38 +124,38 @@ def test_what_vllm_clients_get_wrong_names_the_field(path: str, body: Any, field
 def test_a_rollout_gets_the_score_of_its_bare_response() -> None:
     prompt = chat("What is 3 * 4?")
     ends = "<|im_end|>\n<|endoftext|><|endoftext|>"
-    asked = {
+    request = {
         "query": [f"{prompt}right\nwrong{ends}", f"<s>{prompt}right{ends}", "Plain? right"],
         "prompts": [prompt, prompt, "Plain?"],
         "labels": ["12", None, "x"],
     }
-    answer = post("/get_reward", asked)
+    answer = post("/get_reward", request)
     assert answer.status_code == 200
-    told = answer.json()
-    assert told.keys() == {"rewards", "scores", "extra_logs"}
-    assert told["rewards"] == told["scores"] == pytest.approx([0.1, 0.8, 0.8])
-    logs = told["extra_logs"]
+    rewards = answer.json()
+    assert rewards.keys() == {"rewards", "scores", "extra_logs"}
+    assert rewards["rewards"] == rewards["scores"] == pytest.approx([0.1, 0.8, 0.8])
+    logs = rewards["extra_logs"]
     assert logs["steps"] == [2, 1, 1] and logs["first_error"] == [1, -1, -1]
     assert logs["scored"] == [1, 1, 1] and logs["correct_share"] == pytest.approx([0.5, 1, 1])
     assert {len(values) for values in logs.values()} == {3}
-    shown = "\n".join(answer.extensions["asked"])
+    shown = "\n".join(answer.extensions["prompts"])
     assert "Problem:\nWhat is 3 * 4?\n" in shown and "Problem:\nPlain?\n" in shown
     assert "im_start" not in shown and "step by step" not in shown
 
 
 def test_a_query_that_its_tokenizer_wrote_otherwise_is_taken_apart_by_the_template() -> None:
-    asked = {"query": [chat("p ?", "right")], "prompts": [chat("p?")], "labels": [""]}
-    answer = post("/get_reward", asked)
+    request = {"query": [chat("p ?", "right")], "prompts": [chat("p?")], "labels": [""]}
+    answer = post("/get_reward", request)
     assert answer.json()["rewards"] == pytest.approx([0.8])
-    assert all("p ?" not in text for text in answer.extensions["asked"])
+    assert all("p ?" not in text for text in answer.extensions["prompts"])
 
 
 def test_empty_lists_are_answered_with_empty_lists() -> None:
     answer = post("/get_reward", {"query": [], "prompts": [], "labels": []})
     assert answer.status_code == 200
-    told = answer.json()
-    assert told["rewards"] == told["scores"] == []
-    assert all(values == [] for values in told["extra_logs"].values())
+    rewards = answer.json()
+    assert rewards["rewards"] == rewards["scores"] == []
+    assert all(values == [] for values in rewards["extra_logs"].values())
 
 
 @pytest.mark.parametrize(
@@ -208,8 +208,8 @@ def test_a_number_may_stand_for_what_is_not_scored_and_is_marked() -> None:
     assert pooled["unscored"] == [1]
     classified = post("/classify", {"input": chat("p", text)}, serve=serve).json()["data"][0]
     assert classified["probs"] == [0.75, 0.25] and classified["unscored"] is True
-    asked = {"query": [f"{prompt}{TOO_LONG}", f"{prompt}right", prompt], "prompts": [prompt] * 3}
-    told = post("/get_reward", asked, serve=serve).json()
-    assert told["rewards"] == told["scores"] == pytest.approx([0.25, 0.8, 0.25])
-    assert told["extra_logs"]["scored"] == [0, 1, 0]
-    assert told["extra_logs"]["steps"] == [1, 1, 0]
+    request = {"query": [f"{prompt}{TOO_LONG}", f"{prompt}right", prompt], "prompts": [prompt] * 3}
+    rewards = post("/get_reward", request, serve=serve).json()
+    assert rewards["rewards"] == rewards["scores"] == pytest.approx([0.25, 0.8, 0.25])
+    assert rewards["extra_logs"]["scored"] == [0, 1, 0]
+    assert rewards["extra_logs"]["steps"] == [1, 1, 0]

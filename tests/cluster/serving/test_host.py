@@ -58,12 +58,12 @@ class Engine(ScriptedEngine):
         self.passing = asyncio.Event()
         self.passing.set()
 
-    async def generate(self, *given: Any, adapter: str | None = None, **more: Any) -> Any:
+    async def generate(self, *arguments: Any, adapter: str | None = None, **more: Any) -> Any:
         self.adapters.append(adapter)
         if adapter in self.broken:
             raise EngineError(f"adapter {adapter}: not weights")
         await self.passing.wait()
-        return await super().generate(*given, adapter=adapter, **more)
+        return await super().generate(*arguments, adapter=adapter, **more)
 
 
 async def hosted(critic: Path, base: Path, **score: Any) -> CriticHost:
@@ -92,12 +92,12 @@ def test_a_judgement_ends_with_the_version_that_it_began_with(tmp_path: Path) ->
         engine.passing.set()
         await preparing
         engine.passing.clear()
-        told = await host.adopt(str(second))
+        adopted = await host.adopt(str(second))
         after = asyncio.create_task(host.score(ITEM))
         await asyncio.sleep(0)
         engine.passing.set()
         old, between, new = await asyncio.gather(before, during, after)
-        assert told == new.critic != old.critic == between.critic
+        assert adopted == new.critic != old.critic == between.critic
         assert new.critic.version and old.critic.version
         # two calls per step and judgement, and the one by which a version is tried
         assert engine.adapters.count(str(first)) == 2 * 2 * len(ITEM.steps)

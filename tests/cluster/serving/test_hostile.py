@@ -81,9 +81,9 @@ def drawn(schema: dict[str, Any], document: dict[str, Any]) -> st.SearchStrategy
             items = drawn(schema.get("items", {}), document)
             return st.lists(items, max_size=3)
         case "object" if "properties" in schema:
-            known = {key: drawn(each, document) for key, each in schema["properties"].items()}
-            needed = {key: known[key] for key in schema.get("required", ())}
-            rest = {key: known[key] | anything for key in known if key not in needed}
+            values = {key: drawn(each, document) for key, each in schema["properties"].items()}
+            needed = {key: values[key] for key in schema.get("required", ())}
+            rest = {key: values[key] | anything for key in values if key not in needed}
             return st.fixed_dictionaries(needed, optional=rest)
     return anything
 
@@ -113,13 +113,13 @@ POSTS = {
 
 
 def refused_in_one_line(answer: httpx.Response) -> bool:
-    told = answer.json()
+    error = answer.json()
     return (
         answer.status_code in (400, 413, 422)
-        and set(told) == {"error", "field"}
-        and "\n" not in told["error"]
-        and "Traceback" not in told["error"]
-        and len(told["error"]) < 1000
+        and set(error) == {"error", "field"}
+        and "\n" not in error["error"]
+        and "Traceback" not in error["error"]
+        and len(error["error"]) < 1000
     )
 
 
@@ -162,9 +162,9 @@ def test_verdicts_and_special_tokens_never_come_from_the_text(
     plain = critique_prompt(NATIVE, critic.tokenizer, "p", ["s"])
     allowed = [token for token in plain.token_ids if token in special]
     for prompt, _ in critic.calls:
-        found = [token for token in prompt.token_ids if token in special]
+        specials = [token for token in prompt.token_ids if token in special]
         blank = critic.tokenizer.get_added_vocab().get("  ")  # white space is content
-        assert [token for token in found if token != blank] == allowed
+        assert [token for token in specials if token != blank] == allowed
 
 
 @settings(max_examples=100, deadline=None)

@@ -172,30 +172,30 @@ def test_a_batch_is_refused_as_a_whole(items: list[Any], field: str) -> None:
 
 def test_a_stream_tells_each_step_when_it_is_settled() -> None:
     class Slow(ScriptedEngine):
-        async def generate(self, prompt: Prompt, *given: Any, **more: Any) -> Any:
+        async def generate(self, prompt: Prompt, *arguments: Any, **more: Any) -> Any:
             await asyncio.sleep(0.3 if "Last step:\nslow" in prompt.messages[-1]["content"] else 0)
-            return await super().generate(prompt, *given, **more)
+            return await super().generate(prompt, *arguments, **more)
 
     app = routes(Slow(critique, label_probs=label_probs, tokenizer=ScriptedTokenizer()))
-    asked = {"problem": "p", "steps": ["slow and right", "wrong", "right"], "id": "mine"}
-    answer = score(app, **asked, stream=True)
+    body = {"problem": "p", "steps": ["slow and right", "wrong", "right"], "id": "mine"}
+    answer = score(app, **body, stream=True)
     assert answer.headers["content-type"] == "application/x-ndjson"
     *steps, rest = [json.loads(line) for line in answer.text.splitlines()]
     assert sorted(step["index"] for step in steps) == [0, 1, 2] and steps[-1]["index"] == 0
     assert "steps" not in rest and rest["id"] == "mine" and rest["first_error"] == 1
-    whole = score(app, **asked).json()
+    judged = score(app, **body).json()
     in_order = sorted(steps, key=lambda step: step["index"])
-    assert {**rest, "steps": in_order} == {**whole, "usage": rest["usage"]}
-    stopped = score(app, **asked, stream=True, stop_at_first_error=True)
+    assert {**rest, "steps": in_order} == {**judged, "usage": rest["usage"]}
+    stopped = score(app, **body, stream=True, stop_at_first_error=True)
     lines = [json.loads(line) for line in stopped.text.splitlines()]
     assert [line.get("status") for line in lines] == ["ok", "ok", "not_scored", None]
 
 
 def test_a_stream_ends_with_what_went_wrong_and_begins_with_no_bad_request() -> None:
     class Dies(ScriptedEngine):
-        async def generate(self, *given: Any, **more: Any) -> Any:
+        async def generate(self, *arguments: Any, **more: Any) -> Any:
             self.alive = False
-            return await super().generate(*given, **more)
+            return await super().generate(*arguments, **more)
 
     answer = score(routes(Dies(critique)), problem="p", steps=["a"], stream=True)
     assert answer.status_code == 200
@@ -213,7 +213,7 @@ def test_a_batch_is_a_list() -> None:
 
 def test_a_deadline_is_a_status_of_the_steps_that_missed_it() -> None:
     class Slow(ScriptedEngine):
-        async def generate(self, *given: Any, **more: Any) -> Any:
+        async def generate(self, *arguments: Any, **more: Any) -> Any:
             await asyncio.sleep(30)
 
     app = routes(Slow(critique, tokenizer=ScriptedTokenizer()))
@@ -259,14 +259,14 @@ def test_unknown_paths_and_methods_answer_in_json() -> None:
 
 
 def test_the_model_route_names_critic_defaults_and_limits() -> None:
-    told = call(routes(), "GET", "/v1/model").json()
-    assert told["critic"]["pack"] == "native"
-    assert told["critic"]["scoring"] == "label_probs"
-    assert told["context_tokens"] == CONTEXT
-    assert told["defaults"]["votes"] == 2
-    assert told["limits"]["votes"] == 64
-    assert told["calibrations"] == []
-    assert told["early_stopping"] == {"round_votes": 2, "stop_risk": 0.0}
+    description = call(routes(), "GET", "/v1/model").json()
+    assert description["critic"]["pack"] == "native"
+    assert description["critic"]["scoring"] == "label_probs"
+    assert description["context_tokens"] == CONTEXT
+    assert description["defaults"]["votes"] == 2
+    assert description["limits"]["votes"] == 64
+    assert description["calibrations"] == []
+    assert description["early_stopping"] == {"round_votes": 2, "stop_risk": 0.0}
 
 
 def test_the_schema_describes_the_request() -> None:

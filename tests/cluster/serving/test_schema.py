@@ -134,7 +134,7 @@ def test_any_bytes_are_a_request_or_a_named_fault(body: bytes) -> None:
 
 
 @given(st.lists(st.text(max_size=20), min_size=1, max_size=5), st.text(max_size=20))
-def test_given_steps_are_never_changed(steps: list[str], problem: str) -> None:
+def test_steps_are_never_changed(steps: list[str], problem: str) -> None:
     body = json.dumps({"problem": problem, "steps": steps}).encode()
     blank = not problem.strip() or any(not step.strip() for step in steps)
     try:

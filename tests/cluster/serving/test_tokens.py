@@ -39,8 +39,8 @@ def test_what_is_no_token_is_refused_unseen(text: str, monkeypatch: pytest.Monke
     with pytest.raises(ConfigError, match=TOKENS_ENV) as caught:
         token_hashes()  # and the service does not start open to everyone
     assert "\n" not in str(caught.value)
-    told = str(caught.value)
-    assert not any(len(part) > 4 and part in told for part in text.split(","))
+    message = str(caught.value)
+    assert not any(len(part) > 4 and part in message for part in text.split(","))
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
