@@ -22,7 +22,7 @@ from genprm.client.retry import (
     TryAgainError,
     describe_failure,
 )
-from genprm.errors import ConfigError, EngineError, InputError
+from genprm.errors import ConfigError, EngineError, InputError, one_line
 from genprm.records import Judgement, StepJudgement, content_id
 from genprm.scoring.base import ScoreItem
 
@@ -245,7 +245,7 @@ def _said(response: Response) -> str:
         said = response.json()["error"]
     except (ValueError, KeyError, TypeError):
         said = response.text
-    return " ".join(f"{response.status_code} {said}".split())[:500]
+    return one_line(f"{response.status_code} {said}", 500)
 
 
 def _read_judgement(response: Response) -> Judgement:
