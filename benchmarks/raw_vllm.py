@@ -22,7 +22,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from genprm.config.engine import EngineConfig
-from genprm.engines.vllm import ENVIRONMENT, cpu_computes_bf16, engine_arguments
+from genprm.engines.vllm_process import engine_arguments, import_vllm
 from genprm.generation import Sampling
 
 READY = "ready to generate"
@@ -90,15 +90,10 @@ def generate(jobs: Sequence[Job], folder: Path) -> Speed:
 def main() -> None:
     """One job."""
     job = Job.model_validate_json(Path(sys.argv[1]).read_text())
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    on_cpu, sampling = import_vllm(), job.sampling
     from vllm import LLM, SamplingParams, TokensPrompt
-    from vllm.platforms import current_platform
 
-    on_cpu, engine, sampling = current_platform.is_cpu(), job.engine, job.sampling
-    if on_cpu and engine.dtype == "auto" and not cpu_computes_bf16():
-        engine = engine.model_copy(update={"dtype": "float32"})
-    llm = LLM(**engine_arguments(engine, job.model, None, on_cpu=on_cpu))
+    llm = LLM(**engine_arguments(job.engine, job.model, None, on_cpu=on_cpu))
     room = llm.llm_engine.model_config.max_model_len
     every = [*job.warm_up, *job.prompts]
     parameters = [

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cluster.commands.options import parser
 from genprm.config.load import load_config
 from genprm.config.root import Config
-from genprm.errors import ConfigError, InputError
+from genprm.errors import ConfigError, InputError, one_line
 from genprm.models.names import resolve_model
 
 if TYPE_CHECKING:
@@ -249,8 +249,7 @@ def _fail(error: Exception, status: int, debug: bool) -> int:
         import traceback
 
         traceback.print_exception(error)
-    text = " ".join(str(error).split()) or type(error).__name__
-    print(f"genprm: error: {text}", file=sys.stderr)
+    print(f"genprm: error: {one_line(error)}", file=sys.stderr)
     return status
 
 

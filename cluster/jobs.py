@@ -26,7 +26,7 @@ from cluster.commands.options import parser
 from cluster.runtime import AUTH_HINT
 from genprm.config.load import load_config
 from genprm.data.storage import is_uri
-from genprm.errors import ConfigError, GenprmError, InputError
+from genprm.errors import ConfigError, GenprmError, InputError, one_line
 from genprm.util.paths import configs_dir
 
 if TYPE_CHECKING:
@@ -144,9 +144,7 @@ def _client(address: str | None) -> JobSubmissionClient:
         said = str(error).split("\n")[0]
         raise ConfigError(f"{address}: {said}; {AUTH_HINT}") from error
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ConfigError(
-            f"no Ray dashboard at {address}: {' '.join(str(error).split())}"
-        ) from error
+        raise ConfigError(f"no Ray dashboard at {address}: {one_line(error)}") from error
 
 
 def source_text(
@@ -193,7 +191,7 @@ def _submitted(
             entrypoint=entrypoint, submission_id=job_id, runtime_env=runtime_env
         )
     except (RuntimeError, ValueError) as error:  # a folder too large, a server that says no
-        raise GenprmError(f"the job was not taken: {' '.join(str(error).split())}") from error
+        raise GenprmError(f"the job was not taken: {one_line(error)}") from error
     print(f"genprm: submitted job {found}", file=sys.stderr)
     return found
 
@@ -238,7 +236,7 @@ def _exit_status(details: JobDetails) -> int:
         return FAILED
     status: int | None = details.driver_exit_code
     if not status:  # it never ran: the reason is Ray's
-        message = " ".join((details.message or "").split())[:500]
+        message = one_line(details.message or "", 500)
         print(f"genprm: error: the job failed: {message}", file=sys.stderr)
         return FAILED
     return status

@@ -1,7 +1,7 @@
 """Ray start-up and shut-down, and what an engine may take of the machine.
 
-Stages, training and service ask here for the options of their actors. Knows nothing of rows,
-prompts or models.
+Stages, training and service ask here for the options of their actors; what one machine computes
+with is in `genprm.util.hardware`. Knows nothing of rows, prompts or models.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import Any
 
 from genprm.config.root import Config
 from genprm.config.runtime import RuntimeConfig
-from genprm.errors import ConfigError
+from genprm.errors import ConfigError, one_line
+from genprm.util.hardware import threads_for_each
 
 # Least logical CPUs of a Ray that is started here. Read, checkpoint filter, repartition and write
 # each need one while an engine runs: with two the pipeline may never move. Their work is light, and
@@ -122,7 +123,7 @@ def engine_options(config: Config, replicas: int) -> dict[str, Any]:
     options: dict[str, Any] = {"num_cpus": int(cpus >= MIN_LOCAL_CPUS), "num_gpus": gpus}
     if not gpus:
         # Ray's own default is the number of CPUs that the actor reserves
-        threads = max(1, len(os.sched_getaffinity(0)) // replicas)
+        threads = threads_for_each(replicas)
         options["runtime_env"] = {"env_vars": {"OMP_NUM_THREADS": str(threads)}}
     return options
 
@@ -154,7 +155,7 @@ def _connect(address: str, quiet: dict[str, Any]) -> None:
     try:
         ray.init(address=address, **quiet)
     except (ConnectionError, ValueError) as error:  # ValueError: a dashboard's http address
-        raise ConfigError(f"no Ray cluster at {address}: {_one_line(error)}") from error
+        raise ConfigError(f"no Ray cluster at {address}: {one_line(error, 200)}") from error
     except AuthenticationError as error:
         raise ConfigError(f"the Ray cluster at {address} wants a token: {AUTH_HINT}") from error
 
@@ -179,7 +180,3 @@ def _quiet_data(debug: bool) -> None:
     context.print_on_execution_start = False
     if not debug:
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # errors are raised as well
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -38,7 +38,7 @@ from genprm.client.http import Client
 from genprm.config.load import parse_config
 from genprm.config.root import Config
 from genprm.config.serve import ServeConfig
-from genprm.errors import ConfigError, EngineError, GenprmError
+from genprm.errors import ConfigError, EngineError, GenprmError, one_line
 from genprm.scoring.base import ScoreItem, ScoreOptions
 from genprm.scoring.critic import load_critic
 from genprm.util.validation import first_problem
@@ -171,7 +171,7 @@ def replica_settings(settings: ServeConfig) -> dict[str, Any]:
         if isinstance(error, ValidationError):
             key, message, _ = first_problem(error)
         at = f"serve.autoscaling.{key}" if key else "serve.autoscaling"
-        raise ConfigError(f"config key '{at}': {' '.join(message.split())}") from None
+        raise ConfigError(f"config key '{at}': {one_line(message)}") from None
     ongoing = scaling.target_ongoing_requests or 0
     if ongoing > settings.max_ongoing_requests:
         raise ConfigError(

@@ -56,3 +56,14 @@ class PromptTooLongError(GenprmError, ValueError):
 
     def __str__(self) -> str:
         return f"prompt of {self.length} tokens does not fit the context of {self.limit}"
+
+
+def one_line(error: BaseException | str, limit: int | None = None) -> str:
+    """The text on one line, every run of white space one blank.
+
+    An error without text gives its class. Longer texts than `limit` characters end in "…".
+    """
+    text = " ".join(str(error).split())
+    if not text and isinstance(error, BaseException):
+        text = type(error).__name__
+    return text if limit is None or len(text) <= limit else text[: limit - 1] + "…"

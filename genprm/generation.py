@@ -1,4 +1,4 @@
-"""The vocabulary of generation: prompts, sampling, completions, and what they cost.
+"""The vocabulary of generation: prompts, sampling, completions, pooled values, and their cost.
 
 Data only: engines turn the first into the last, and everything above speaks of both.
 """
@@ -99,3 +99,16 @@ class Generation:
             completions=len(self.completions),
             requests=1,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Pooling:
+    """What a model's head says of one prompt: for each token, one raw value (logit) per label."""
+
+    values: tuple[tuple[float, ...], ...]
+    cached_tokens: int = 0
+
+    @property
+    def usage(self) -> Usage:
+        """What this one request cost."""
+        return Usage(prompt_tokens=len(self.values), cached_tokens=self.cached_tokens, requests=1)

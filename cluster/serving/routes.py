@@ -26,7 +26,6 @@ from cluster.serving.schema import (
     RequestError,
     ScoreRequest,
     batch_steps,
-    one_line,
     parse_batch,
     parse_request,
     refuse_unscorable,
@@ -34,7 +33,7 @@ from cluster.serving.schema import (
 )
 from cluster.serving.tokens import BearerTokens
 from genprm.client.calls import MAX_BATCH, MAX_BATCH_STEPS, MAX_BODY_BYTES, MAX_STEPS
-from genprm.errors import EngineError, InputError
+from genprm.errors import EngineError, InputError, one_line
 from genprm.records import Judgement, StepJudgement
 from genprm.scoring.base import OPTIONS, SETTINGS, ScoreItem
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from genprm import steps as splitting
 from genprm.client.calls import MAX_BATCH, MAX_BATCH_STEPS, MAX_STEPS
-from genprm.errors import InputError
+from genprm.errors import InputError, one_line
 from genprm.records import Aggregate, Judgement
 from genprm.util.validation import first_problem
 
@@ -172,11 +172,6 @@ def refuse_unscorable(judgement: Judgement, problem: str, steps: list[str]) -> N
         field = "problem" if len(problem) >= len(steps[0]) else "steps[0]"
         message = one_line(first.reason or "too long for the critic's context")
         raise RequestError(message, field=field)
-
-
-def one_line(text: str) -> str:
-    """The text with every run of whitespace made one blank."""
-    return " ".join(text.split())
 
 
 def _refuse_blank(field: str, text: str) -> None:

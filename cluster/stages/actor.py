@@ -22,7 +22,7 @@ from cluster.stages import outputs
 from genprm.config.root import Config
 from genprm.engines import build_engine
 from genprm.engines.base import Engine
-from genprm.errors import ConfigError, EngineError, GenprmError
+from genprm.errors import ConfigError, EngineError, GenprmError, one_line
 from genprm.generation import Generation, Prompt, Sampling
 from genprm.models.names import CriticSource
 
@@ -199,7 +199,5 @@ class RowActor:
 
 def reason(error: BaseException) -> str:
     """What an error says, on one bounded line; errors of ours need no type in front."""
-    text = " ".join(str(error).split())[:500]
-    if isinstance(error, GenprmError):
-        return text
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    text, name = one_line(error, 500), type(error).__name__
+    return text if isinstance(error, GenprmError) or text == name else f"{name}: {text}"

@@ -13,8 +13,8 @@ from cluster.stages.run import Report, Stage, run_stage
 from genprm.config.root import Config
 from genprm.data import sources
 from genprm.engines.base import Engine
-from genprm.errors import ConfigError
 from genprm.models.names import CriticSource
+from genprm.models.tokenizers import load_tokenizer
 from genprm.prompts.render import label_tokens
 from genprm.records import CriticInfo, Judgement, StepJudgement, content_id
 from genprm.scoring.critic import load_critic
@@ -60,15 +60,8 @@ def _check_labels(config: Config) -> None:
     """ConfigError if the critic's tokenizer cannot tell the pack's labels apart."""
     if config.engine.kind != "vllm" or not config.score.use_label_probs:
         return
-    from transformers import AutoTokenizer
-
     critic = load_critic(config)
-    model = critic.source.model
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(model)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{model}: no tokenizer: {' '.join(str(error).split())}") from None
-    label_tokens(critic.pack, tokenizer)
+    label_tokens(critic.pack, load_tokenizer(critic.source.model))
 
 
 async def _make_scorer(config: Config, engine: Engine | None) -> RowWork:

@@ -1,4 +1,4 @@
-"""Training on Ray: the driver, its workers, and the folder that a critic appears in."""
+"""Training on Ray: the driver, its workers, and the folder that a model appears in."""
 
 from __future__ import annotations
 

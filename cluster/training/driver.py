@@ -1,12 +1,12 @@
-"""Train a critic on Ray: the rows are prepared here, Ray Train's workers train, and the finished
-critic appears in OUT whole.
+"""Train a model on Ray: the rows are prepared here, Ray Train's workers train, and the finished
+model appears in OUT all at once.
 
     OUT           weights or adapter, tokenizer, chat template, genprm_manifest.json
     OUT.parts/    while unfinished: run.json, and Ray Train's checkpoints unless
                   runtime.storage_path keeps them elsewhere
 
 The same command goes on from the last checkpoint after any death, of a worker or of this process.
-Knows files and Ray; what training is stands in `genprm.training`.
+Knows files and Ray; what is trained and how is a `Kind` of `genprm.training`.
 """
 
 from __future__ import annotations
@@ -33,10 +33,9 @@ from genprm.data.rows import read_records
 from genprm.errors import ConfigError, InputError
 from genprm.models.manifest import DataSource, Manifest, tokenizer_sha256
 from genprm.models.names import resolve_model
-from genprm.prompts.packs import PromptPack
-from genprm.prompts.render import label_tokens
-from genprm.records import CritiqueTarget
-from genprm.training.sft import check_targets, plan, prepare_dataset
+from genprm.models.tokenizers import load_tokenizer
+from genprm.training import Kind, find_kind
+from genprm.training.base import plan
 from genprm.util.paths import absolute
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ WORKER_RETRIES = 2
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """A finished critic. `tokens` over all epochs, `seconds` over all attempts."""
+    """A finished model. `tokens` over all epochs, `seconds` over all attempts."""
 
     path: str
     metrics: dict[str, float]
@@ -60,9 +59,9 @@ class TrainResult:
 
 
 class Data(NamedTuple):
-    """The targets to train on, and where they come from."""
+    """The rows to train on, records of the kind, and where they come from."""
 
-    targets: list[CritiqueTarget]
+    rows: list[Any]
     source: DataSource
 
 
@@ -73,56 +72,54 @@ def train(
     *,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> TrainResult:
-    """Fine-tune a critic on critique targets, or go on with it, or find it done.
+    """Train a model of `train.kind`, or resume its training, or report it as done.
 
     Args:
-        data: files, folders, URIs or `hub:NAME` of critique targets.
-        out: a local folder for the critic.
+        data: files, folders, URIs or `hub:NAME` with rows of the kind.
+        out: a local folder for the model.
         callbacks: run in the workers with the trainer's own; they are pickled.
 
     Raises:
-        InputError: rows that are no targets of this prompt pack, or that are all too long.
-        ConfigError: `out` belongs to another config or input and stays as it is; a model or
+        InputError: rows that the kind refuses, or that are all too long.
+        ConfigError: `out` belongs to another config or input and stays as it is; a kind, model or
             setting that cannot work.
         StageError: the workers failed three times; the same command goes on from there.
     """
-    pack = config.prompt_pack()
+    kind = find_kind(config.train.kind)
+    pack = config.prompt_pack() if kind.uses_pack else None
     base = config.train.init or config.models.policy
     model = absolute(resolve_model(base))  # workers run in other folders
-    rows = _read([data] if isinstance(data, str) else data, pack)
+    rows, source = _read([data] if isinstance(data, str) else data, kind, config)
     decides = config.decides("train") | {"train.init": named_model(base)}
-    folder = CriticFolder(out, decides | {"data": rows.source.sha256})
+    if not kind.uses_pack:
+        del decides["pack"]
+    folder = CriticFolder(out, decides | {"data": source.sha256})
     done = folder.finished()
     if done is not None:
         print(f"{folder.path} is already trained; nothing to do", file=sys.stderr)
-        folder.drop_parts()  # a kill may have come between the critic and this
+        folder.drop_parts()  # a kill may have come between publishing and this
         return _result(folder, done, already_done=True)
-    plan(len(rows.targets), config.train)
-    tokenizer = _tokenizer(model)
-    dataset, dropped = prepare_dataset(
-        rows.targets,
-        tokenizer,
-        config.train.max_length,
-        label_tokens=label_tokens(pack, tokenizer),
-        verdict_weight=config.train.verdict_weight,
-    )
+    plan(len(rows), config.train)
+    tokenizer = load_tokenizer(model)
+    dataset, dropped = kind.prepare(rows, tokenizer, config)
     if dropped:
         print(
-            f"train: {dropped} of {len(rows.targets)} rows are longer than train.max_length="
+            f"train: {dropped} of {len(rows)} rows are longer than train.max_length="
             f"{config.train.max_length} tokens and are left out",
             file=sys.stderr,
         )
-    run = _Run(config, model, base, folder, tuple(callbacks))
+    run = _Run(config, kind, model, base, folder, tuple(callbacks))
     with folder.claimed(), runtime.session(config.runtime):
-        with _fit(run, dataset).as_directory() as critic:
+        with _fit(run, dataset).as_directory() as trained:
             manifest = folder.publish(
-                critic,
+                trained,
+                kind=config.train.kind,
                 method=config.train.method,
                 base=base,
                 tokenizer_sha256=tokenizer_sha256(tokenizer),
-                pack=pack.name,
-                pack_fingerprint=pack.fingerprint,
-                data=rows.source.model_copy(update={"rows": len(dataset), "dropped": dropped}),
+                pack=pack and pack.name,
+                pack_fingerprint=pack and pack.fingerprint,
+                data=source.model_copy(update={"rows": len(dataset), "dropped": dropped}),
                 seed=config.train.seed,
                 train=config.train.model_dump(mode="json"),
                 versions=versions(),
@@ -137,6 +134,7 @@ class _Run:
     """One run of Ray Train: under the same name and storage path it resumes."""
 
     config: Config
+    kind: Kind[Any]
     model: str
     base: str
     folder: CriticFolder
@@ -153,39 +151,40 @@ class _Run:
         )
 
 
-def _read(sources: Sequence[str], pack: PromptPack) -> Data:
-    """The targets of all sources, with unique ids, checked against the pack."""
-    targets: list[CritiqueTarget] = []
+def _read(sources: Sequence[str], kind: Kind[Any], config: Config) -> Data:
+    """The rows of all sources, with unique ids and checked by their kind."""
+    rows: list[Any] = []
     seen: set[str] = set()
     for source in sources:
-        found = read_records(source, CritiqueTarget)
-        again = next((target.id for target in found if target.id in seen), None)
+        records = read_records(source, kind.record)
+        again = next((record.id for record in records if record.id in seen), None)
         if again is not None:
-            raise InputError(f"{source}: id {again!r} stands in another source already")
-        seen.update(target.id for target in found)
-        targets += found
-    if not targets:
+            raise InputError(f"{source}: id {again!r} is in another source, too")
+        seen.update(record.id for record in records)
+        rows += records
+    if not rows:
         raise InputError(f"{' '.join(sources)}: no rows")
-    check_targets(targets, pack)
+    kind.check(rows, config)
     digest = hashlib.sha256()
-    for target in targets:
-        digest.update(canonical(target.row()).encode() + b"\n")
+    for row in rows:
+        digest.update(canonical(row.row()).encode() + b"\n")
     return Data(
-        targets,
+        rows,
         DataSource(
             source=" ".join(sources),
             sha256=digest.hexdigest(),
-            rows=len(targets),
+            rows=len(rows),
             dropped=0,
-            writers=sorted({target.writer for target in targets}),
-            label_rule=_label_rule(sources, targets),
+            writers=sorted({getattr(row, "writer", None) for row in rows} - {None}),
+            label_rule=_label_rule(sources, rows),
         ),
     )
 
 
-def _label_rule(sources: Sequence[str], targets: Sequence[CritiqueTarget]) -> str | None:
-    """The estimator behind the labels: of the rows, else of the config that distilled them."""
-    rules = {(target.model_extra or {}).get("estimator") for target in targets} - {None}
+def _label_rule(sources: Sequence[str], rows: Sequence[Any]) -> str | None:
+    """The estimators that made the labels: those of the rows, else of the config that distilled
+    them."""
+    rules = {getattr(row, "estimator", None) for row in rows} - {None}
     if not rules:
         metas = [storage.read_json(f"{source.rstrip('/')}.meta.json") for source in sources]
         sections = [(meta or {}).get("config", {}).get("label", {}) for meta in metas]
@@ -193,22 +192,11 @@ def _label_rule(sources: Sequence[str], targets: Sequence[CritiqueTarget]) -> st
     return ", ".join(sorted(map(str, rules))) or None
 
 
-def _tokenizer(model: str) -> Any:
-    """The tokenizer of the base; ConfigError if there is none."""
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(model)
-    except (OSError, ValueError) as error:  # no such model on the hub, or a broken directory
-        raise ConfigError(f"{model}: no tokenizer: {str(error).strip().splitlines()[0]}") from None
-    return tokenizer
-
-
 def _fit(run: _Run, dataset: Any) -> Checkpoint:
-    """Train in Ray's workers; the checkpoint that comes back holds the critic."""
+    """Train in Ray's workers; the checkpoint that comes back holds the model."""
     # Ray Train patches print, which makes dill (under datasets) spill bytecode into the log
     os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")
-    # a checkpoint counts once the controller has looked at its worker, every two seconds else
+    # a checkpoint counts once the controller has polled its worker: by default every two seconds
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
     import ray
     from ray.train import (
@@ -225,6 +213,7 @@ def _fit(run: _Run, dataset: Any) -> Checkpoint:
     scaling, node_cpus = _scaling(run.config)
     board = ray.remote(num_cpus=0)(Board).remote()
     job = TrainJob(
+        kind=run.kind,
         config=run.config.train,
         model=run.model,
         base=run.base if run.base.startswith("embedded:") else run.model,
@@ -243,7 +232,7 @@ def _fit(run: _Run, dataset: Any) -> Checkpoint:
             failure_config=FailureConfig(max_failures=WORKER_RETRIES),
             checkpoint_config=CheckpointConfig(num_to_keep=1),
             callbacks=[TellFailures(board)],
-            # threads that spin while they wait make training on a busy machine 10 times slower
+            # threads that spin while they wait slow training on a busy machine tenfold
             worker_runtime_env={"env_vars": {"OMP_WAIT_POLICY": "PASSIVE"}},
             logging_config=LoggingConfig("ERROR"),
         ),
@@ -273,8 +262,8 @@ def _work(settings: dict[str, Any]) -> None:
 def _scaling(config: Config) -> tuple[ScalingConfig, int]:
     """Ray Train's workers and what each reserves; and the CPUs of the largest node.
 
-    A single worker on CPU leaves one for whatever runs beside it. A cluster of our own never
-    grows, so what it cannot give is a ConfigError instead of an endless wait.
+    A single worker on CPU leaves one CPU for other processes. A cluster of our own never grows, so
+    more workers than it has room for are a ConfigError instead of an endless wait.
     """
     import ray
     from ray.train import ScalingConfig

@@ -1,5 +1,5 @@
-"""Tells the board of a training that workers failed: Ray Train goes on from a checkpoint by itself,
-and without this only the step going back would show it. Runs in Ray Train's controller.
+"""Reports failed workers to the board of a training. Ray Train resumes from a checkpoint by itself,
+and without this only a step that goes back would show it. Runs in Ray Train's controller.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class TellFailures(UserCallback):
-    """For `RunConfig(callbacks=...)`; `board` is the actor of a `train_progress.Board`."""
+    """For `RunConfig(callbacks=...)`; `board` is a `progress.Board` as a Ray actor."""
 
     def __init__(self, board: ActorHandle) -> None:
         self._board = board

@@ -1,6 +1,6 @@
-"""Where a trained critic goes: OUT, its manifest, and OUT.parts while it is unfinished.
+"""The folder of a trained model: OUT with its manifest, and OUT.parts while it is unfinished.
 
-A finished critic of the same config and input is left alone, an unfinished one is claimed by one
+A finished model of the same config and input is left alone, an unfinished one is claimed by one
 process at a time, and anything else is refused before a byte is written. Knows no Ray.
 """
 

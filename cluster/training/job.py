@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from genprm.config.train import TrainConfig
+from genprm.training.base import Kind
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TrainJob:
-    """All that a worker needs. `model` is what loads; `base` what an adapter will name."""
+    """All that a worker needs. `model` is what it loads, `base` what an adapter will name."""
 
+    kind: Kind[Any]
     config: TrainConfig
     model: str
     base: str

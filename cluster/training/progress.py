@@ -1,8 +1,8 @@
-"""What `cluster.stages.progress` shows while a critic trains: step, loss, rate, the time left, and
-what failed on the way.
+"""What `cluster.stages.progress` shows during training: step, loss, rate, the time left, and
+failures so far.
 
-Rank 0 and Ray Train's controller tell a `Board`, which runs as a Ray actor and which the driver
-asks. Knows the numbers, not what is trained.
+Rank 0 and Ray Train's controller write to a `Board`, which runs as a Ray actor and which the
+driver reads. Knows the numbers, not what is trained.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from cluster.stages.progress import clock
 
 if TYPE_CHECKING:
-    from genprm.training.trainer import Progress
+    from genprm.training.progress import Progress
 
 PLAIN_SECONDS = 5.0  # between two lines where the output is a file
-REASON_LENGTH = 80  # of a failure's in the line
+REASON_LENGTH = 80  # characters of a failure's reason in the line
 
 
 class Board:
@@ -28,7 +28,7 @@ class Board:
         self._failures: list[str] = []
 
     def tell(self, progress: Progress) -> None:
-        """Replace the progress that stands here."""
+        """Replace the latest progress."""
         self._latest = progress
 
     def failed(self, reason: str) -> None:
@@ -54,6 +54,6 @@ def format_line(now: Progress | None, failures: Sequence[str] = ()) -> str:
 
 
 def last_line(errors: Mapping[int, Exception]) -> str:
-    """Why workers failed, by the first one's error, which may be a traceback with it at its end."""
+    """Why workers failed: the last line of the first one's error, which may be a traceback."""
     error = errors[min(errors)]
     return (str(error).strip().splitlines() or [type(error).__name__])[-1]

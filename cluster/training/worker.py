@@ -1,18 +1,16 @@
 """What a Ray Train worker does: train on from the last checkpoint, and report each new one.
 
-The last checkpoint of a run holds the critic itself beside `SUMMARY_FILE`. Imports torch and trl
-through `genprm.training`; `cluster.training` is the other side, in the driver.
+The last checkpoint of a run holds the trained model itself beside `SUMMARY_FILE`. Imports torch
+and transformers; what is trained and how is the job's `Kind`. `driver` is the other side.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 import time
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import ray
@@ -25,11 +23,10 @@ from transformers.trainer_utils import get_last_checkpoint
 from cluster.training.folder import SUMMARY_FILE
 from cluster.training.job import TrainJob
 from genprm.models.manifest import weights_sha256
-from genprm.training.sft import build_trainer, save_critic
-from genprm.training.trainer import CriticTrainer, ProgressCallback
+from genprm.training.progress import ProgressCallback
+from genprm.util.hardware import threads_for_each
 
-CLOCK_FILE = "seconds.json"  # in every checkpoint but the last: what the run took up to there
-LOSS_POINTS = 10  # logged losses that the final one is the mean of
+CLOCK_FILE = "seconds.json"  # in every checkpoint but the last: seconds of the run so far
 
 
 class CheckpointCallback(TrainerCallback):
@@ -76,7 +73,7 @@ def _train(job: TrainJob, resume_from: str | None) -> None:
     clock = CheckpointCallback(before)
     progress = ProgressCallback(lambda now: job.board.tell.remote(now))
     with tempfile.TemporaryDirectory(prefix="genprm-train-") as folder:
-        trainer = build_trainer(
+        trainer = job.kind.build_trainer(
             job.model,
             ray.get(job.dataset),
             job.config,
@@ -87,35 +84,21 @@ def _train(job: TrainJob, resume_from: str | None) -> None:
         seconds = clock.seconds
         checkpoint = None
         if trainer.is_world_process_zero():
-            critic = Path(folder, "critic")
-            summary = _summary(trainer, job.model, seconds)
-            save_critic(trainer, critic, job.base)
-            (critic / SUMMARY_FILE).write_text(json.dumps(summary))
-            checkpoint = ray.train.Checkpoint.from_directory(str(critic))
+            trained = Path(folder, "trained")
+            summary = {
+                "metrics": job.kind.summary(trainer),
+                "tokens": int(trainer.state.num_input_tokens_seen),
+                "seconds": seconds,
+                "base_sha256": weights_sha256(_local_folder(job.model)),
+            }
+            job.kind.save(trainer, trained, job.base)
+            (trained / SUMMARY_FILE).write_text(json.dumps(summary))
+            checkpoint = ray.train.Checkpoint.from_directory(str(trained))
         ray.train.report({"step": trainer.state.global_step}, checkpoint=checkpoint)
 
 
-def _summary(trainer: CriticTrainer, model: str, seconds: float) -> dict[str, Any]:
-    logged = trainer.state.log_history
-    losses = [entry["loss"] for entry in logged if "loss" in entry]
-    right = [entry["mean_token_accuracy"] for entry in logged if "mean_token_accuracy" in entry]
-    metrics = {
-        "steps": trainer.state.global_step,
-        "first_loss": losses[0],
-        "loss": fmean(losses[-LOSS_POINTS:]),
-    }
-    if right:  # weighted training does not count it
-        metrics["token_accuracy"] = fmean(right[-LOSS_POINTS:])
-    return {
-        "metrics": metrics,
-        "tokens": int(trainer.state.num_input_tokens_seen),
-        "seconds": seconds,
-        "base_sha256": weights_sha256(_local_folder(model)),
-    }
-
-
 def _local_folder(model: str) -> Path:
-    """Where the files of a model that was just loaded lie on this machine."""
+    """The directory on this machine with the files of a model that was just loaded."""
     from huggingface_hub import try_to_load_from_cache
 
     if Path(model).is_dir():
@@ -127,9 +110,8 @@ def _local_folder(model: str) -> Path:
 def _use_cores(node_cpus: int) -> None:
     """Divide the machine's cores among its workers.
 
-    Ray sets OMP_NUM_THREADS to the CPUs that it reserved, which is one less than there are, or
-    more than there are where it counts logical CPUs of its own.
+    Ray sets OMP_NUM_THREADS to the CPUs that it reserved: one less than there are, or more than
+    there are where Ray was started with more logical CPUs than that.
     """
-    cores = min(node_cpus, len(os.sched_getaffinity(0)))
     workers = ray.train.get_context().get_local_world_size()
-    torch.set_num_threads(max(1, cores // workers))
+    torch.set_num_threads(threads_for_each(workers, cores=node_cpus))

@@ -22,7 +22,7 @@ from genprm.client.retry import (
     TryAgainError,
     describe_failure,
 )
-from genprm.errors import ConfigError, EngineError, InputError
+from genprm.errors import ConfigError, EngineError, InputError, one_line
 from genprm.records import Judgement, StepJudgement, content_id
 from genprm.scoring.base import ScoreItem
 
@@ -252,7 +252,7 @@ def _error_of(response: Response) -> tuple[str, str | None]:
         message = response.text
     if field is not None:
         message = message.removeprefix(f"{field}: ")
-    return " ".join(message.split())[:500], field
+    return one_line(message, 500), field
 
 
 def _read_judgement(response: Response) -> Judgement:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from genprm.config.base import Section
 from genprm.config.moved import moved_key
 from genprm.config.root import Config
-from genprm.errors import ConfigError
+from genprm.errors import ConfigError, one_line
 from genprm.util.paths import configs_dir
 from genprm.util.validation import first_problem
 
@@ -81,7 +81,7 @@ def _read_yaml(path: Path, where: str) -> dict[str, Any]:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{where}:{line}: not valid YAML: {error.problem}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{where}: not valid YAML: {one_line(error)}") from None
     if data is None:
         return {}
     if not isinstance(data, dict):

@@ -21,7 +21,7 @@ class LoraConfig(Section):
 class TrainConfig(Section):
     """How a critic is fine-tuned."""
 
-    kind: Literal["critic"] = "critic"
+    kind: str = "critic"
     """What is trained: `critic`, by supervised fine-tuning on critiques."""
     method: Literal["full", "lora"] = "full"
     """Train all weights, or a LoRA adapter."""

@@ -20,7 +20,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from pydantic import ValidationError
 
-from genprm.errors import InputError
+from genprm.errors import InputError, one_line
 from genprm.records import Record
 from genprm.util.validation import first_problem
 
@@ -127,7 +127,7 @@ def _files(name: str) -> tuple[Any, list[tuple[str, str]]]:
     try:
         filesystem, root = fsspec.url_to_fs(name)
     except (ValueError, ImportError) as error:
-        raise InputError(f"{name}: {' '.join(str(error).split())}") from None
+        raise InputError(f"{name}: {one_line(error)}") from None
     if filesystem.isfile(root):
         if not root.endswith((*JSONL, *PARQUET)):
             raise InputError(f"{name}: not a .jsonl or .parquet file")

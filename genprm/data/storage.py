@@ -12,7 +12,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from genprm.errors import InputError
+from genprm.errors import InputError, one_line
 
 
 def is_uri(path: str) -> bool:
@@ -147,7 +147,7 @@ def _as_table(rows: list[dict[str, Any]]) -> pa.Table:
 
 
 def _mixed_types(error: Exception) -> InputError:
-    detail = " ".join(str(error).split())[:160]
+    detail = one_line(error, 160)
     return InputError(
         f"a column holds values of different types, write to a .jsonl file instead: {detail}"
     )

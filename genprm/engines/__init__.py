@@ -1,4 +1,5 @@
-"""Engines: what generates completions. `base` is the contract; each engine is one file.
+"""Engines: what generates completions, or pools values. `base` has the contracts; each engine is
+one file.
 
 An engine's libraries are imported when one is built, not before.
 """
@@ -7,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genprm.engines.base import Engine
+from genprm.engines.base import Engine, PoolingEngine
 from genprm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,3 +34,16 @@ async def build_engine(config: EngineConfig, model: str, adapter_rank: int | Non
     from genprm.engines.scripted import scripted_engine
 
     return scripted_engine(config, model)
+
+
+async def build_pooling_engine(config: EngineConfig, model: str) -> PoolingEngine:
+    """Start an engine that reads the head of a resolved `model`. Close it when done.
+
+    Raises ConfigError for an engine that cannot pool and a model without a head, EngineError if
+    the engine does not come up.
+    """
+    if config.kind != "vllm":
+        raise ConfigError(f"engine.kind {config.kind} cannot read a model's head; use vllm")
+    from genprm.engines.vllm_pooling import VllmPoolingEngine
+
+    return await VllmPoolingEngine.start(config, model)

@@ -1,4 +1,4 @@
-"""Checks and messages that engines share; knows no library and no server."""
+"""What engines share: the check of sampling, and how much of a foreign error they repeat."""
 
 from __future__ import annotations
 
@@ -19,9 +19,3 @@ def check_sampling(sampling: Sampling) -> None:
         raise ConfigError(
             f"temperature 0 gives the same completion every time: n must be 1, got {sampling.n}"
         )
-
-
-def one_line(error: BaseException) -> str:
-    """What a foreign error says, on one line of bounded length; its class where it says nothing."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= MESSAGE_LIMIT else text[: MESSAGE_LIMIT - 1] + "…"

@@ -16,9 +16,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from genprm.engines.base import Capabilities
-from genprm.engines.common import check_sampling, one_line
-from genprm.errors import ConfigError, EngineError, GenprmError, PromptTooLongError
+from genprm.engines.common import MESSAGE_LIMIT, check_sampling
+from genprm.errors import ConfigError, EngineError, GenprmError, PromptTooLongError, one_line
 from genprm.generation import Completion, Generation, Prompt, Sampling
+from genprm.models.tokenizers import load_tokenizer
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAIError
@@ -86,6 +87,9 @@ class OpenAIEngine:
         key = os.environ.get(config.openai.api_key_env)
         if key is None and config.openai.base_url is None:
             raise ConfigError(f"engine.openai.api_key_env: {config.openai.api_key_env} is not set")
+        tokenizer = None
+        if tokenizer_name:
+            tokenizer = load_tokenizer(tokenizer_name, key="engine.extra.tokenizer")
         client = AsyncOpenAI(
             base_url=config.openai.base_url,
             api_key=key or "none",  # the client insists on one
@@ -95,7 +99,7 @@ class OpenAIEngine:
         engine = cls(
             client,
             model,
-            tokenizer=_load_tokenizer(tokenizer_name) if tokenizer_name else None,
+            tokenizer=tokenizer,
             max_model_len=config.max_model_len or UNKNOWN_CONTEXT,
             prefill=prefill,
             body=body,
@@ -228,29 +232,20 @@ class OpenAIEngine:
         if isinstance(error, APITimeoutError):
             return EngineError(f"{self._url} did not answer in time")
         if isinstance(error, APIConnectionError):
-            return EngineError(f"{self._url} cannot be reached: {one_line(error)}")
+            return EngineError(f"{self._url} cannot be reached: {one_line(error, MESSAGE_LIMIT)}")
         if isinstance(error, APIStatusError):
             message = _message(error)
             if error.status_code in (400, 413, 422) and CONTEXT_MESSAGE.search(message):
                 return _too_long(message, prompt_tokens, self.max_model_len)
             return EngineError(f"{self._url} answered {error.status_code}: {message}")
-        return EngineError(f"{self._url}: {one_line(error)}")
-
-
-def _load_tokenizer(name: str) -> Any:
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"engine.extra.tokenizer: {one_line(error)}") from error
+        return EngineError(f"{self._url}: {one_line(error, MESSAGE_LIMIT)}")
 
 
 def _message(error: Any) -> str:
     """The server's own words in one line, with OpenAI's error code in front if it has one."""
     body = error.body if isinstance(error.body, dict) else {}
     words = " ".join(str(part) for part in (body.get("code"), body.get("message")) if part)
-    return one_line(Exception(words)) if body.get("message") else one_line(error)
+    return one_line(words, MESSAGE_LIMIT) if body.get("message") else one_line(error, MESSAGE_LIMIT)
 
 
 def _too_long(message: str, prompt_tokens: int, limit: int) -> PromptTooLongError:

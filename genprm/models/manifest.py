@@ -1,9 +1,9 @@
-"""The manifest of a critic directory: what the critic was made from, and what it may be used with.
+"""The manifest of a trained model: what it was made from, and what it may be used with.
 
     DIR/genprm_manifest.json    beside the weights or the adapter, the tokenizer, the chat template
 
 A critic answers one prompt pack, and an adapter fits one base: serving asks `check_manifest`.
-Loads no weights and no tokenizer; hashes files and what it is given.
+Loads no weights and no tokenizer; hashes files and vocabularies.
 """
 
 from __future__ import annotations
@@ -36,28 +36,29 @@ class DataSource(BaseModel):
     sha256: str
     rows: int
     dropped: int  # longer than train.max_length
-    writers: list[str]
-    label_rule: str | None = None  # the estimator behind the labels, where the data tells
+    writers: list[str]  # who wrote the critiques; empty for rows without any
+    label_rule: str | None = None  # the estimator of the labels, where the data names it
 
 
 class Manifest(BaseModel):
-    """What a critic directory says of itself; fields of a later minor version pass through."""
+    """What a model directory says of itself; fields of a later minor version pass through."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     schema_version: int = SCHEMA_VERSION
+    kind: str = "critic"
+    """Which of the training kinds made it; manifests of earlier versions are all of critics."""
     fingerprint: str
     """Hash of everything that decided the weights: config, pack, base, data."""
-    kind: str = "critic"
-    """What it judges with: a key of `genprm.scoring.critic.SCORERS`."""
     method: Literal["full", "lora"]
     base: str
     """The model that training started from, as the config names it."""
     base_sha256: str | None
     """`weights_sha256` of it; null where its weights are no safetensors files."""
     tokenizer_sha256: str
-    pack: str
-    pack_fingerprint: str
+    pack: str | None = None
+    """The prompt pack that it answers; null for a kind that answers none, as its fingerprint."""
+    pack_fingerprint: str | None = None
     data: DataSource
     seed: int
     tokens: int
@@ -73,7 +74,7 @@ class Manifest(BaseModel):
 
 
 def write_manifest(directory: str | Path, manifest: Manifest) -> None:
-    """Write the manifest into a critic directory that is being put together."""
+    """Write the manifest into a model directory."""
     text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False)
     (Path(directory) / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
 
@@ -88,13 +89,13 @@ def load_manifest(directory: str | Path) -> Manifest | None:
     if not path.is_file():
         return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        version = found["schema_version"]
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version = content["schema_version"]
         if version > SCHEMA_VERSION:
             raise ConfigError(
                 f"{path}: schema version {version}, this genprm reads up to {SCHEMA_VERSION}"
             )
-        return Manifest.model_validate(found)
+        return Manifest.model_validate(content)
     except ValidationError as error:
         key, message, _ = first_problem(error)
         raise ConfigError(f"{path}: field {key!r}: {message}") from None
@@ -106,7 +107,7 @@ def load_manifest(directory: str | Path) -> Manifest | None:
 
 def check_manifest(
     directory: str | Path,
-    pack: PromptPack,
+    pack: PromptPack | None,
     *,
     base: str | Path | None = None,
     tokenizer: Any = None,
@@ -115,9 +116,9 @@ def check_manifest(
 
     Args:
         directory: a critic directory; a model without a manifest passes, and None is returned.
-        pack: the prompt pack that will ask it.
-        base: for an adapter, the base directory under it; its weights are hashed.
-        tokenizer: the loaded tokenizer that will feed it.
+        pack: the prompt pack that it will be asked with; None where it is used without one.
+        base: for an adapter, the directory of its base model; the weights there are hashed.
+        tokenizer: the loaded tokenizer that it will be used with.
 
     Raises:
         ConfigError: another pack, base or tokenizer, or a manifest that cannot be read.
@@ -125,18 +126,23 @@ def check_manifest(
     manifest = load_manifest(directory)
     if manifest is None:
         return None
-    if manifest.pack_fingerprint != pack.fingerprint:
-        same = f"a changed {pack.name!r}" if manifest.pack == pack.name else repr(pack.name)
+    if manifest.pack_fingerprint is None and pack is not None:
+        raise ConfigError(f"{directory}: of kind {manifest.kind!r}, which answers no prompt pack")
+    if manifest.pack_fingerprint != (pack and pack.fingerprint):
+        use = "use without a pack"
+        if pack is not None:
+            name = f"a changed {pack.name!r}" if manifest.pack == pack.name else repr(pack.name)
+            use = f"{name} ({pack.fingerprint})"
         raise ConfigError(
             f"{directory}: trained for prompt pack {manifest.pack!r} ({manifest.pack_fingerprint})"
-            f", not for {same} ({pack.fingerprint})"
+            f", not for {use}"
         )
     if base is not None and manifest.method == "lora" and manifest.base_sha256 is not None:
-        found = weights_sha256(base)
-        if found is not None and found != manifest.base_sha256:
+        weights = weights_sha256(base)
+        if weights is not None and weights != manifest.base_sha256:
             raise ConfigError(
                 f"{directory}: an adapter for {manifest.base} (weights {manifest.base_sha256[:12]})"
-                f", not for {base} (weights {found[:12]})"
+                f", not for {base} (weights {weights[:12]})"
             )
     if tokenizer is not None and tokenizer_sha256(tokenizer) != manifest.tokenizer_sha256:
         raise ConfigError(f"{directory}: trained with another tokenizer or chat template")
@@ -164,11 +170,11 @@ def tokenizer_sha256(tokenizer: Any) -> str:
 
     Behaviour, not files: saving a tokenizer with another release of its library rewrites those.
     """
-    does = {
+    behaviour = {
         "vocabulary": sorted(tokenizer.get_vocab().items()),
         "chat_template": tokenizer.chat_template,
         "eos": tokenizer.eos_token,
         "probe": tokenizer(PROBE, add_special_tokens=False)["input_ids"],
     }
-    blob = json.dumps(does, ensure_ascii=True, sort_keys=True)
+    blob = json.dumps(behaviour, ensure_ascii=True, sort_keys=True)
     return hashlib.sha256(blob.encode()).hexdigest()

@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from genprm.errors import ConfigError
+from genprm.models.tokenizers import load_tokenizer
 from genprm.prompts.packs import load_pack
+from genprm.util.hardware import has_gpu, is_bf16_faster, usable_cores
 
 RECIPE_FILE = "pretraining.json"
 STARTS_FILE = "checkpoints/starts.jsonl"
@@ -97,14 +99,12 @@ def engine_source(config: PretrainConfig, tokenizer: Any) -> Any:
 
 def _tokenizer(out: Path, config: PretrainConfig) -> Any:
     """The run's tokenizer; built once, then read back, so that a resumed run has the same."""
-    from transformers import AutoTokenizer
-
     from genprm.pretraining.tokenizer import build_tokenizer
 
     if (out / "tokenizer.json").exists():
-        return AutoTokenizer.from_pretrained(out)
+        return load_tokenizer(str(out))
     if config.init is not None:
-        tokenizer = AutoTokenizer.from_pretrained(config.init)
+        tokenizer = load_tokenizer(config.init)
         tokenizer.save_pretrained(out)
         return tokenizer
     packs = [load_pack(name) for name in VOCABULARY_PACKS]
@@ -164,7 +164,6 @@ def pretrain(out: str | Path, config: PretrainConfig, pack_name: str = "native")
 
     from genprm.pretraining.optimizer import MuonWithAdamW
     from genprm.pretraining.text import MIX, SLIP_RATES, PackedRows
-    from genprm.training.sft import supports_bf16
 
     pack = load_pack(pack_name)
     out = Path(out)
@@ -174,7 +173,7 @@ def pretrain(out: str | Path, config: PretrainConfig, pack_name: str = "native")
     set_seed(config.seed)
     tokenizer = _tokenizer(out, config)
     model = engine_source(config, tokenizer)
-    on_gpu = torch.cuda.is_available()
+    on_gpu = has_gpu()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # rows are written one at a time
     arguments = TrainingArguments(
         output_dir=str(out / "checkpoints"),
@@ -185,7 +184,7 @@ def pretrain(out: str | Path, config: PretrainConfig, pack_name: str = "native")
         lr_scheduler_kwargs={"num_decay_steps": int(config.steps * config.decay_share)},
         warmup_steps=min(100, config.steps // 10),
         max_grad_norm=1.0,
-        bf16=supports_bf16(),
+        bf16=is_bf16_faster(),
         use_cpu=not on_gpu,
         torch_compile=config.compile,
         logging_steps=10,
@@ -195,7 +194,7 @@ def pretrain(out: str | Path, config: PretrainConfig, pack_name: str = "native")
         remove_unused_columns=False,
         train_sampling_strategy="sequential",  # rows are random already, and progress is ordered
         # a GPU reads faster than one core writes text
-        dataloader_num_workers=max(1, (os.cpu_count() or 1) - 1) if on_gpu else 0,
+        dataloader_num_workers=max(1, usable_cores() - 1) if on_gpu else 0,
         seed=config.seed,
     )
     optimizer = MuonWithAdamW(model, config.learning_rate, config.weight_decay)

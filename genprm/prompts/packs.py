@@ -18,7 +18,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from genprm.errors import ConfigError
+from genprm.errors import ConfigError, one_line
 from genprm.util.paths import prompts_dir
 from genprm.util.validation import first_problem
 
@@ -252,7 +252,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{path}: not valid YAML: {one_line(error)}") from None
     if not isinstance(found, dict):
         raise ConfigError(f"{path}: expected a mapping of keys")
     return found

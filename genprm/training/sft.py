@@ -1,7 +1,7 @@
-"""Supervised fine-tuning of a critic: critique targets to token rows, and the trainer for them.
+"""The kind `critic`: supervised fine-tuning on critique targets.
 
 A row is rendered with the chat template once; the prompt is masked, and the critique with its end
-of turn is trained. Rows that are too long are left out and counted, never cut. Knows TRL's
+of turn is trained. Rows that are too long are left out and counted, never run. Knows TRL's
 trainer but not how it is run, resumed or watched: see `cluster.training`.
 """
 
@@ -11,13 +11,18 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
 
+from genprm.config.root import Config
 from genprm.config.train import TrainConfig
 from genprm.errors import ConfigError, InputError
+from genprm.models.tokenizers import load_tokenizer
 from genprm.prompts.packs import PromptPack
-from genprm.prompts.render import LabelTokens
+from genprm.prompts.render import LabelTokens, label_tokens
 from genprm.records import CritiqueTarget
+from genprm.training.base import LOSS_POINTS, Kind, Prepared, loss_summary, plan
+from genprm.util.hardware import has_gpu, is_bf16_faster
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -28,26 +33,6 @@ if TYPE_CHECKING:
 IGNORED = -100  # the label of a token that is not trained, everywhere in torch and transformers
 TOKENIZE_ROWS = 1000
 LOG_POINTS = 200  # per run: enough for a loss curve, few enough to keep in every checkpoint
-
-
-class Prepared(NamedTuple):
-    """Token rows, and how many targets were longer than the limit.
-
-    Columns: `input_ids` and `labels` (the prompt masked), `length` in tokens, and `weights`, one
-    per token, if any differs from 1: a row's own (1 on average), times that of its verdict on the
-    token that decides it.
-    """
-
-    dataset: Dataset
-    dropped: int
-
-
-class Plan(NamedTuple):
-    """Rows and steps of a run. One optimizer step takes micro x accumulation x workers rows."""
-
-    micro_batch: int
-    accumulation: int
-    steps: int
 
 
 def check_targets(rows: Sequence[CritiqueTarget], pack: PromptPack) -> None:
@@ -74,10 +59,12 @@ def prepare_dataset(
 ) -> Prepared:
     """Render and tokenise targets; rows of more than `max_length` tokens are dropped.
 
-    A `verdict_weight` other than 1 needs the pack's `label_tokens` to find the verdicts by.
+    The columns are `input_ids` and `labels` (the prompt masked), `length` in tokens, and `weights`,
+    one per token, if any differs from 1: a row's own weight (1 on average), times `verdict_weight`
+    on the tokens that decide a verdict, which the pack's `label_tokens` find.
 
     Raises:
-        InputError: no row is left, or a completion that melts into the prompt's last token.
+        InputError: no row is left, or the beginning of a completion merges with the prompt's end.
         ConfigError: a tokenizer without a chat template, or one that rewrites the prompt.
     """
     from datasets import Dataset, Features, List, Value
@@ -111,28 +98,14 @@ def prepare_dataset(
 
 
 def _verdicts(tokens: list[int], targets: list[int], verdict: LabelTokens) -> list[int]:
-    """Where a completion decides: at labels behind an opener, of which a critique of a whole
-    solution has many, and at the last label."""
-    # the opener's first token may have merged with what stands before it
+    """Places of the labels that decide: those after an opener, of which a critique of a whole
+    solution has many, and the last label."""
+    # the opener's first token may have merged with the text before it
     opener = list(verdict.opener_ids[1:] or verdict.opener_ids)
     deciding = {verdict.correct_id, verdict.incorrect_id}
-    at = [i for i, token in enumerate(targets) if token in deciding]
-    behind = [i for i in at if tokens[i - len(opener) : i] == opener]
-    return sorted({*behind, *at[-1:]})
-
-
-def plan(rows: int, config: TrainConfig) -> Plan:
-    """How a run over so many rows is cut up. Raises ConfigError if the batch does not divide."""
-    micro = min(config.micro_batch_size, config.batch_size // config.num_workers)
-    accumulation, rest = divmod(config.batch_size, max(1, micro) * config.num_workers)
-    if not micro or rest:
-        raise ConfigError(
-            f"train.batch_size={config.batch_size} is no multiple of train.micro_batch_size="
-            f"{config.micro_batch_size} times train.num_workers={config.num_workers}"
-        )
-    batches = math.ceil(math.ceil(rows / micro) / config.num_workers)
-    steps = math.ceil(config.epochs * math.ceil(batches / accumulation))
-    return Plan(micro, accumulation, steps)
+    labels = [place for place, token in enumerate(targets) if token in deciding]
+    opened = [place for place in labels if tokens[place - len(opener) : place] == opener]
+    return sorted({*opened, *labels[-1:]})
 
 
 def build_trainer(
@@ -152,36 +125,34 @@ def build_trainer(
     Raises:
         ConfigError: batch sizes that do not divide.
     """
-    import torch
-    from transformers import AutoTokenizer
     from trl import SFTConfig
 
     from genprm.training.trainer import CriticTrainer
 
-    gpu = torch.cuda.is_available()
-    bf16 = supports_bf16() if config.bf16 is None else config.bf16
-    cut = plan(len(dataset), config)
+    gpu = has_gpu()
+    bf16 = is_bf16_faster() if config.bf16 is None else config.bf16
+    run = plan(len(dataset), config)
     arguments = SFTConfig(
         output_dir=str(output_dir),
         num_train_epochs=config.epochs,
-        per_device_train_batch_size=cut.micro_batch,
-        gradient_accumulation_steps=cut.accumulation,
+        per_device_train_batch_size=run.micro_batch,
+        gradient_accumulation_steps=run.accumulation,
         learning_rate=config.learning_rate,
         lr_scheduler_type="cosine",
-        warmup_steps=math.ceil(config.warmup_ratio * cut.steps),
+        warmup_steps=math.ceil(config.warmup_ratio * run.steps),
         weight_decay=config.weight_decay,
         optim="adamw_torch_fused",
-        max_length=None,  # nothing is cut: what is too long is not here
+        max_length=None,  # nothing is cut: long rows were left out
         seed=config.seed,
         bf16=bf16,
         use_cpu=not gpu,
-        gradient_checkpointing=gpu,  # buys GPU memory for a fifth of the speed
+        gradient_checkpointing=gpu,  # saves GPU memory and costs a fifth of the speed
         model_init_kwargs={
             "dtype": "bfloat16" if bf16 and config.method == "lora" else "float32",
             "device_map": None,
         },
         save_steps=config.save_steps,
-        logging_steps=max(1, cut.steps // LOG_POINTS),
+        logging_steps=max(1, run.steps // LOG_POINTS),
         logging_first_step=True,
         include_num_input_tokens_seen="non_padding",
         remove_unused_columns=False,  # the collator reads `weights`, the sampler `length`
@@ -193,25 +164,10 @@ def build_trainer(
         model=model_name,
         args=arguments,
         train_dataset=dataset,
-        processing_class=tokenizer or AutoTokenizer.from_pretrained(model_name),
+        processing_class=tokenizer or load_tokenizer(model_name),
         peft_config=_lora(config) if config.method == "lora" else None,
         callbacks=list(callbacks),
     )
-
-
-def supports_bf16() -> bool:
-    """Whether bfloat16 is quicker than float32 on this machine.
-
-    On CPUs it takes AMX, or AVX512-BF16 from AMD. Intel's AVX512-BF16 has no higher rate than
-    float32, and autocast's conversions come on top: half the speed (3M parameters, measured).
-    """
-    import torch
-
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    cpu = torch.cpu.get_capabilities()
-    other_than_intel = "intel" not in str(cpu.get("cpu_name", "")).lower()
-    return bool(cpu.get("amx_bf16") or (cpu.get("avx512_bf16") and other_than_intel))
 
 
 def save_critic(trainer: CriticTrainer, directory: str | Path, base: str) -> None:
@@ -264,19 +220,19 @@ def _encoded(
         return rendered
 
     remaining = iter(rows)
-    while some := list(islice(remaining, TOKENIZE_ROWS)):
-        prompts = [text(row.prompt, True) for row in some]
-        whole = [text([*row.prompt, *row.completion], False) for row in some]
-        for row, start, full in zip(some, prompts, whole, strict=True):
-            if not full.startswith(start):
+    while batch := list(islice(remaining, TOKENIZE_ROWS)):
+        prompts = [text(row.prompt, True) for row in batch]
+        dialogues = [text([*row.prompt, *row.completion], False) for row in batch]
+        for row, prompt_text, dialogue in zip(batch, prompts, dialogues, strict=True):
+            if not dialogue.startswith(prompt_text):
                 raise ConfigError(
                     f"{tokenizer.name_or_path}: its chat template changes the prompt when an answer"
-                    f" follows (row {row.id!r}), so prompt and critique cannot be told apart"
+                    f" follows (row {row.id!r}), so where the prompt ends is unclear"
                 )
-        for row, prompt, tokens in zip(some, ids(prompts), ids(whole), strict=True):
+        for row, prompt, tokens in zip(batch, ids(prompts), ids(dialogues), strict=True):
             if tokens[: len(prompt)] != prompt:
                 raise InputError(
-                    f"row {row.id!r}: the beginning of the completion melts into the prompt's last"
+                    f"row {row.id!r}: the beginning of the completion merges with the prompt's last"
                     " token; a completion begins with a word"
                 )
             yield row, _ended(tokens, len(prompt), tokenizer.eos_token_id), len(prompt)
@@ -291,3 +247,37 @@ def _ended(tokens: list[int], prompt_length: int, eos: int) -> list[int]:
         if tokens[at] == eos:
             return tokens[: at + 1]
     return [*tokens, eos]
+
+
+def _check(rows: Sequence[CritiqueTarget], config: Config) -> None:
+    check_targets(rows, config.prompt_pack())
+
+
+def _prepare(rows: Sequence[CritiqueTarget], tokenizer: Any, config: Config) -> Prepared:
+    return prepare_dataset(
+        rows,
+        tokenizer,
+        config.train.max_length,
+        label_tokens=label_tokens(config.prompt_pack(), tokenizer),
+        verdict_weight=config.train.verdict_weight,
+    )
+
+
+def _summary(trainer: CriticTrainer) -> dict[str, float]:
+    log = trainer.state.log_history
+    metrics = loss_summary(log, trainer.state.global_step)
+    accuracies = [entry["mean_token_accuracy"] for entry in log if "mean_token_accuracy" in entry]
+    if accuracies:  # TRL does not count it where tokens have weights
+        metrics["token_accuracy"] = fmean(accuracies[-LOSS_POINTS:])
+    return metrics
+
+
+CRITIC = Kind(
+    record=CritiqueTarget,
+    uses_pack=True,
+    check=_check,
+    prepare=_prepare,
+    build_trainer=build_trainer,
+    save=save_critic,
+    summary=_summary,
+)

@@ -1,35 +1,20 @@
-"""TRL's SFTTrainer with weighted tokens, batches of similar length, and progress that survives.
+"""TRL's SFTTrainer with weighted tokens and batches of similar length.
 
-Imports trl and torch: only `genprm.training.sft` and the workers load this module.
+Imports trl and torch: `genprm.training.sft` loads this module when it builds a trainer.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from trl import SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 # Batches are cut from so many rows sorted by length: on critique targets this leaves a few per
 # cent of padding, where random batches have a quarter.
 POOL_BATCHES = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a run stands. `tokens` without padding; `seconds` and rates are this attempt's."""
-
-    step: int
-    steps: int
-    loss: float
-    tokens: int
-    tokens_per_second: float
-    seconds_left: float
 
 
 class WeightedCollator(DataCollatorForLanguageModeling):
@@ -47,7 +32,7 @@ class LengthGroupedRows(torch.utils.data.Sampler[int]):
 
     Rows are shuffled, sorted by length within pools, cut into batches, and the batches shuffled
     again (transformers' own sampler leaves them sorted: every pool would begin with its longest
-    rows). The order depends on seed and epoch alone, so a resumed run goes on in it.
+    rows). The order depends on seed and epoch alone, so that a resumed run continues in it.
     """
 
     def __init__(
@@ -68,11 +53,11 @@ class LengthGroupedRows(torch.utils.data.Sampler[int]):
             batches += [
                 by_length[at : at + self._size] for at in range(0, len(by_length), self._size)
             ]
-        # a batch that is not full comes last, or all after it would straddle two of these
-        whole = len(rows) // self._size
-        for at in torch.randperm(whole, generator=generator).tolist():
+        # the batch that is not full comes last, or each batch after it would mix two of these
+        full = len(rows) // self._size
+        for at in torch.randperm(full, generator=generator).tolist():
             yield from batches[at]
-        for batch in batches[whole:]:
+        for batch in batches[full:]:
             yield from batch
 
 
@@ -85,17 +70,17 @@ class CriticTrainer(SFTTrainer):
             self.data_collator = WeightedCollator(pad_token_id=self.processing_class.pad_token_id)
 
     def create_model_card(self, *names: Any, **more: Any) -> None:
-        """None: the manifest says what a critic is."""
+        """Writes none: the manifest says what a critic is."""
 
     def _send_telemetry(self) -> None:
-        """None: who trains what is nobody else's business."""
+        """Sends none: who trains what stays private."""
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedRows:
         dataset = self.train_dataset if train_dataset is None else train_dataset
         args = self.args
-        # the whole optimizer step, so that the order does not depend on how it is divided
+        # a whole optimizer step, so that the order does not depend on how it is divided
         rows = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
-        # `state.epoch` is there on resume too, before any callback or `set_epoch` reaches us
+        # on resume `state.epoch` is set before any callback or `set_epoch` is called
         return LengthGroupedRows(
             list(dataset["length"]), rows, args.seed, lambda: int(self.state.epoch or 0)
         )
@@ -119,42 +104,5 @@ class CriticTrainer(SFTTrainer):
         count = (labels != -100).sum() if num_items_in_batch is None else num_items_in_batch
         loss = (token_losses * weights[:, 1:]).sum() / count
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:
-            loss = loss * self.accelerator.num_processes  # DDP averages, `count` is over all ranks
+            loss = loss * self.accelerator.num_processes  # DDP averages, `count` is a sum
         return (loss, outputs) if return_outputs else loss
-
-
-class ProgressCallback(TrainerCallback):
-    """Tells a function where the run stands, whenever a loss is logged."""
-
-    def __init__(self, tell: Callable[[Progress], None]) -> None:
-        self._tell = tell
-        self._begun = 0.0
-        self._step_before = 0
-        self._tokens_before = 0
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any
-    ) -> None:
-        self._begun = time.monotonic()
-        self._step_before = state.global_step
-        self._tokens_before = int(state.num_input_tokens_seen)
-
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any
-    ) -> None:
-        loss = (more.get("logs") or {}).get("loss")
-        if loss is None or not state.is_world_process_zero:
-            return
-        seconds = max(time.monotonic() - self._begun, 1e-9)
-        tokens = int(state.num_input_tokens_seen)
-        steps_done = max(state.global_step - self._step_before, 1)
-        self._tell(
-            Progress(
-                step=state.global_step,
-                steps=state.max_steps,
-                loss=float(loss),
-                tokens=tokens,
-                tokens_per_second=(tokens - self._tokens_before) / seconds,
-                seconds_left=seconds / steps_done * (state.max_steps - state.global_step),
-            )
-        )

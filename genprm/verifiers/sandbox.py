@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
-from genprm.errors import ConfigError, EngineError
+from genprm.errors import ConfigError, EngineError, one_line
 
 UNSAFE = "GENPRM_RUN_UNTRUSTED_CODE_WITHOUT_SANDBOX"  # set to "yes" to do just that
 SCRATCH = "/scratch"
@@ -130,7 +130,7 @@ def _start(program: str, limits: Limits, bwrap: str | None) -> Run:
                 pipe.close()
     said, ready, rest = run.output.partition(READY.decode())
     if not ready:  # nothing of the program has run: its failure is not the program's
-        raise EngineError(f"the sandbox did not come up: {' '.join(said.split())[-300:] or run}")
+        raise EngineError(f"the sandbox did not come up: {one_line(said)[-300:] or run}")
     return replace(run, output=rest)
 
 

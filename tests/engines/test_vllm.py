@@ -19,7 +19,8 @@ import pytest
 from adapters import make_adapter
 from genprm.config.engine import CpuConfig, EngineConfig
 from genprm.config.score import ScoreConfig
-from genprm.engines.vllm import VllmEngine, cpu_computes_bf16, engine_arguments
+from genprm.engines.vllm import VllmEngine
+from genprm.engines.vllm_process import engine_arguments
 from genprm.errors import ConfigError, EngineError, PromptTooLongError
 from genprm.generation import Generation, Prompt, Sampling
 from genprm.prompts.packs import load_pack
@@ -273,16 +274,17 @@ def test_arguments_follow_the_config_and_the_device() -> None:
         engine_arguments(wide, "m", 8, on_cpu=False)
 
 
-@pytest.mark.parametrize(
-    ("flags", "computes"), [({}, False), ({"avx512_bf16": True}, True), ({"amx_bf16": True}, True)]
-)
-def test_bfloat16_on_cpus_takes_its_instructions(
-    flags: dict[str, bool], computes: bool, monkeypatch: pytest.MonkeyPatch
+def test_the_number_format_of_the_checkpoint_is_left_where_the_cpu_has_it(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import torch
 
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, **flags})
-    assert cpu_computes_bf16() is computes
+    def dtype(on_cpu: bool, **flags: bool) -> str:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: flags)
+        return engine_arguments(EngineConfig(), "m", None, on_cpu=on_cpu)["dtype"]
+
+    assert dtype(True) == "float32" and dtype(True, amx_bf16=True) == "auto"
+    assert dtype(False) == "auto"
 
 
 def test_lora_rank_is_rounded_up_to_what_vllm_has() -> None:

@@ -19,6 +19,7 @@ from genprm.models.manifest import (
     write_manifest,
 )
 from genprm.prompts.packs import load_pack
+from genprm.util.paths import assets_dir
 from manifests import a_manifest
 
 
@@ -46,6 +47,26 @@ def test_a_changed_pack_of_the_same_name_is_refused(tmp_path: Path) -> None:
     write_manifest(tmp_path, a_manifest(pack_fingerprint="0" * 16))
     with pytest.raises(ConfigError, match="a changed 'native'"):
         check_manifest(tmp_path, load_pack("native"))
+
+
+def test_a_manifest_from_before_there_were_kinds_is_a_critics(tmp_path: Path) -> None:
+    row = a_manifest().model_dump(mode="json")
+    del row["kind"]
+    (tmp_path / MANIFEST_FILE).write_text(json.dumps(row))
+    manifest = check_manifest(tmp_path, load_pack("native"))
+    assert manifest == a_manifest() and manifest.kind == "critic"
+    assert load_manifest(assets_dir() / "critic") is not None
+
+
+def test_a_kind_without_a_pack_is_not_asked_with_one(tmp_path: Path) -> None:
+    packless = a_manifest(kind="head", pack=None, pack_fingerprint=None)
+    write_manifest(tmp_path, packless)
+    assert check_manifest(tmp_path, None) == packless
+    with pytest.raises(ConfigError, match="of kind 'head', which answers no prompt pack"):
+        check_manifest(tmp_path, load_pack("native"))
+    write_manifest(tmp_path, a_manifest())
+    with pytest.raises(ConfigError, match=r"pack 'native' \(.*\), not for use without a pack"):
+        check_manifest(tmp_path, None)
 
 
 def test_an_adapter_on_another_base_is_refused(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ import copy
 import itertools
 import json
 import math
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,11 +18,12 @@ from genprm.config.train import LoraConfig, TrainConfig
 from genprm.errors import ConfigError, InputError
 from genprm.prompts.packs import load_pack
 from genprm.prompts.render import critique_prompt, label_tokens, solution_target_messages
+from genprm.training import KINDS, find_kind, kind_names
+from genprm.training.base import plan
 from genprm.training.sft import (
     IGNORED,
     build_trainer,
     check_targets,
-    plan,
     prepare_dataset,
     save_critic,
 )
@@ -127,13 +128,13 @@ def test_a_template_that_rewrites_the_prompt_is_refused() -> None:
         prepare_dataset(toy_targets(1), tokenizer, 1024)
 
 
-def test_a_completion_that_melts_into_the_prompt_is_refused() -> None:
+def test_a_completion_that_merges_with_the_prompt_is_refused() -> None:
     tokenizer = copy.deepcopy(bpe())
     tokenizer.add_tokens(["\n\n"])
     row = toy_targets(1)[0]
     blank = "\n" + row.completion[0]["content"]
     broken = row.model_copy(update={"completion": [{"role": "assistant", "content": blank}]})
-    with pytest.raises(InputError, match=r"row 'sum-0:0:0': .* melts into the prompt"):
+    with pytest.raises(InputError, match=r"row 'sum-0:0:0': .* merges with the prompt"):
         prepare_dataset([broken], tokenizer, 1024)
 
 
@@ -416,21 +417,13 @@ def test_warmup_and_cosine(tiny: Path, tmp_path: Path) -> None:
     assert rates[-1] < 1e-4
 
 
-def test_bfloat16_needs_hardware_that_gains_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
+def test_a_kind_is_named_in_one_place_and_an_unknown_one_lists_them() -> None:
+    assert kind_names() == ", ".join(KINDS) == "critic"
+    with pytest.raises(ConfigError, match=r"^train\.kind: no such kind 'dpo'; there are: critic$"):
+        find_kind("dpo")
 
-    from genprm.training.sft import supports_bf16
 
-    if torch.cuda.is_available():
-        pytest.skip("decided by the GPU here")
-    cpus = {
-        "no bf16": ({"cpu_name": "Intel Xeon"}, False),
-        "avx512 of Intel": ({"cpu_name": "Intel Xeon", "avx512_bf16": True}, False),
-        "avx512 of AMD": ({"cpu_name": "AMD EPYC", "avx512_bf16": True}, True),
-        "amx": ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": True}, True),
-    }
-    for name, (capabilities, expected) in cpus.items():
-        monkeypatch.setattr(
-            torch, "cpu", SimpleNamespace(get_capabilities=lambda c=capabilities: c)
-        )
-        assert supports_bf16() is expected, name
+def test_a_kind_goes_to_workers_by_the_names_of_its_functions() -> None:
+    critic = find_kind("critic")
+    blob = pickle.dumps(critic)
+    assert pickle.loads(blob) == critic and len(blob) < 1000

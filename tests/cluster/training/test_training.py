@@ -21,7 +21,7 @@ from genprm.data.rows import write_jsonl
 from genprm.errors import ConfigError, InputError
 from genprm.models.manifest import MANIFEST_FILE, check_manifest, weights_sha256
 from genprm.prompts.packs import load_pack
-from genprm.training.trainer import Progress
+from genprm.training.progress import Progress
 from places import HELPERS
 from tiny_model import make_tiny_model
 from training_callbacks import Recorder
@@ -229,7 +229,7 @@ def test_data_that_cannot_be_trained_on_is_refused(tiny: Path, data: str, tmp_pa
     out = str(tmp_path / "critic")
     with pytest.raises(InputError, match="no such file"):
         train(config(tiny), str(tmp_path / "missing.jsonl"), out)
-    with pytest.raises(InputError, match=r"id 'sum-0:0:0' stands in another source already"):
+    with pytest.raises(InputError, match=r"id 'sum-0:0:0' is in another source, too"):
         train(config(tiny), [data, data], out)
     broken = tmp_path / "broken.jsonl"
     broken.write_text(Path(data).read_text() + '{"id": "x"}\n')
