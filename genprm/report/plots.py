@@ -1,27 +1,41 @@
-"""Plots as SVG text, drawn for narrow screens, light and dark mode, and screen readers.
+"""Plots as SVG, drawn by matplotlib for narrow screens, light and dark mode and screen readers.
 
 Every plot carries a title and a description that states its figures; marks carry tooltips.
-Colours and fonts come from CSS variables (`report.css`), so a plot follows the page it stands in.
+Colours and fonts come from the page's style sheet (`report.css`), so a plot follows the page around
+it: matplotlib draws in stand-in colours, which become CSS variables here.
 """
 
 from __future__ import annotations
 
-import html
+import io
 import math
 import re
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
+from genprm.evaluation.reliability import Reliability
+from genprm.report.text import clean
 from genprm.util.stats import Estimate
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 WIDTH = 480  # of the view box; a phone shows it at about 0.7 of that
 LEFT, RIGHT = 46, 14  # margins of plots with a y axis
-Axis = Callable[[float], float]  # a value to its place in the view box
-# What may not stand in HTML, and what reorders text for the reader but not for the machine.
-_UNSAFE = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
-)
+SVG = "http://www.w3.org/2000/svg"
+LINK = "{http://www.w3.org/1999/xlink}href"
+# stand-in colours by the CSS variables that replace them
+NAMES = ("c0", "c1", "c2", "c3", "c4", "c5", "ink", "soft", "rule", "track", "card")
+COLOURS = {name: f"#0a0b{number:02x}" for number, name in enumerate(NAMES)}
+STYLE = {
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "genprm",  # the same plot has the same bytes
+}
+SMALL: dict[str, Any] = {"size": 12, "color": "soft"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +48,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class AxisUnit:
     """What a line's figures are in: shown as `factor` times their value and `sign`."""
 
     factor: float
@@ -42,8 +56,8 @@ class Unit:
     text: Callable[[Estimate], str]
 
 
-PERCENT = Unit(100, "%", Estimate.text)
-SECONDS = Unit(1, " s", lambda figure: f"{figure.value:.2f} s" if figure.value else "n/a")
+PERCENT = AxisUnit(100, "%", Estimate.text)
+SECONDS = AxisUnit(1, " s", lambda figure: f"{figure.value:.2f} s" if figure.value else "n/a")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,47 +69,50 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
-    """A named reliability curve; `bins` and `ece` as `reliability` returns them."""
+class ReliabilityCurve:
+    """The reliability of one critic's scores."""
 
     name: str
-    bins: tuple[dict[str, Any], ...]
-    ece: float | None
-    n: int
-
-
-def escape(value: object) -> str:
-    """Any text, made safe as HTML text or attribute; control characters become U+FFFD."""
-    return html.escape(_UNSAFE.sub("\ufffd", str(value)), quote=True)
+    figures: Reliability
 
 
 def bar_chart(bars: Sequence[Bar], title: str) -> str:
     """Horizontal bars with interval whiskers, one block per group, on a scale of 0 to 100 %."""
-    x0, x1 = 4.0, WIDTH - 4.0
-    colours = {name: i for i, name in enumerate(dict.fromkeys(bar.name for bar in bars))}
-    parts: list[str] = []
-    y = 4.0
-    for group in dict.fromkeys(bar.group for bar in bars):
-        y += 18
-        parts.append(_text(x0, y, group, "strong"))
-        for bar in (b for b in bars if b.group == group):
-            y += 20
-            n = "" if bar.figure.n is None else f"  n = {bar.figure.n:,}"
-            parts.append(_text(x0, y, bar.name, "label"))
-            parts.append(_text(x1, y, bar.figure.text() + n, "label end"))
-            y += 7
-            parts.append(_rect(x0, y, x1 - x0, 11, "track"))
-            parts.append(_bar(bar, x0, x1, y, colours[bar.name]))
-            y += 14
-        y += 8
+    from matplotlib.patheffects import withStroke
+
+    groups = list(dict.fromkeys(bar.group for bar in bars))
+    names = list(dict.fromkeys(bar.name for bar in bars))
+    plot = Plot(26 * len(groups) + 41 * len(bars) + 22)
+    axes = plot.axes(top=0, bottom=22, left=4, right=4)
+    axes.set(xlim=(0, 1), ylim=(plot.height - 22, 0))  # one unit of y is one pixel
+    halo = [withStroke(linewidth=4, foreground=COLOURS["card"], alpha=0.75)]
+    y = 0.0
+    for group in groups:
+        y += 20
+        plot.text(axes, (0, y), group, size=14, weight="bold")
+        for bar in (bar for bar in bars if bar.group == group):
+            figure, color = bar.figure, COLOURS[f"c{names.index(bar.name) % 6}"]
+            n = "" if figure.n is None else f" · n = {figure.n:,}"
+            plot.text(axes, (0, y + 20), bar.name)
+            plot.text(axes, (1, y + 20), figure.text() + n, "right")
+            y += 32.5
+            plot.bar(axes, y, 0, 1, 11, color=COLOURS["track"])
+            if figure.value is not None:
+                tip = f"{bar.group}, {bar.name}: {figure.text()}"
+                plot.bar(axes, y, 0, figure.value, 11, tip, color=color)
+            if figure.low is not None and figure.high is not None:
+                low, high = figure.low, figure.high
+                whisker = [(low, y - 3.5), (low, y + 3.5), (low, y)]
+                whisker += [(high, y), (high, y - 3.5), (high, y + 3.5)]
+                plot.line(axes, whisker, COLOURS["ink"], 1.5, path_effects=halo)
+            y += 8.5
+        y += 6
     for tick in range(0, 101, 20):
-        x = x0 + (x1 - x0) * tick / 100
-        place = "start" if tick == 0 else "end" if tick == 100 else "middle"
-        parts.append(
-            _text(x, y + 10, f"{tick}%" if tick in (0, 100) else str(tick), f"tick {place}")
-        )
-    told = "; ".join(f"{b.group}, {b.name}: {b.figure.text()}" for b in bars)
-    return _svg(y + 18, title, told, parts)
+        side = "left" if tick == 0 else "right" if tick == 100 else "center"
+        label = f"{tick}%" if tick in (0, 100) else str(tick)
+        plot.text(axes, (tick / 100, plot.height - 6), label, side, **SMALL)
+    figures = "; ".join(f"{b.group}, {b.name}: {b.figure.text()}" for b in bars)
+    return plot.svg(title, figures)
 
 
 def line_chart(
@@ -104,82 +121,196 @@ def line_chart(
     x_label: str,
     y_label: str,
     ticks: Sequence[int] = (),
-    unit: Unit = PERCENT,
+    unit: AxisUnit = PERCENT,
 ) -> str:
     """Lines with interval bands over counts, evenly spaced, or on a logarithmic scale with these
     ticks; the y axis fits the intervals, and of units other than percent begins at 0."""
     counts = sorted({count for line in series for count, _ in line.points})
-    parts, top = _legend([line.name for line in series])
-    bottom = top + 230
-    figures = [figure for line in series for _, figure in line.points]
-    low, high, step = _percent_range(figures) if unit is PERCENT else _range_from_0(figures, unit)
-
-    def x_of(count: int) -> float:
-        inner = WIDTH - LEFT - RIGHT - 40
-        if ticks:
-            least, most = min(*counts, *ticks), max(*counts, *ticks)
-            return LEFT + 20 + inner * math.log(count / least) / math.log(most / least)
-        return LEFT + 20 + inner * (counts.index(count) / (len(counts) - 1) if counts[1:] else 0.5)
-
-    def y_of(value: float) -> float:
-        return bottom - (bottom - top) * (unit.factor * value - low) / (high - low)
-
-    for number in range(round((high - low) / step) + 1):
-        tick = low + number * step
-        parts += _grid_line(LEFT, WIDTH - RIGHT, y_of(tick / unit.factor), f"{tick:g}{unit.sign}")
-    for count in ticks or counts:
-        parts.append(_text(x_of(count), bottom + 18, str(count), "tick middle"))
+    top = 20 + 19 * len(series)
+    plot = Plot(top + 276)
+    plot.legend([line.name for line in series])
+    axes = plot.axes(top=top, bottom=46)
+    x_of = {count: math.log(count) if ticks else float(counts.index(count)) for count in counts}
+    x_of |= {tick: math.log(tick) for tick in ticks}
+    first, last = min(x_of.values(), default=0.0), max(x_of.values(), default=0.0)
+    margin = 0.05 * (last - first) or 1.0
+    low, high, step = _y_range([figure for line in series for _, figure in line.points], unit)
+    axes.set(xlim=(first - margin, last + margin), ylim=(low, high))
+    plot.grid(axes, [low + i * step for i in range(round((high - low) / step) + 1)], unit.sign)
+    plot.x_axis(axes, {x_of[count]: str(count) for count in ticks or counts}, x_label)
     for i, line in enumerate(series):
-        known = [(x_of(c), c, f, f.value) for c, f in line.points if f.value is not None]
-        band = [
-            (x, y_of(f.low), y_of(f.high))
-            for x, _, f, _ in known
-            if f.low is not None and f.high is not None
+        color = COLOURS[f"c{i % 6}"]
+        bounds = [
+            (x_of[count], unit.factor * f.low, unit.factor * f.high)
+            for count, f in line.points
+            if f.value is not None and f.low is not None and f.high is not None
         ]
-        outline = [(x, high) for x, _, high in band] + [(x, low) for x, low, _ in reversed(band)]
-        parts.append(f'<polygon class="band c{i % 6}" points="{_points(outline)}"/>')
-        path = _points([(x, y_of(value)) for x, _, _, value in known])
-        parts.append(f'<polyline class="line c{i % 6}" points="{path}"/>')
-        for x, count, figure, value in known:
-            parts.append(_dot(x, y_of(value), i, f"{line.name}, {count}: {unit.text(figure)}"))
-    parts.append(_text((LEFT + WIDTH - RIGHT) / 2, bottom + 38, x_label, "label middle"))
-    told = "; ".join(
+        xs, lows, highs = ([bound[i] for bound in bounds] for i in range(3))
+        axes.fill_between(xs, lows, highs, color=color, alpha=0.13, linewidth=0, clip_on=False)
+        points = [(x_of[c], unit.factor * f.value) for c, f in line.points if f.value is not None]
+        plot.line(axes, points, color, 2.2)
+        for count, figure in line.points:
+            if figure.value is not None:
+                tip = f"{line.name}, {count}: {unit.text(figure)}"
+                plot.dot(axes, x_of[count], unit.factor * figure.value, color, tip)
+    figures = "; ".join(
         f"{line.name}: " + ", ".join(f"{count}: {unit.text(f)}" for count, f in line.points)
         for line in series
     )
-    return _svg(bottom + 46, title, f"{y_label} against {x_label}. {told}", parts)
+    return plot.svg(title, f"{y_label} against {x_label}. {figures}")
 
 
-def reliability_chart(curves: Sequence[Calibration], title: str) -> str:
+def reliability_chart(curves: Sequence[ReliabilityCurve], title: str) -> str:
     """Share correct against mean score per bin, with the diagonal and the bins' sizes below."""
-    named = [
-        f"{c.name}  (ECE {'n/a' if c.ece is None else f'{c.ece:.3f}'}, {c.n:,} steps)"
-        for c in curves
-    ]
-    parts, top = _legend(named)
-    bottom = top + 280
-
-    def x_of(value: float) -> float:
-        return LEFT + (WIDTH - LEFT - RIGHT) * value
-
-    def y_of(value: float) -> float:
-        return bottom - (bottom - top) * value
-
-    for tick in range(0, 101, 20):
-        parts += _grid_line(LEFT, WIDTH - RIGHT, y_of(tick / 100), f"{tick}%")
-    ideal = _points([(x_of(0), y_of(0)), (x_of(1), y_of(1))])
-    parts.append(f'<polyline class="ideal" points="{ideal}"/>')
-    y = bottom + 6
+    names = []
+    for curve in curves:
+        ece = curve.figures.ece
+        error = "n/a" if ece is None else f"{ece:.3f}"
+        names.append(f"{curve.name} (ECE {error}, {curve.figures.n:,} steps)")
+    top, strips = 20 + 19 * len(curves), 13 * len(curves)
+    plot = Plot(top + 280 + strips + 46)
+    plot.legend(names)
+    axes = plot.axes(top=top, bottom=strips + 46)
+    axes.set(xlim=(0, 1), ylim=(0, 100))
+    plot.grid(axes, range(0, 101, 20), "%")
+    plot.line(axes, [(0, 0), (1, 100)], COLOURS["soft"], 1.2, linestyle=(0, (4, 4)))
+    sizes = plot.axes(top=top + 286, bottom=40)
+    sizes.set(xlim=(0, 1), ylim=(strips, 0))
+    ticks = {tick / 10: f"{tick / 10:.1f}" for tick in range(0, 11, 2)}
+    plot.x_axis(sizes, ticks, "mean score of the bin (strip: share of steps)")
     for i, curve in enumerate(curves):
-        parts += _calibration(curve, i, x_of, y_of)
-        parts += _sizes(curve, i, x_of, y)
-        y += 13
-    for tick in range(0, 11, 2):
-        parts.append(_text(x_of(tick / 10), y + 14, f"{tick / 10:.1f}", "tick middle"))
-    label = "mean score of the bin  (strip: share of steps)"
-    parts.append(_text((LEFT + WIDTH - RIGHT) / 2, y + 33, label, "label middle"))
-    told = f"Share of correct steps against mean score. {'; '.join(named)}"
-    return _svg(y + 40, title, told, parts)
+        color, points = COLOURS[f"c{i % 6}"], []
+        for part in curve.figures.bins:
+            share = part.n / curve.figures.n if curve.figures.n else 0.0
+            tip = f"{curve.name}: {part.n:,} steps, {100 * share:.1f}%"
+            shade = 0.06 + 0.94 * math.sqrt(share)  # so that few steps are seen, too
+            left, width = part.low + 0.0015, part.high - part.low - 0.003
+            plot.bar(sizes, 13 * i + 5, left, width, 10, tip, color=color, alpha=shade)
+            x, accuracy = part.mean_score, part.accuracy
+            if x is None or accuracy.value is None:
+                continue
+            points.append((x, 100 * accuracy.value))
+            whisker = [(x, 100 * (accuracy.low or 0.0)), (x, 100 * (accuracy.high or 0.0))]
+            plot.line(axes, whisker, color, 1.4, alpha=0.75)
+            tip = f"{curve.name}, score {part.low:.1f} to {part.high:.1f}: "
+            tip += f"{100 * accuracy.value:.1f}% correct, {part.n:,} steps"
+            plot.dot(axes, *points[-1], color, tip)
+        plot.line(axes, points, color, 1.2, alpha=0.55)
+    return plot.svg(title, f"Share of correct steps against mean score. {'; '.join(names)}")
+
+
+class Plot:
+    """A figure of matplotlib's, laid out in pixels, and the tooltips of its marks.
+
+    Nothing is clipped: a clip path would need an id that is unique in the whole page.
+    """
+
+    def __init__(self, height: float):
+        from matplotlib.figure import Figure
+
+        self.height = height
+        self._figure: Figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
+        self._tooltips: dict[str, str] = {}
+
+    def axes(self, top: float, bottom: float, left: float = LEFT, right: float = RIGHT) -> Axes:
+        """An empty plane with these margins to the edges of the plot."""
+        wide, high = WIDTH - left - right, self.height - top - bottom
+        axes = self._figure.add_axes(
+            (left / WIDTH, bottom / self.height, wide / WIDTH, high / self.height)
+        )
+        axes.set_axis_off()
+        return axes
+
+    def text(
+        self,
+        axes: Axes,
+        place: tuple[float, float],
+        text: str,
+        side: str = "left",
+        *,
+        color: str = "ink",
+        size: float = 13,
+        weight: str = "normal",
+        offset: tuple[float, float] = (0, 0),
+        transform: Any = "data",
+    ) -> None:
+        """A line of text that begins, ends or is centred so many pixels (up and to the right) from
+        a place."""
+        axes.annotate(
+            " ".join(clean(text).split()), place, offset, transform, "offset points",
+            ha=side, va="baseline", size=size, weight=weight, color=COLOURS[color],
+            annotation_clip=False, parse_math=False,  # a $ in a name is a $
+        )  # fmt: skip
+
+    def bar(
+        self,
+        axes: Axes,
+        y: float,
+        left: float,
+        width: float,
+        height: float,
+        tip: str = "",
+        **more: Any,
+    ) -> None:
+        (mark,) = axes.barh(y, width, height, left, clip_on=False, **more)
+        self._tooltip(mark, tip)
+
+    def line(
+        self,
+        axes: Axes,
+        points: Sequence[tuple[float, float]],
+        color: str,
+        width: float,
+        **more: Any,
+    ) -> None:
+        xs, ys = [x for x, _ in points], [y for _, y in points]
+        axes.plot(xs, ys, color=color, linewidth=width, clip_on=False, **more)
+
+    def dot(self, axes: Axes, x: float, y: float, color: str, tip: str) -> None:
+        (mark,) = axes.plot(
+            [x], [y], marker="o", markersize=8, color=color, clip_on=False, zorder=3,
+            markeredgecolor=COLOURS["card"], markeredgewidth=1.5,
+        )  # fmt: skip
+        self._tooltip(mark, tip)
+
+    def _tooltip(self, mark: Any, text: str) -> None:
+        key = f"mark-{len(self._tooltips)}"
+        mark.set_gid(key)
+        self._tooltips[key] = text
+
+    def legend(self, names: Sequence[str]) -> None:
+        """A row with a square of its colour per name, above everything else."""
+        high = 19 * len(names) + 2
+        axes = self.axes(top=0, bottom=self.height - high)
+        axes.set(xlim=(0, WIDTH - LEFT - RIGHT), ylim=(high, 0))
+        for i, name in enumerate(names):
+            self.bar(axes, 12 + 19 * i, 0, 12, 12, color=COLOURS[f"c{i % 6}"])
+            self.text(axes, (19, 16.5 + 19 * i), name)
+
+    def grid(self, axes: Axes, values: Iterable[float], sign: str) -> None:
+        """A labelled rule at each of these values of y."""
+        at = axes.get_yaxis_transform()
+        for value in values:
+            axes.axhline(value, color=COLOURS["rule"], linewidth=1, zorder=0, clip_on=False)
+            label = f"{value:g}{sign}"
+            self.text(axes, (0, value), label, "right", offset=(-7, -4), transform=at, **SMALL)
+
+    def x_axis(self, axes: Axes, ticks: Mapping[float, str], label: str) -> None:
+        """What is written below the plane."""
+        at = axes.get_xaxis_transform()
+        for x, text in ticks.items():
+            self.text(axes, (x, 0), text, "center", offset=(0, -18), transform=at, **SMALL)
+        self.text(axes, (0.5, 0), label, "center", offset=(0, -38), transform="axes fraction")
+
+    def svg(self, title: str, description: str) -> str:
+        """The plot as one `<svg>` element."""
+        from matplotlib import rc_context
+
+        file = io.StringIO()
+        with rc_context(STYLE), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of glyphs that its font lacks: the page has others
+            self._figure.savefig(file, format="svg", metadata={"Date": None}, transparent=True)
+        return _own_style(file.getvalue(), title, description, self._tooltips)
 
 
 def standalone(svg: str, css: str) -> str:
@@ -187,106 +318,52 @@ def standalone(svg: str, css: str) -> str:
     return svg.replace("<title>", f"<style>{css}</style><title>", 1) + "\n"
 
 
-def _bar(bar: Bar, x0: float, x1: float, y: float, colour: int) -> str:
-    figure = bar.figure
-    if figure.value is None:
-        return ""
-    scale = x1 - x0
-    parts = [_rect(x0, y, scale * figure.value, 11, f"bar c{colour % 6}")]
-    if figure.low is not None and figure.high is not None:
-        low, high = x0 + scale * figure.low, x0 + scale * figure.high
-        caps = f"M{low:.1f} {y + 2}v7M{high:.1f} {y + 2}v7M{low:.1f} {y + 5.5}H{high:.1f}"
-        parts += [f'<path class="halo" d="{caps}"/>', f'<path class="whisker" d="{caps}"/>']
-    tip = escape(f"{bar.group}, {bar.name}: {figure.text()}")
-    return f"<g><title>{tip}</title>{''.join(parts)}</g>"
+def _own_style(drawing: str, title: str, description: str, tooltips: Mapping[str, str]) -> str:
+    """Matplotlib's SVG with the page's colours and fonts, a title, a description and tooltips.
+
+    The only ids left are those of shapes that are drawn several times, made unique by the title.
+    """
+    ElementTree.register_namespace("", SVG)
+    root = ElementTree.fromstring(drawing)
+    for name in ("metadata", "defs"):  # these `defs` are one style, which the page's sheet has
+        for element in root.findall(f"{{{SVG}}}{name}"):
+            root.remove(element)
+    prefix = re.sub("[^a-z0-9]+", "-", title.lower())
+    for element in root.iter():
+        if link := element.attrib.pop(LINK, None):
+            element.set("href", f"#{prefix}-{link.removeprefix('#')}")
+        name = element.attrib.pop("id", "")
+        if tooltips.get(name):
+            _insert(element, "title", tooltips[name])
+        elif name and element.tag == f"{{{SVG}}}path":
+            element.set("id", f"{prefix}-{name}")
+        if element.get("transform", "").startswith("rotate(-0 "):
+            del element.attrib["transform"]
+        if style := element.get("style"):
+            style = style.replace("font-family: 'DejaVu Sans'; ", "")
+            for variable, colour in COLOURS.items():
+                style = style.replace(colour, f"var(--{variable})")
+            element.set("style", style)
+    _insert(root, "desc", description)
+    _insert(root, "title", title)
+    root.attrib = {"class": "plot", "role": "img", "viewBox": root.attrib["viewBox"]}
+    return re.sub(r"\n\s*", "", ElementTree.tostring(root, encoding="unicode"))
 
 
-def _calibration(curve: Calibration, i: int, x_of: Axis, y_of: Axis) -> list[str]:
-    parts, path = [], []
-    for bin_ in (b for b in curve.bins if b["n"]):
-        x, y = x_of(bin_["mean_score"]), y_of(bin_["accuracy"])
-        low, high = bin_["accuracy_ci"]
-        path.append((x, y))
-        parts.append(
-            f'<path class="error c{i % 6}" d="M{x:.1f} {y_of(low):.1f}V{y_of(high):.1f}"/>'
-        )
-        told = f"{curve.name}, score {bin_['low']:.1f} to {bin_['high']:.1f}: "
-        told += f"{100 * bin_['accuracy']:.1f}% correct, {bin_['n']:,} steps"
-        parts.append(_dot(x, y, i, told))
-    return [f'<polyline class="line thin c{i % 6}" points="{_points(path)}"/>', *parts]
+def _insert(element: ElementTree.Element, tag: str, text: str) -> None:
+    child = ElementTree.Element(f"{{{SVG}}}{tag}")
+    child.text = " ".join(clean(text).split())
+    element.insert(0, child)
 
 
-def _sizes(curve: Calibration, i: int, x_of: Axis, y: float) -> list[str]:
-    """One strip of cells, darker where more steps lie (square root of the share)."""
-    cells = []
-    for bin_ in curve.bins:
-        share = bin_["n"] / curve.n if curve.n else 0.0
-        x, width = x_of(bin_["low"]), x_of(bin_["high"]) - x_of(bin_["low"])
-        cell = _rect(
-            x + 0.5, y, width - 1, 10, f"cell c{i % 6}", f"{0.06 + 0.94 * math.sqrt(share):.2f}"
-        )
-        tip = escape(f"{curve.name}: {bin_['n']:,} steps, {100 * share:.1f}%")
-        cells.append(f"<g><title>{tip}</title>{cell}</g>")
-    return cells
+def _y_range(figures: Sequence[Estimate], unit: AxisUnit) -> tuple[float, float, float]:
+    """Bounds and tick distance of an axis that holds all figures and intervals; of units other
+    than percent it begins at 0."""
+    from matplotlib.ticker import MaxNLocator
 
-
-def _percent_range(figures: Sequence[Estimate]) -> tuple[int, int, int]:
-    """Bounds and tick distance of an axis in percent that holds all figures and intervals."""
-    known = [x for f in figures for x in (f.value, f.low, f.high) if x is not None]
-    least, most = (100 * min(known), 100 * max(known)) if known else (0.0, 100.0)
-    step = next(s for s in (1, 2, 5, 10, 20) if s >= (most - least) / 6 or s == 20)
-    low = math.floor(least / step + 1e-9) * step
-    high = math.ceil(most / step - 1e-9) * step
-    return low, max(high, low + step), step
-
-
-def _range_from_0(figures: Sequence[Estimate], unit: Unit) -> tuple[float, float, float]:
-    """0, a round bound above all figures, and a round tick distance."""
-    most = max((unit.factor * f.value for f in figures if f.value is not None), default=0.0) or 1.0
-    power = 10 ** math.floor(math.log10(most / 5))
-    step = next(s * power for s in (1, 2, 5, 10) if s * power * 6 >= most)
-    return 0, math.ceil(most / step - 1e-9) * step, step
-
-
-def _legend(names: Sequence[str]) -> tuple[list[str], float]:
-    """One row per name, and where the plot below may begin."""
-    parts = []
-    for i, name in enumerate(names):
-        y = 6 + 19 * i
-        parts.append(_rect(LEFT, y, 12, 12, f"bar c{i % 6}"))
-        parts.append(_text(LEFT + 19, y + 10.5, name, "label"))
-    return parts, 20 + 19.0 * len(names)
-
-
-def _grid_line(x0: float, x1: float, y: float, label: str) -> list[str]:
-    line = f'<path class="grid" d="M{x0:.1f} {y:.1f}H{x1:.1f}"/>'
-    return [line, _text(x0 - 7, y + 4, label, "tick end")]
-
-
-def _dot(x: float, y: float, i: int, tip: str) -> str:
-    return (
-        f'<circle class="dot c{i % 6}" cx="{x:.1f}" cy="{y:.1f}" r="4">'
-        f"<title>{escape(tip)}</title></circle>"
-    )
-
-
-def _rect(x: float, y: float, width: float, height: float, kind: str, opacity: str = "") -> str:
-    faded = f' opacity="{opacity}"' if opacity else ""
-    size = f'width="{max(width, 0):.1f}" height="{height:.1f}" rx="2"'
-    return f'<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" {size}{faded}/>'
-
-
-def _text(x: float, y: float, text: str, kind: str) -> str:
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}">{escape(text)}</text>'
-
-
-def _points(points: Sequence[tuple[float, float]]) -> str:
-    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-
-
-def _svg(height: float, title: str, description: str, parts: Sequence[str]) -> str:
-    return (
-        f'<svg class="plot" xmlns="http://www.w3.org/2000/svg" role="img" '
-        f'viewBox="0 0 {WIDTH} {height:.0f}"><title>{escape(title)}</title>'
-        f"<desc>{escape(description)}</desc>{''.join(parts)}</svg>"
-    )
+    values = [unit.factor * x for f in figures for x in (f.value, f.low, f.high) if x is not None]
+    if unit is not PERCENT:
+        values.append(0.0)
+    low, high = (min(values), max(values)) if values else (0.0, 100.0)
+    ticks = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high if high > low else low + 1)
+    return float(ticks[0]), float(ticks[-1]), float(ticks[1] - ticks[0])

@@ -18,11 +18,12 @@ from genprm.evaluation.labels_quality import (
     RolloutOutcomes,
     rollout_curve,
 )
+from genprm.evaluation.metrics import evaluation_metrics
 from genprm.evaluation.reliability import LabelledStep
 from genprm.labeling.labels import labels_from_values
 from genprm.records import BestOfNRow, Candidate
 from genprm.report.report import StageCost, render_report
-from genprm.report.summary import evaluation_report, label_row, metrics_json, rollout_series
+from genprm.report.summary import evaluation_report, label_row, rollout_series
 from genprm.report.tables import format_table
 from goldens import golden
 from judged import CRITIC, judged_set
@@ -102,9 +103,8 @@ def best_of_n_rows(n: int) -> list[BestOfNRow]:
 
 def test_metrics_json() -> None:
     rows, judgements = judged_set(200)
-    golden(
-        "eval-metrics", as_text(metrics_json(rows, judgements, seconds=12.5, provenance=MADE_BY))
-    )
+    metrics = evaluation_metrics(rows, judgements, seconds=12.5, provenance=MADE_BY)
+    golden("eval-metrics", as_text(metrics.json()))
 
 
 def test_metrics_json_without_critiques() -> None:
@@ -114,27 +114,27 @@ def test_metrics_json_without_critiques() -> None:
     for judgement in judgements:
         steps = [step.model_copy(update={"critiques": None}) for step in judgement.steps]
         bare.append(judgement.model_copy(update={"steps": steps, "usage": {}}))
-    golden("eval-metrics-bare", as_text(metrics_json(rows, bare, seconds=None)))
+    golden("eval-metrics-bare", as_text(evaluation_metrics(rows, bare, seconds=None).json()))
 
 
 def test_best_of_n_metrics() -> None:
-    golden("eval-best-of-n", as_text(best_of_n_metrics(best_of_n_rows(60))))
+    golden("eval-best-of-n", as_text(best_of_n_metrics(best_of_n_rows(60)).json()))
 
 
 def test_label_quality() -> None:
     curve = rollout_curve(outcomes(80), labels_from_values)
-    golden("eval-labels", as_text(curve))
+    golden("eval-labels", as_text([point.json() for point in curve]))
 
 
 def test_the_report() -> None:
     rows, judgements = judged_set(200)
-    metrics = metrics_json(rows, judgements, seconds=12.5, provenance=MADE_BY)
+    metrics = evaluation_metrics(rows, judgements, seconds=12.5, provenance=MADE_BY)
     report = evaluation_report("the critic", metrics, rows, judgements)
     curve = rollout_curve(outcomes(80), labels_from_values)
     report = dataclasses.replace(
         report,
         rollout_curves=(rollout_series("labels", curve),),
-        label_quality=(label_row("rollouts", curve[-1]),),
+        label_quality=(label_row("rollouts", curve[-1].quality),),
         costs=(StageCost("solve", 12.5, 100, 1600, None, 4_000), StageCost("train", 40.25, 8)),
     )
     tables = [format_table(table.rows) for table in report.tables]
