@@ -132,6 +132,16 @@ def test_plots_are_valid_svg_with_title_and_description(tmp_path):
         assert all(-1 <= float(number) <= 2000 for number in numbers)
 
 
+def test_a_plot_has_the_same_bytes_every_time_and_no_space_taken_by_a_long_name():
+    points = ((1, Estimate(0.5)), (8, Estimate(0.9, 0.8, 0.95)))
+    short, again, long = (
+        line_chart([Series(name, points)], "t", "votes", "F1") for name in ("a", "a", 99 * "long ")
+    )
+    assert short == again
+    marks = re.compile(r"<use [^>]*--card[^>]*>")
+    assert marks.findall(short) == marks.findall(long) and len(marks.findall(short)) == 2
+
+
 def test_sections_without_data_are_left_out():
     page = Page(render_report(ReportData(title="Nothing yet")))
     assert page.open == [] and "section" not in page.tags and "svg" not in page.tags
