@@ -18,12 +18,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cluster.commands.evaluate import evaluate
+from cluster.commands.evaluate import evaluate_first_errors
 from genprm.config.load import load_config
-from genprm.data.rows import read_rows, write_jsonl
+from genprm.data.rows import read_records, read_rows, write_jsonl
 from genprm.records import EvaluationRow
 from genprm.report.tables import format_table
-from genprm.util.stats import Estimate
 
 TASKS = ("multistep_arithmetic", "tracking_shuffled_objects")
 # Tyen et al. 2024 (arXiv 2311.08516), Table 4: 300 traces each, best of three prompting styles.
@@ -65,23 +64,24 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     traces = args.out / "traces.jsonl"
     write_jsonl(str(traces), rows(args.data))
-    found = evaluate(config, [str(traces)], str(args.out / "eval"))
+    records = read_records(traces, EvaluationRow)
+    metrics = evaluate_first_errors(config, records, str(traces), str(args.out / "eval")).metrics
     table, result = [], {"published": PUBLISHED, "votes": args.votes, "tasks": {}}
     for task in TASKS:
-        figures = found.metrics["sources"][task]
-        clean = figures.get("without_suspect") or figures
+        figures = metrics.first_error.sources[task]
+        clean = figures.without_suspect or figures
         table.append(
             {
                 "task": task,
-                "n": figures["n"],
-                "accuracy": Estimate.of(figures, "accuracy"),
-                "F1 without suspect rows": Estimate.of(clean, "f1"),
-                "n without": clean["n"],
+                "n": figures.n,
+                "accuracy": figures.accuracy,
+                "F1 without suspect rows": clean.f1,
+                "n without": clean.n,
                 "GPT-4 (published)": PUBLISHED[task]["GPT-4"],
             }
         )
-        result["tasks"][task] = figures
-    result["provenance"] = found.metrics["provenance"]
+        result["tasks"][task] = figures.json()
+    result["provenance"] = metrics.provenance
     (args.out / "result.json").write_text(json.dumps(result, indent=2) + "\n")
     print(format_table(table))
 

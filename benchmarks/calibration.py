@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cluster.commands.calibrate import learnt, stopped_early
+from cluster.commands.calibrate import fit_calibrations, stopped_early
 from genprm.config.load import load_config
 from genprm.data.rows import read_records
 from genprm.evaluation.first_error import JUDGED
@@ -45,7 +45,7 @@ def main() -> None:
     args = parser.parse_args()
     score = load_config("tiny", args.set).score
     rows, judgements = _read(args.rows, args.evaluated, score.votes)
-    known = learnt(rows, judgements, score, args.source, by_itself=True)
+    known = fit_calibrations(rows, judgements, score, args.source, by_itself=True)
     rows, judgements = _read(args.new_rows, args.new_evaluated, score.votes)
     early = [stopped_early(judgement, score) for judgement in judgements]
     told = [

@@ -101,7 +101,7 @@ def main() -> None:
     }
     told = [row for name, rows in values.items() for row in _values(name, rows, truth)]
     document = {"n": args.n, "few": args.few, "rollouts": args.rollouts, "seed": args.seed}
-    document |= {"runs": RUNS, "tasks": result, "values": told}
+    document |= {"runs": RUNS, "tasks": _as_json(result), "values": told}
     (args.out / "result.json").write_text(json.dumps(document, indent=2) + "\n")
     for task, figures in result.items():
         (args.out / f"curves-{task}.svg").write_text(_picture(task, figures))
@@ -198,15 +198,26 @@ def _compare(
                 "tokens_per_solution": tokens / len(run),
                 "rollouts_per_solution": sum(r["cost"]["rollouts"] for r in run) / len(run),
                 "token_share": tokens / flat_tokens,
-                **proportion(exact).fields("agreement"),
-                **paired_difference(exact, [_exact(row, truth) for row in beside]).fields(
-                    "difference"
-                ),
+                "agreement": proportion(exact),
+                "difference": paired_difference(exact, [_exact(row, truth) for row in beside]),
                 "sure": len(sure),
-                **proportion(sure).fields("sure_agreement"),
+                "sure_agreement": proportion(sure),
             }
         )
     return figures
+
+
+def _as_json(result: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    """The figures with estimates as a value and its bounds."""
+    written: dict[str, list[dict[str, Any]]] = {}
+    for task, figures in result.items():
+        written[task] = []
+        for row in figures:
+            content: dict[str, Any] = {}
+            for name, value in row.items():
+                content |= value.fields(name) if isinstance(value, Estimate) else {name: value}
+            written[task].append(content)
+    return written
 
 
 def _table(figures: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -217,10 +228,10 @@ def _table(figures: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "n": row["n"],
             "tokens/solution": f"{row['tokens_per_solution']:.0f}",
             "of flat": f"{100 * row['token_share']:.1f} %",
-            "agreement": Estimate.of(row, "agreement"),
-            "difference": Estimate.of(row, "difference"),
+            "agreement": row["agreement"],
+            "difference": row["difference"],
             "sure": row["sure"],
-            "agreement of those": Estimate.of(row, "sure_agreement"),
+            "agreement of those": row["sure_agreement"],
         }
         for row in figures
     ]
@@ -248,7 +259,7 @@ def _picture(task: str, figures: list[dict[str, Any]]) -> str:
     """Agreement against tokens, one line per family of runs."""
     families: dict[str, list[tuple[int, Estimate]]] = {}
     for row in figures:
-        point = (round(row["tokens_per_solution"]), Estimate.of(row, "agreement"))
+        point = (round(row["tokens_per_solution"]), row["agreement"])
         family = row["name"].split(",")[0]
         if "reuse" in family:  # in the table; six lines are as many as can be told apart
             continue

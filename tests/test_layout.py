@@ -14,7 +14,10 @@ import pytest
 from genprm.util.paths import assets_dir, configs_dir, prompts_dir
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ("ray", "vllm", "torch", "transformers", "trl", "peft", "datasets", "openai", "pyarrow")
+HEAVY = (
+    *("ray", "vllm", "torch", "transformers", "trl", "peft", "datasets", "openai", "pyarrow"),
+    *("scipy", "sklearn", "matplotlib", "jinja2"),
+)
 
 IMPORT_WITHOUT = f"""
 import sys
@@ -28,7 +31,8 @@ sys.meta_path.insert(0, Missing())
 import genprm
 public = [getattr(genprm, name) for name in genprm.__all__]
 import genprm.steps, genprm.tasks, genprm.prompts.verdict, genprm.scoring.voting
-import genprm.engines.scripted
+import genprm.engines.scripted, genprm.scoring.critic, genprm.evaluation.metrics
+import genprm.evaluation.calibrate, genprm.report.summary
 import genprm.client, genprm.integrations.openrlhf, genprm.integrations.search_and_learn
 import genprm.integrations.trl, genprm.integrations.verl
 assert genprm.load_config(None, []) and genprm.load_pack("native")
@@ -130,6 +134,7 @@ def test_a_wheel_carries_prompts_configs_and_models_and_finds_them(tmp_path: Pat
         (configs_dir(), "genprm/_data/configs"),
         (assets_dir(), "genprm/assets"),
         (ROOT / "cluster", "cluster"),
+        (ROOT / "genprm/report", "genprm/report"),
     ):
         files = [f for f in source.rglob("*") if f.is_file() and "__pycache__" not in f.parts]
         for file in files:

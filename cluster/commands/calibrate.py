@@ -1,12 +1,12 @@
 """`genprm calibrate`: judge labelled rows, learn what scores mean, keep it with the critic.
 
     DIR/judgements.jsonl    one judgement per row, resumable
-    DIR/calibration.json    what was learnt (`genprm.evaluation.calibrate`), with held-out figures
+    DIR/calibration.json    the calibrations (`genprm.evaluation.calibrate`), with held-out figures
 
-All votes are asked for; what early stopping would have made of them is fitted besides, where steps
-are judged by themselves (there rounds draw critiques as one request does). A copy goes into the
-critic's own directory, where scoring finds it. A critic without one, or one that ships with genprm,
-is left as it is: there `score.calibration` names the file.
+Every step gets all of its votes. If the prompt pack judges each step by itself, a second
+calibration is fitted to the votes that early stopping would have sampled (rounds draw critiques as
+one request does). A copy goes into the critic's own directory, where scoring finds it. A critic
+that has none, or that ships with genprm, is left as it is: `score.calibration` can name the file.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.commands.evaluate import local_folder
+from cluster.commands.evaluate import local_folder, read
 from cluster.stages.run import Report, run_stage
 from cluster.stages.score import scoring_stage
 from genprm.config.root import Config
@@ -38,7 +38,7 @@ FILE = "calibration.json"
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """What was learnt, where it stands, whether scoring finds it there, and what judging cost."""
+    """The calibrations, their file, whether scoring finds them by itself, and what judging cost."""
 
     calibrations: list[ScoreCalibration]
     path: str
@@ -49,22 +49,22 @@ class Calibrated:
         """Each method on rows that it was not fitted on."""
         return [
             {
-                "votes": "until settled" if known.early_stop else "all",
+                "votes": "until settled" if calibration.early_stop else "all",
                 "method": name,
                 **figures,
-                "chosen": "yes" if name == known.method else "",
+                "chosen": "yes" if name == calibration.method else "",
             }
-            for known in self.calibrations
-            for name, figures in known.held_out.items()
+            for calibration in self.calibrations
+            for name, figures in calibration.held_out.items()
         ]
 
 
 def calibrate(config: Config, data: Sequence[str], out: str) -> Calibrated:
-    """Judge evaluation rows as the config says, and fit the critic's calibration.
+    """Judge evaluation rows as the config says, and fit the critic's calibrations.
 
     Raises:
-        InputError: rows that are no evaluation rows, or too few.
-        ConfigError: the folder belongs to something else, or is no local one.
+        InputError: rows that are not evaluation rows, or too few.
+        ConfigError: the folder belongs to something else, or is not a local one.
         StageError: see `run_stage`.
     """
     folder = local_folder(out, FILE)
@@ -73,32 +73,32 @@ def calibrate(config: Config, data: Sequence[str], out: str) -> Calibrated:
     score = config.score
     raw["early_stopping"] = EarlyStoppingConfig(enabled=False)
     config = config.model_copy(update={"score": score.model_copy(update=raw)})
+    located = (row for source in data for row in sources.located(source))
+    rows = read(located, EvaluationRow, sources.split_by(config.splitter))
     judging = run_stage(
         scoring_stage(config, "calibrate"),
         config,
-        lambda: sources.records(data, EvaluationRow, sources.split_by(config.splitter)),
+        lambda: (row.row() for row in rows),
         " ".join(data),
         f"{folder}/judgements.jsonl",
     )
     judgements = read_records(judging.out, Judgement)
-    records = sources.records(data, EvaluationRow, sources.split_by(config.splitter))
-    rows = [EvaluationRow.model_validate(row) for row in records]
     by_itself = config.prompt_pack().unit == "prefix"
-    calibrations = learnt(rows, judgements, score, " ".join(data), by_itself)
-    path, beside = folder / FILE, _place_in_critic(config)
-    for place in filter(None, (path, beside)):
-        storage.write_json(str(place), [known.row() for known in calibrations])
-    return Calibrated(calibrations, str(path), beside is not None, judging)
+    calibrations = fit_calibrations(rows, judgements, score, " ".join(data), by_itself)
+    path, in_critic = folder / FILE, _place_in_critic(config)
+    for place in filter(None, (path, in_critic)):
+        storage.write_json(str(place), [calibration.row() for calibration in calibrations])
+    return Calibrated(calibrations, str(path), in_critic is not None, judging)
 
 
-def learnt(
+def fit_calibrations(
     rows: Sequence[EvaluationRow],
     judgements: Sequence[Judgement],
     score: ScoreConfig,
     source: str,
     by_itself: bool,
 ) -> list[ScoreCalibration]:
-    """A calibration for all votes and, of steps judged `by_itself`, one for early stopping.
+    """A calibration for all votes and, if steps are judged `by_itself`, one for early stopping.
 
     Raises:
         InputError: rows and judgements do not pair up, are too few, or are of several critics.
@@ -114,7 +114,7 @@ def learnt(
 
 
 def stopped_early(judgement: Judgement, score: ScoreConfig) -> Judgement:
-    """The judgement that those of its critiques would have made that early stopping asks for."""
+    """The judgement that would have come of the critiques which early stopping samples."""
     stopping = score.early_stopping
     steps = [
         revote(step, until_settled(step.critiques or (), stopping.round_votes, stopping.risk))
@@ -124,7 +124,12 @@ def stopped_early(judgement: Judgement, score: ScoreConfig) -> Judgement:
 
 
 def _judge_of(judgements: Sequence[Judgement]) -> CriticInfo:
-    """The one critic behind all scores; a row that failed names one without having asked it."""
+    """The critic that made all scores. Rows without a score are skipped: their `critic` only
+    repeats the config.
+
+    Raises:
+        InputError: none, or several.
+    """
     scored = (j for j in judgements if any(step.score is not None for step in j.steps))
     critics = {j.critic.model_dump_json(): j.critic for j in scored}
     if len(critics) != 1:
@@ -133,7 +138,7 @@ def _judge_of(judgements: Sequence[Judgement]) -> CriticInfo:
 
 
 def _place_in_critic(config: Config) -> Path | None:
-    """Where the critic's own calibration stands; None for one that is not ours to write to."""
+    """The file of the critic's own calibration; None if its directory is not ours to write to."""
     directory = Path(load_critic(config).directory).expanduser()
     if not directory.is_dir() or directory.is_relative_to(assets_dir()):
         return None

@@ -4,16 +4,15 @@
     DIR/metrics.json        the figures, with intervals
     DIR/report.html         the same to look at, with plots/ beside it
 
-The judging is the stage `score` runs; the figures are `genprm.evaluation`'s.
+The rows are read once, judged by the stage that `score` runs and measured by `genprm.evaluation`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from cluster.stages.actor import Row
 from cluster.stages.provenance import provenance
@@ -21,25 +20,51 @@ from cluster.stages.run import Report, run_stage
 from cluster.stages.score import scoring_stage
 from genprm.config.root import Config
 from genprm.data import sources, storage
-from genprm.data.rows import read_records
+from genprm.data.rows import FailedRow, LocatedRow, read_records
 from genprm.errors import ConfigError, InputError
 from genprm.evaluation.bon import best_of_n_metrics
-from genprm.records import BestOfNRow, EvaluationRow, Judgement
+from genprm.evaluation.metrics import ChoiceMetrics, EvaluationMetrics, evaluation_metrics
+from genprm.records import BestOfNRow, EvaluationRow, Judgement, Record
 from genprm.report.report import ReportData, write_plots, write_report
-from genprm.report.summary import evaluation_report, evaluation_rows, metrics_json
-from genprm.report.tables import Table, TableRow
-from genprm.util.stats import Estimate
+from genprm.report.summary import (
+    best_of_n_report,
+    best_of_n_rows,
+    evaluation_report,
+    evaluation_rows,
+)
+from genprm.report.tables import TableRow
+from genprm.util.stats import Figures
 
 CANDIDATE = "{id}#{number}"  # the id of one candidate of a best-of-n row
+WRITTEN = ("metrics.json", "report.html")
+
+R = TypeVar("R", bound=Record)
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What an evaluation found: the content of metrics.json, a table, and what judging cost."""
+    """The result of an evaluation: a table, and what judging cost."""
 
-    metrics: dict[str, Any]
     table: list[TableRow]
     judging: Report
+
+
+@dataclass(frozen=True, slots=True)
+class FirstErrorEvaluation(Evaluation):
+    """An evaluation on rows whose first error is known; `metrics` is what metrics.json holds."""
+
+    rows: Sequence[EvaluationRow]
+    judgements: list[Judgement]
+    metrics: EvaluationMetrics
+
+
+@dataclass(frozen=True, slots=True)
+class BestOfNEvaluation(Evaluation):
+    """An evaluation on problems with several candidates, which carry their step scores in `rows`;
+    `metrics` is what metrics.json holds."""
+
+    rows: list[BestOfNRow]
+    metrics: ChoiceMetrics
 
 
 def evaluate(config: Config, data: Sequence[str], out: str) -> Evaluation:
@@ -50,40 +75,90 @@ def evaluate(config: Config, data: Sequence[str], out: str) -> Evaluation:
 
     Raises:
         InputError: rows of neither kind, or of both.
-        ConfigError: the folder belongs to something else, or is no local one.
+        ConfigError: the folder belongs to something else, or is not a local one.
         StageError: see `run_stage`.
     """
-    folder = local_folder(out, "metrics.json", "report.html")
+    local_folder(out, *WRITTEN)
+    located = [row for source in data for row in sources.located(source)]
+    if located and "candidates" in located[0].row:
+        problems = read(located, BestOfNRow, _check_candidates(config.splitter))
+        return evaluate_best_of_n(config, problems, " ".join(data), out)
+    rows = read(located, EvaluationRow, sources.split_by(config.splitter))
+    return evaluate_first_errors(config, rows, " ".join(data), out)
+
+
+def evaluate_first_errors(
+    config: Config, rows: Sequence[EvaluationRow], source: str, out: str
+) -> FirstErrorEvaluation:
+    """`evaluate` on rows that are read already; `source` names where they are from."""
+    folder = local_folder(out, *WRITTEN)
+    judging, judgements = _judge(config, lambda: (row.row() for row in rows), source, folder)
+    metrics = evaluation_metrics(
+        rows,
+        judgements,
+        seconds=judging.seconds,
+        provenance=provenance(config.seed, "genprm eval"),
+    )
+    name = config.models.critic
+    _write(folder, metrics, evaluation_report(name, metrics, rows, judgements))
+    return FirstErrorEvaluation(evaluation_rows(name, metrics), judging, rows, judgements, metrics)
+
+
+def evaluate_best_of_n(
+    config: Config, rows: Sequence[BestOfNRow], source: str, out: str
+) -> BestOfNEvaluation:
+    """`evaluate` on problems that are read already; `source` names where they are from."""
+    folder = local_folder(out, *WRITTEN)
+    judging, judgements = _judge(config, lambda: _candidates(rows), source, folder)
+    scored = _scored(rows, judgements)
+    choices = best_of_n_metrics(scored)
+    metrics = ChoiceMetrics(
+        choices,
+        seconds=judging.seconds,
+        completion_tokens=judging.completion_tokens,
+        provenance=provenance(config.seed, "genprm eval"),
+    )
+    _write(folder, metrics, best_of_n_report(metrics))
+    return BestOfNEvaluation(best_of_n_rows(choices), judging, scored, metrics)
+
+
+def read(located: Iterable[LocatedRow], model: type[R], check: Callable[[R, str], None]) -> list[R]:
+    """Rows to evaluate on, as records.
+
+    Raises:
+        InputError: a row that is not such a record, or that failed in an earlier stage.
+    """
+    records = []
+    for row in sources.validated(located, model, check):
+        if isinstance(row, FailedRow):
+            raise InputError(f"row {row['id']} failed in an earlier stage: {row['error']}")
+        records.append(model.model_validate(row))
+    return records
+
+
+def _judge(
+    config: Config, rows: Callable[[], Iterable[Row]], source: str, folder: Path
+) -> tuple[Report, list[Judgement]]:
     config = config.with_pack_sampling()
     kept = config.score.model_copy(update={"return_critiques": True, "stop_at_first_error": False})
     config = config.model_copy(update={"score": kept})
-    best_of_n = _is_best_of_n(data)
-    read = _candidates if best_of_n else _evaluation_rows
-    judging = run_stage(
-        scoring_stage(config, "eval"),
-        config,
-        lambda: read(data, config.splitter),
-        " ".join(data),
-        f"{folder}/judgements.jsonl",
-    )
-    judgements = read_records(judging.out, Judgement)
-    made_by = provenance(config.seed, "genprm eval")
-    if best_of_n:
-        metrics, table, report = _best_of_n(data, judgements, judging, made_by)
-    else:
-        rows = [EvaluationRow.model_validate(r) for r in _evaluation_rows(data, config.splitter)]
-        metrics = metrics_json(rows, judgements, seconds=judging.seconds, provenance=made_by)
-        name = config.models.critic
-        table = evaluation_rows(name, metrics)
-        report = evaluation_report(name, metrics, rows, judgements)
-    storage.write_json(f"{folder}/metrics.json", metrics)
+    stage = scoring_stage(config, "eval")
+    judging = run_stage(stage, config, rows, source, f"{folder}/judgements.jsonl")
+    return judging, read_records(judging.out, Judgement)
+
+
+def _write(folder: Path, metrics: Figures, report: ReportData) -> None:
+    storage.write_json(f"{folder}/metrics.json", metrics.json())
     write_report(folder / "report.html", report)
     write_plots(folder / "plots", report)
-    return Evaluation(metrics, table, judging)
 
 
 def local_folder(out: str, *written: str) -> Path:
-    """The output folder, if it is free or what stands in it (`written`) is of such a command."""
+    """The output folder of a command that judges rows.
+
+    Raises:
+        ConfigError: not a local folder, or one of `written` is in it, from something else.
+    """
     if storage.is_uri(out):
         raise ConfigError(f"--out {out}: a local or mounted folder is needed")
     folder = Path(storage.absolute(out))
@@ -99,87 +174,39 @@ def local_folder(out: str, *written: str) -> Path:
     return folder
 
 
-def _is_best_of_n(data: Sequence[str]) -> bool:
-    first = next((row for source in data for _, row in islice(sources.located(source), 1)), {})
-    return "candidates" in first
-
-
-def _evaluation_rows(data: Sequence[str], splitter: str) -> Iterator[Row]:
-    return sources.records(data, EvaluationRow, sources.split_by(splitter))
-
-
-def _candidates(data: Sequence[str], splitter: str) -> Iterator[Row]:
+def _candidates(rows: Iterable[BestOfNRow]) -> Iterator[Row]:
     """Each candidate with steps as a row to score; one without has nothing to judge."""
-
-    def check(row: BestOfNRow, where: str) -> None:
-        _check_candidates(row, where)
-        sources.check_splitter(row, splitter, where)
-
-    for row in sources.records(data, BestOfNRow, check):
-        for number, candidate in enumerate(row["candidates"]):
-            if candidate["steps"]:
+    for row in rows:
+        for number, candidate in enumerate(row.candidates):
+            if candidate.steps:
                 yield {
-                    "id": CANDIDATE.format(id=row["id"], number=number),
-                    "problem": row["problem"],
-                    "steps": candidate["steps"],
+                    "id": CANDIDATE.format(id=row.id, number=number),
+                    "problem": row.problem,
+                    "steps": candidate.steps,
                 }
 
 
-def _check_candidates(row: BestOfNRow, where: str) -> None:
-    for number, candidate in enumerate(row.candidates):
-        if any(not step.strip() for step in candidate.steps):
-            raise InputError(f"{where}: field 'candidates[{number}].steps': an empty step")
+def _check_candidates(splitter: str) -> Callable[[BestOfNRow, str], None]:
+    def check(row: BestOfNRow, where: str) -> None:
+        sources.check_splitter(row, splitter, where)
+        for number, candidate in enumerate(row.candidates):
+            if any(not step.strip() for step in candidate.steps):
+                field = f"candidates[{number}].steps"
+                raise InputError("an empty step", field=field, place=where)
+
+    return check
 
 
-def _best_of_n(
-    data: Sequence[str],
-    judgements: Sequence[Judgement],
-    judging: Report,
-    made_by: Mapping[str, Any],
-) -> tuple[dict[str, Any], list[TableRow], ReportData]:
-    metrics = best_of_n_metrics(scored_candidates(data, judgements))
-    metrics |= {
-        "seconds": judging.seconds,
-        "completion_tokens": judging.completion_tokens,
-        "provenance": dict(made_by),
-    }
-    table = best_of_n_table(metrics)
-    report = ReportData(
-        title="Best-of-n evaluation",
-        subtitle=f"{metrics['n']:,} problems with {metrics['candidates']} candidates each",
-        tables=(Table("Problems solved", tuple(table)),),
-        provenance=made_by,
-    )
-    return metrics, table, report
-
-
-def scored_candidates(data: Sequence[str], judgements: Iterable[Judgement]) -> list[BestOfNRow]:
-    """Best-of-n rows with the step scores that `evaluate` found; a candidate without steps has
-    none."""
+def _scored(rows: Iterable[BestOfNRow], judgements: Iterable[Judgement]) -> list[BestOfNRow]:
+    """The rows with the step scores of their candidates; a candidate without steps has none."""
     scores = {j.id: [step.score for step in j.steps] for j in judgements}
-    rows = sources.records(data, BestOfNRow, _check_candidates)
-    return [_with_scores(BestOfNRow.model_validate(row), scores) for row in rows]
-
-
-def _with_scores(row: BestOfNRow, scores: Mapping[str, list[float | None]]) -> BestOfNRow:
-    candidates = [
-        candidate.model_copy(
-            update={"step_scores": scores.get(CANDIDATE.format(id=row.id, number=number))}
-        )
-        for number, candidate in enumerate(row.candidates)
-    ]
-    return row.model_copy(update={"candidates": candidates})
-
-
-def best_of_n_table(metrics: Mapping[str, Any]) -> list[TableRow]:
-    """Each way to choose, with the share of problems that it solves."""
-    n = metrics["candidates"]
-    table: list[TableRow] = [
-        {"choice": "one at random (pass@1)", "solved": Estimate.of(metrics, "pass_at_1")},
-        {"choice": f"majority of {n}", "solved": Estimate.of(metrics, "majority")},
-    ]
-    for way, name in (("best_of_n", f"best of {n}"), ("weighted_majority", "weighted majority")):
-        for how, figures in metrics[way].items():
-            table.append({"choice": f"{name}, {how}", "solved": Estimate.of(figures, "accuracy")})
-    table.append({"choice": "any right (pass@n)", "solved": Estimate.of(metrics, "pass_at_n")})
-    return table
+    scored = []
+    for row in rows:
+        candidates = [
+            candidate.model_copy(
+                update={"step_scores": scores.get(CANDIDATE.format(id=row.id, number=number))}
+            )
+            for number, candidate in enumerate(row.candidates)
+        ]
+        scored.append(row.model_copy(update={"candidates": candidates}))
+    return scored

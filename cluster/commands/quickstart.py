@@ -19,7 +19,12 @@ from typing import Any
 
 from cluster import pipelines, runtime
 from cluster.actors import connect
-from cluster.commands.evaluate import Evaluation, evaluate
+from cluster.commands.evaluate import (
+    BestOfNEvaluation,
+    FirstErrorEvaluation,
+    evaluate_best_of_n,
+    evaluate_first_errors,
+)
 from cluster.commands.quickstart_report import Findings, write
 from cluster.stages.actor import Row
 from cluster.stages.run import Report
@@ -258,16 +263,17 @@ def _critic(config: Config, model: str) -> Config:
     return config.model_copy(update={"models": config.models.model_copy(update={"critic": model})})
 
 
-def _evaluate(config: Config, folder: Path, clock: Clock) -> dict[str, Evaluation]:
+def _evaluate(config: Config, folder: Path, clock: Clock) -> dict[str, FirstErrorEvaluation]:
     """Both critics on the same fresh solutions: the shipped one and the one just trained."""
     _announce(6, f"judge fresh solutions with {config.score.votes} votes per step")
     critics = {"shipped": config.models.critic, "quickstart": str(folder / "critic")}
-    found = {}
+    data, evaluations = str(folder / "eval.jsonl"), {}
+    rows = read_records(data, EvaluationRow)
     for name, model in critics.items():
         with clock.part(f"eval {name}"):
-            data, out = str(folder / "eval.jsonl"), str(folder / "eval" / name)
-            found[name] = evaluate(_critic(config, model), [data], out)
-    return found
+            out, judge = str(folder / "eval" / name), _critic(config, model)
+            evaluations[name] = evaluate_first_errors(judge, rows, data, out)
+    return evaluations
 
 
 def _serve(config: Config, folder: Path, clock: Clock) -> list[dict[str, Any]]:
@@ -325,10 +331,12 @@ def _verdict(judgement: Judgement) -> str:
     return f"{named} (step scores {scores})"
 
 
-def _best_of_n(config: Config, folder: Path, sizes: Sizes, clock: Clock) -> Evaluation:
+def _best_of_n(config: Config, folder: Path, sizes: Sizes, clock: Clock) -> BestOfNEvaluation:
     """Score every candidate with the new critic."""
     _announce(8, f"choose the best of {CANDIDATES}, {sizes.best_of_n_votes} critique per step")
     fewer = config.score.model_copy(update={"votes": sizes.best_of_n_votes})
     config = _critic(config, str(folder / "critic")).model_copy(update={"score": fewer})
+    data = str(folder / "candidates.jsonl")
     with clock.part("best of n"):
-        return evaluate(config, [str(folder / "candidates.jsonl")], str(folder / "best_of_n"))
+        problems = read_records(data, BestOfNRow)
+        return evaluate_best_of_n(config, problems, data, str(folder / "best_of_n"))

@@ -37,9 +37,21 @@ def records(
     check: Callable[[R, str], None],
     prepare: Callable[[Row, str], Row] | None = None,
 ) -> Iterator[Row]:
-    """Rows that are records of one kind with unique ids, streamed.
+    """The rows of sources, streamed and validated as `validated` does."""
+    rows = (row for source in sources for row in located(source))
+    return validated(rows, model, check, prepare)
 
-    A row that is none, but carries the `error` of an earlier stage, becomes a `FailedRow`.
+
+def validated(
+    rows: Iterable[LocatedRow],
+    model: type[R],
+    check: Callable[[R, str], None],
+    prepare: Callable[[Row, str], Row] | None = None,
+) -> Iterator[Row]:
+    """Rows that are records of one kind with unique ids, one by one.
+
+    A row that is not such a record, but carries the `error` of an earlier stage, becomes a
+    `FailedRow`.
 
     Args:
         check: what else must hold of a record; gets its place and raises InputError.
@@ -49,13 +61,12 @@ def records(
         InputError: names the file, the line and the field.
     """
     seen: set[str] = set()
-    for source in sources:
-        for where, raw in located(source):
-            row = _validated(raw, model, check, prepare, where)
-            if row["id"] in seen:
-                raise InputError(f"{where}: id {row['id']!r} occurs a second time")
-            seen.add(row["id"])
-            yield row
+    for where, raw in rows:
+        row = _validated(raw, model, check, prepare, where)
+        if row["id"] in seen:
+            raise InputError(f"{where}: id {row['id']!r} occurs a second time")
+        seen.add(row["id"])
+        yield row
 
 
 def _validated(

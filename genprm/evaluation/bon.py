@@ -7,21 +7,49 @@ they must be written in one form; a candidate without an answer does not vote.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from genprm.errors import InputError
 from genprm.records import Aggregate, BestOfNRow, Candidate
 from genprm.scoring.voting import aggregate
-from genprm.util.stats import mean_interval, paired_difference, proportion
+from genprm.util.stats import Estimate, Figures, mean_interval, paired_difference, proportion
 
 AGGREGATES: tuple[Aggregate, ...] = ("min", "product", "mean", "last")
+
+
+@dataclass(frozen=True)
+class ChoiceFigures(Figures):
+    """How well one way to choose does: the share of problems solved, and that share minus the
+    majority's on the same problems."""
+
+    accuracy: Estimate
+    minus_majority: Estimate
+
+
+@dataclass(frozen=True)
+class BestOfNMetrics(Figures):
+    """Shares of `n` problems that are solved, each problem having as many `candidates`.
+
+    `unscored` counts candidates without an aggregate. `pass_at_1`: a random candidate is right;
+    `pass_at_n`: any candidate is, the bound of every choice; `majority`: the most frequent answer.
+    `best_of_n` and `weighted_majority` choose by score, one entry per aggregate.
+    """
+
+    n: int
+    candidates: int
+    unscored: int
+    pass_at_1: Estimate
+    pass_at_n: Estimate
+    majority: Estimate
+    best_of_n: dict[Aggregate, ChoiceFigures]
+    weighted_majority: dict[Aggregate, ChoiceFigures]
 
 
 def best_of_n(row: BestOfNRow, how: Aggregate = "min") -> Candidate:
     """The candidate with the highest aggregated step score; a null aggregate sorts last.
 
-    Where no candidate has a score this is the first one: a plain sample.
+    Without any score it is the first candidate: a plain sample.
     """
     scores = [_score(candidate, how) for candidate in row.candidates]
     ranks = [(score is not None, score or 0.0) for score in scores]
@@ -40,14 +68,10 @@ def weighted_majority(row: BestOfNRow, how: Aggregate = "min") -> Candidate:
 
 def best_of_n_metrics(
     rows: Sequence[BestOfNRow], hows: Sequence[Aggregate] = AGGREGATES, seed: int = 0
-) -> dict[str, Any]:
-    """Shares of problems solved by each way to choose, each with its 95 % bounds in `<name>_ci`.
+) -> BestOfNMetrics:
+    """How many problems each way to choose solves, with 95 % intervals.
 
-    `pass_at_1` (a random candidate), `pass_at_n` (any candidate is right: the bound of every
-    choice), `majority`; and under `best_of_n` and `weighted_majority`, by aggregate, the share
-    `accuracy` and the paired difference `minus_majority` on the same problems. `unscored` counts
-    candidates whose aggregate is null, whichever the aggregate. Bootstrap over problems for
-    `pass_at_1`, closed forms elsewhere (see `intervals`).
+    The interval of `pass_at_1` is a bootstrap over problems, the others are closed forms.
 
     Raises:
         InputError: no rows, or a problem whose number of candidates differs from the first's.
@@ -61,25 +85,27 @@ def best_of_n_metrics(
                 f"best-of-n: row {row.id} has {len(row.candidates)} candidates, the first row {n}"
             )
     shares = [sum(c.correct for c in row.candidates) / n for row in rows]
-    voted = [majority(row).correct for row in rows]
-    metrics: dict[str, Any] = {
-        "n": len(rows),
-        "candidates": n,
-        "unscored": sum(_score(c, "min") is None for row in rows for c in row.candidates),
-        **mean_interval(shares, seed=seed).fields("pass_at_1"),
-        **proportion([share > 0 for share in shares]).fields("pass_at_n"),
-        **proportion(voted).fields("majority"),
-    }
-    for name, choose in (("best_of_n", best_of_n), ("weighted_majority", weighted_majority)):
-        metrics[name] = {
-            how: _against([choose(row, how).correct for row in rows], voted) for how in hows
+    by_majority = [majority(row).correct for row in rows]
+
+    def figures(
+        choose: Callable[[BestOfNRow, Aggregate], Candidate],
+    ) -> dict[Aggregate, ChoiceFigures]:
+        solved = {how: [choose(row, how).correct for row in rows] for how in hows}
+        return {
+            how: ChoiceFigures(proportion(hits), paired_difference(hits, by_majority))
+            for how, hits in solved.items()
         }
-    return metrics
 
-
-def _against(chosen: Sequence[bool], voted: Sequence[bool]) -> dict[str, Any]:
-    difference = paired_difference(chosen, voted)
-    return {**proportion(chosen).fields("accuracy"), **difference.fields("minus_majority")}
+    return BestOfNMetrics(
+        n=len(rows),
+        candidates=n,
+        unscored=sum(_score(c, "min") is None for row in rows for c in row.candidates),
+        pass_at_1=mean_interval(shares, seed=seed),
+        pass_at_n=proportion([share > 0 for share in shares]),
+        majority=proportion(by_majority),
+        best_of_n=figures(best_of_n),
+        weighted_majority=figures(weighted_majority),
+    )
 
 
 def _score(candidate: Candidate, how: Aggregate) -> float | None:

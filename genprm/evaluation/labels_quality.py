@@ -1,8 +1,8 @@
 """How good are labels that no human gave? Labels of any origin against the oracle's first error.
 
-One yardstick for the fallible writer alone, for rollout labels alone and for what passes the
-agreement filter, and for labels from fewer rollouts. The oracle measures here; it labels nothing.
-The rule that turns values into labels is the caller's (`genprm.labeling`), handed in as a function.
+One measure for the fallible writer alone, for rollout labels alone, for what passes the agreement
+filter, and for labels from fewer rollouts. The oracle measures here; it labels nothing. The caller
+passes the rule that turns values into labels (`genprm.labeling`) as a function.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from genprm.errors import InputError
 from genprm.labeling.labels import is_decided
-from genprm.util.stats import proportion, share
+from genprm.util.stats import Estimate, Figures, proportion, share
 
 LabelRule = Callable[[list[float | None]], tuple[list[bool | None], int]]
 
@@ -52,49 +52,74 @@ class RolloutOutcomes:
     oracle: int
 
 
-def label_quality(solutions: Sequence[JudgedLabels]) -> dict[str, Any]:
-    """Agreement with the oracle, each figure with its 95 % bounds in `<name>_ci`.
+@dataclass(frozen=True)
+class LabelQuality(Figures):
+    """Agreement of labels with the oracle, each figure with its 95 % interval.
 
-    Over `n` solutions (`n_error` of them with an error, `n_unlabelled` whose labels leave the first
-    error open, which are never exact): `first_error_exact`, and the same on solutions with an error
-    (`exact_error`) and without (`exact_correct`). Over steps up to and including the oracle's
-    first error, where the truth is known: `n_steps` with a label, `step_accuracy` over them;
-    `error_precision`, the share of steps labelled as errors that are; `error_recall`, the share
-    of oracle errors labelled as such, a missing label counting as missed. `confusion` counts the
-    steps, truth first. Figures are null where there is nothing to count.
+    Over `n` solutions (`n_error` with an error, `n_unlabelled` whose labels leave the first error
+    open, which are never exact): `first_error_exact`, and the same on solutions with an error
+    (`exact_error`) and without (`exact_correct`). Over steps up to and including the oracle's first
+    error, where the truth is known: `n_steps` with a label and `step_accuracy` over them;
+    `error_precision`, the share of steps labelled as errors that are; `error_recall`, the share of
+    oracle errors labelled as such, a missing label counting as missed. `confusion` counts the
+    steps, by truth and by label. A figure over nothing is null.
     """
-    labelled = [s.decided for s in solutions]
-    exact = [
-        known and s.first_error == s.oracle for known, s in zip(labelled, solutions, strict=True)
-    ]
+
+    n: int
+    n_error: int
+    n_unlabelled: int
+    first_error_exact: Estimate
+    exact_error: Estimate
+    exact_correct: Estimate
+    n_steps: int
+    step_accuracy: Estimate
+    error_precision: Estimate
+    error_recall: Estimate
+    confusion: dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True)
+class RolloutPoint(Figures):
+    """The quality of labels from the first `rollouts` rollouts of every step."""
+
+    rollouts: int
+    quality: LabelQuality
+
+    def json(self) -> dict[str, Any]:
+        return {"rollouts": self.rollouts, **self.quality.json()}
+
+
+def label_quality(solutions: Sequence[JudgedLabels]) -> LabelQuality:
+    """How well the labels of these solutions agree with the oracle."""
+    exact = [s.decided and s.first_error == s.oracle for s in solutions]
     with_error = [hit for hit, s in zip(exact, solutions, strict=True) if s.oracle >= 0]
     without = [hit for hit, s in zip(exact, solutions, strict=True) if s.oracle < 0]
     confusion = _confusion(solutions)
     good, bad = confusion["correct"], confusion["incorrect"]
     right, wrong = good["correct"] + bad["incorrect"], good["incorrect"] + bad["correct"]
-    found = bad["incorrect"]
-    return {
-        "n": len(solutions),
-        "n_error": len(with_error),
-        "n_unlabelled": labelled.count(False),
-        **proportion(exact).fields("first_error_exact"),
-        **proportion(with_error).fields("exact_error"),
-        **proportion(without).fields("exact_correct"),
-        "n_steps": right + wrong,
-        **share(right, right + wrong).fields("step_accuracy"),
-        **share(found, found + good["incorrect"]).fields("error_precision"),
-        **share(found, sum(bad.values())).fields("error_recall"),
-        "confusion": confusion,
-    }
+    caught = bad["incorrect"]
+    return LabelQuality(
+        n=len(solutions),
+        n_error=len(with_error),
+        n_unlabelled=sum(not s.decided for s in solutions),
+        first_error_exact=proportion(exact),
+        exact_error=proportion(with_error),
+        exact_correct=proportion(without),
+        n_steps=right + wrong,
+        step_accuracy=share(right, right + wrong),
+        error_precision=share(caught, caught + good["incorrect"]),
+        error_recall=share(caught, sum(bad.values())),
+        confusion=confusion,
+    )
 
 
 def rollout_curve(
     solutions: Sequence[RolloutOutcomes], rule: LabelRule, counts: Sequence[int] = (4, 8, 16)
-) -> list[dict[str, Any]]:
+) -> list[RolloutPoint]:
     """Label quality against the number of rollouts per step, from the first k of the same rollouts.
 
-    One dict per k, as in `label_quality`, with `rollouts`. A value is the share of wins among the
-    first k outcomes, an invalid one counting as not won; None where all of them are invalid.
+    A value is the share of wins among the first k outcomes, an invalid one counting as not won;
+    None where all of them are invalid.
 
     Raises:
         InputError: a step other than the last has fewer outcomes than the largest count.
@@ -104,10 +129,10 @@ def rollout_curve(
             if len(outcomes) < max(counts):
                 raise InputError(
                     f"rollout curve: solution {number}, step {step} has {len(outcomes)} rollouts, "
-                    f"{max(counts)} asked"
+                    f"{max(counts)} needed"
                 )
     return [
-        {"rollouts": k, **label_quality([_relabel(solution, rule, k) for solution in solutions])}
+        RolloutPoint(k, label_quality([_relabel(solution, rule, k) for solution in solutions]))
         for k in counts
     ]
 
@@ -118,20 +143,19 @@ def _confusion(solutions: Sequence[JudgedLabels]) -> dict[str, dict[str, int]]:
         truth: {"correct": 0, "incorrect": 0, "unlabelled": 0} for truth in ("correct", "incorrect")
     }
     for solution in solutions:
-        known = solution.labels if solution.oracle < 0 else solution.labels[: solution.oracle + 1]
-        for index, label in enumerate(known):
+        last = len(solution.labels) - 1 if solution.oracle < 0 else solution.oracle
+        for index, label in enumerate(solution.labels[: last + 1]):
             truth = "incorrect" if index == solution.oracle else "correct"
-            given = "unlabelled" if label is None else "correct" if label else "incorrect"
-            counts[truth][given] += 1
+            column = "unlabelled" if label is None else "correct" if label else "incorrect"
+            counts[truth][column] += 1
     return counts
 
 
 def _relabel(solution: RolloutOutcomes, rule: LabelRule, k: int) -> JudgedLabels:
-    labels, first_error = rule([_value(outcomes[:k]) for outcomes in solution.outcomes])
+    values: list[float | None] = []
+    for outcomes in solution.outcomes:
+        first = outcomes[:k]
+        valid = any(outcome is not None for outcome in first)
+        values.append(first.count(True) / len(first) if valid else None)
+    labels, first_error = rule(values)
     return JudgedLabels(tuple(labels), first_error, solution.oracle)
-
-
-def _value(outcomes: Sequence[bool | None]) -> float | None:
-    if all(outcome is None for outcome in outcomes):
-        return None
-    return sum(outcome is True for outcome in outcomes) / len(outcomes)

@@ -1,15 +1,23 @@
-"""The HTML pieces that a report is made of; no section of any particular report."""
+"""Pages of HTML: templates of jinja2, in which all text is escaped, and the style sheet.
+
+A page's own content policy forbids scripts, links and network access, so text of any origin can be
+part of it; it is escaped all the same.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from importlib.resources import files
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from genprm.report.plots import escape
-from genprm.report.tables import Cell, Table, TableRow, cell_text, columns_of, is_numeric
+from genprm.report.samples import STATUS_TEXT, TONES
+from genprm.report.tables import Cell, TableRow, cell_text, columns_of, is_numeric
+from genprm.report.text import clean
 from genprm.util.stats import Estimate
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'"  # no script, no network, whatever slips in
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 def css() -> str:
@@ -22,77 +30,55 @@ def plot_css() -> str:
     return css().split("/* page */")[0]
 
 
-def document(title: str, body: str) -> str:
-    """A whole page around trusted HTML."""
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{css()}</style></head>"
-        f"<body><main>{body}</main></body></html>\n"
+def render(template: str, **values: Any) -> str:
+    """A page from one of the `templates` that extend `page.html`, which needs a `title`."""
+    return environment().get_template(template).render(values)
+
+
+@lru_cache(maxsize=1)
+def environment() -> Environment:
+    """Where the templates are, and what they may use besides their values."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    made = Environment(
+        loader=PackageLoader("genprm.report"),
+        autoescape=True,
+        finalize=_without_control_characters,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    made.filters |= {"cell": _cell, "columns": _columns, "fact": _fact}
+    made.globals |= {"css": css(), "status_text": STATUS_TEXT, "tones": TONES}
+    return made
 
 
-def section(title: str, parts: Sequence[str], layout: str = "stack", intro: str = "") -> str:
-    """A headed block of parts, in a `stack` or a `grid`; nothing where there are no parts."""
-    if not parts:
-        return ""
-    told = f'<p class="intro">{escape(intro)}</p>' if intro else ""
-    body = "".join(parts)
-    return f'<section><h2>{escape(title)}</h2>{told}<div class="{layout}">{body}</div></section>'
+class Column(NamedTuple):
+    """A column of a table; figures are set flush right."""
+
+    name: str
+    numeric: bool
 
 
-def tiles(headline: Sequence[tuple[str, Estimate]]) -> str:
-    """The figures that matter most, large."""
-    if not headline:
-        return ""
-    return f'<div class="tiles">{"".join(_tile(name, f) for name, f in headline)}</div>'
-
-
-def table_card(table: Table) -> str:
-    """A titled table with its note."""
-    note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
-    return f'<div class="card"><h3>{escape(table.title)}</h3>{html_table(table.rows)}{note}</div>'
-
-
-def html_table(rows: Sequence[TableRow]) -> str:
-    """The rows as a table that scrolls sideways where the screen is narrow."""
+def _columns(rows: Sequence[TableRow]) -> list[Column]:
     names = columns_of(rows)
-    right = {name for name in names if all(is_numeric(row[name]) for row in rows if name in row)}
-    flush = {name: ' class="right"' if name in right else "" for name in names}
-    head = "".join(f'<th scope="col"{flush[name]}>{escape(name)}</th>' for name in names)
-    lines = []
-    for row in rows:
-        cells = (f"<td{flush[name]}>{_cell(row.get(name, ''))}</td>" for name in names)
-        lines.append(f"<tr>{''.join(cells)}</tr>")
-    return (
-        f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(lines)}</tbody></table></div>"
-    )
+    return [Column(name, all(is_numeric(r[name]) for r in rows if name in r)) for name in names]
 
 
-def figure(title: str, svg: str, rows: Sequence[TableRow], note: str = "") -> str:
-    """A plot with what it shows as a table to open."""
-    told = f'<p class="note">{escape(note)}</p>' if note else ""
-    return (
-        f'<figure class="card"><h3>{escape(title)}</h3>{svg}{told}'
-        f"<details><summary>Numbers</summary>{html_table(rows)}</details></figure>"
-    )
-
-
-def _tile(name: str, figure: Estimate) -> str:
-    value = Estimate(figure.value).text()
-    interval = figure.text().removeprefix(value).strip()
-    n = f"n = {figure.n:,}" if figure.n is not None else ""
-    return (
-        f'<div class="card tile"><div class="name">{escape(name)}</div>'
-        f'<div class="value">{value}</div>'
-        f'<div class="range">{escape(" · ".join(filter(None, (interval, n))))}</div></div>'
-    )
-
-
-def _cell(cell: Cell) -> str:
+def _cell(cell: Cell) -> tuple[str, str]:
+    """The text of a cell, and the interval of an estimate."""
     if isinstance(cell, Estimate) and cell.low is not None:
         value, _, interval = cell.text().partition(" ")
-        return f'{value} <span class="ci">{interval}</span>'
-    return escape(cell_text(cell))
+        return value, interval
+    return cell_text(cell), ""
+
+
+def _fact(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {part}" for name, part in value.items())
+    return "not known" if value is None else str(value)
+
+
+def _without_control_characters(value: object) -> object:
+    """What jinja2 escapes next; what is markup already stays as it is."""
+    return value if hasattr(value, "__html__") else clean(value)

@@ -1,27 +1,64 @@
-"""Plots as SVG text, drawn for narrow screens, light and dark mode, and screen readers.
+"""Plots as SVG, drawn by matplotlib for narrow screens, light and dark mode and screen readers.
 
 Every plot carries a title and a description that states its figures; marks carry tooltips.
-Colours and fonts come from CSS variables (`report.css`), so a plot follows the page it stands in.
+Colours and fonts come from the page's style sheet (`report.css`), so a plot follows the page around
+it: matplotlib draws in stand-in colours, which become CSS variables here.
 """
 
 from __future__ import annotations
 
-import html
+import io
 import math
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
+from genprm.evaluation.reliability import Reliability
+from genprm.report.text import clean
 from genprm.util.stats import Estimate
 
-WIDTH = 480  # of the view box; a phone shows it at about 0.7 of that
-LEFT, RIGHT = 46, 14  # margins of plots with a y axis
-Axis = Callable[[float], float]  # a value to its place in the view box
-# What may not stand in HTML, and what reorders text for the reader but not for the machine.
-_UNSAFE = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
-)
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH = 480  # of the view box, in pixels; a phone shows it at about 0.7 of that
+SVG = "{http://www.w3.org/2000/svg}"
+LINK = "{http://www.w3.org/1999/xlink}href"
+TIP = "tip: "  # begins the ids of marks that have a tooltip
+# stand-in colours by the CSS variables that replace them
+NAMES = ("c0", "c1", "c2", "c3", "c4", "c5", "ink", "soft", "rule", "track", "card")
+COLOURS = {name: f"#0a0b{number:02x}" for number, name in enumerate(NAMES)}
+LINES = [COLOURS[name] for name in NAMES[:6]]
+STYLE = {
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "genprm",  # the same plot has the same bytes
+    "text.parse_math": False,  # a $ in a name is a $
+    "font.family": "DejaVu Sans",  # ships with matplotlib; the page's font replaces it
+    "font.size": 13,
+    "figure.dpi": 72,  # a point is a pixel
+    "text.color": COLOURS["ink"],
+    "axes.labelcolor": COLOURS["ink"],
+    "axes.autolimit_mode": "round_numbers",
+    "axes.ymargin": 0,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": COLOURS["rule"],
+    "grid.linewidth": 1,
+    "legend.frameon": False,
+    "legend.loc": "lower left",
+    "lines.markersize": 8,
+    "lines.markeredgecolor": COLOURS["card"],
+    "lines.markeredgewidth": 1.5,
+    **{f"axes.spines.{side}": False for side in ("left", "right", "top", "bottom")},
+    **{f"{axis}tick.labelcolor": COLOURS["soft"] for axis in "xy"},
+    **{f"{axis}tick.labelsize": 12 for axis in "xy"},
+    **{f"{axis}tick.major.size": 0 for axis in "xy"},
+    **{f"{axis}tick.major.pad": 6 for axis in "xy"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +71,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class AxisUnit:
     """What a line's figures are in: shown as `factor` times their value and `sign`."""
 
     factor: float
@@ -42,8 +79,8 @@ class Unit:
     text: Callable[[Estimate], str]
 
 
-PERCENT = Unit(100, "%", Estimate.text)
-SECONDS = Unit(1, " s", lambda figure: f"{figure.value:.2f} s" if figure.value else "n/a")
+PERCENT = AxisUnit(100, "%", Estimate.text)
+SECONDS = AxisUnit(1, " s", lambda figure: f"{figure.value:.2f} s" if figure.value else "n/a")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,47 +92,50 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
-    """A named reliability curve; `bins` and `ece` as `reliability` returns them."""
+class ReliabilityCurve:
+    """The reliability of one critic's scores."""
 
     name: str
-    bins: tuple[dict[str, Any], ...]
-    ece: float | None
-    n: int
-
-
-def escape(value: object) -> str:
-    """Any text, made safe as HTML text or attribute; control characters become U+FFFD."""
-    return html.escape(_UNSAFE.sub("\ufffd", str(value)), quote=True)
+    figures: Reliability
 
 
 def bar_chart(bars: Sequence[Bar], title: str) -> str:
     """Horizontal bars with interval whiskers, one block per group, on a scale of 0 to 100 %."""
-    x0, x1 = 4.0, WIDTH - 4.0
-    colours = {name: i for i, name in enumerate(dict.fromkeys(bar.name for bar in bars))}
-    parts: list[str] = []
-    y = 4.0
-    for group in dict.fromkeys(bar.group for bar in bars):
-        y += 18
-        parts.append(_text(x0, y, group, "strong"))
-        for bar in (b for b in bars if b.group == group):
+    groups = list(dict.fromkeys(bar.group for bar in bars))
+    names = list(dict.fromkeys(bar.name for bar in bars))
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_axes((0.01, 0, 0.98, 1))
+        axes.set_axis_off()
+        axes.set(xlim=(0, 1), ylim=(26 * len(groups) + 41 * len(bars) + 22, 0))  # y is in pixels
+        y = 0.0
+        for group in groups:
             y += 20
-            n = "" if bar.figure.n is None else f"  n = {bar.figure.n:,}"
-            parts.append(_text(x0, y, bar.name, "label"))
-            parts.append(_text(x1, y, bar.figure.text() + n, "label end"))
-            y += 7
-            parts.append(_rect(x0, y, x1 - x0, 11, "track"))
-            parts.append(_bar(bar, x0, x1, y, colours[bar.name]))
-            y += 14
-        y += 8
-    for tick in range(0, 101, 20):
-        x = x0 + (x1 - x0) * tick / 100
-        place = "start" if tick == 0 else "end" if tick == 100 else "middle"
-        parts.append(
-            _text(x, y + 10, f"{tick}%" if tick in (0, 100) else str(tick), f"tick {place}")
-        )
-    told = "; ".join(f"{b.group}, {b.name}: {b.figure.text()}" for b in bars)
-    return _svg(y + 18, title, told, parts)
+            axes.text(0, y, clean(group), size=14, weight="bold")
+            for bar in (bar for bar in bars if bar.group == group):
+                value, low, high = bar.figure.value, bar.figure.low, bar.figure.high
+                n = "" if bar.figure.n is None else f" · n = {bar.figure.n:,}"
+                axes.text(0, y + 20, clean(bar.name))
+                axes.text(1, y + 20, bar.figure.text() + n, ha="right")
+                y += 32.5
+                axes.barh(y, 1, 11, color=COLOURS["track"])
+                if value is not None:
+                    color = LINES[names.index(bar.name) % 6]
+                    (mark,) = axes.barh(y, value, 11, color=color)
+                    _tip(mark, f"{bar.group}, {bar.name}: {bar.figure.text()}")
+                if low is not None and high is not None:
+                    xs, ys = [low, low, low, high, high, high], [-3.5, 3.5, 0, 0, -3.5, 3.5]
+                    for color, width in (("card", 4), ("ink", 1.5)):  # legible on any colour
+                        axes.plot(xs, [y + dy for dy in ys], color=COLOURS[color], lw=width)
+                y += 8.5
+            y += 6
+        for tick in range(0, 101, 20):
+            side = "left" if tick == 0 else "right" if tick == 100 else "center"
+            label = f"{tick}%" if tick in (0, 100) else str(tick)
+            axes.text(tick / 100, y + 16, label, ha=side, size=12, color=COLOURS["soft"])
+
+    description = "; ".join(f"{b.group}, {b.name}: {b.figure.text()}" for b in bars)
+    return _svg(draw, 26 * len(groups) + 41 * len(bars) + 22, title, description)
 
 
 def line_chart(
@@ -104,82 +144,78 @@ def line_chart(
     x_label: str,
     y_label: str,
     ticks: Sequence[int] = (),
-    unit: Unit = PERCENT,
+    unit: AxisUnit = PERCENT,
 ) -> str:
     """Lines with interval bands over counts, evenly spaced, or on a logarithmic scale with these
     ticks; the y axis fits the intervals, and of units other than percent begins at 0."""
     counts = sorted({count for line in series for count, _ in line.points})
-    parts, top = _legend([line.name for line in series])
-    bottom = top + 230
-    figures = [figure for line in series for _, figure in line.points]
-    low, high, step = _percent_range(figures) if unit is PERCENT else _range_from_0(figures, unit)
+    x_of = {count: math.log(count) if ticks else counts.index(count) for count in counts}
+    x_of |= {tick: math.log(tick) for tick in ticks}
 
-    def x_of(count: int) -> float:
-        inner = WIDTH - LEFT - RIGHT - 40
-        if ticks:
-            least, most = min(*counts, *ticks), max(*counts, *ticks)
-            return LEFT + 20 + inner * math.log(count / least) / math.log(most / least)
-        return LEFT + 20 + inner * (counts.index(count) / (len(counts) - 1) if counts[1:] else 0.5)
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        _y_axis(axes, unit.sign)
+        for line, color in zip(series, _colours(series), strict=True):
+            valued = [(x_of[c], c, f, f.value) for c, f in line.points if f.value is not None]
+            xs, ys = [x for x, *_ in valued], [unit.factor * value for *_, value in valued]
+            axes.plot(xs, ys, color=color, lw=2.2, label=clean(line.name))
+            bounds = [(f.low, f.high) if f.low is not None else (v, v) for *_, f, v in valued]
+            lows, highs = ([unit.factor * (b[i] or 0.0) for b in bounds] for i in (0, 1))
+            axes.fill_between(xs, lows, highs, color=color, alpha=0.13, lw=0)
+            for (x, count, estimate, _), y in zip(valued, ys, strict=True):
+                _dot(axes, x, y, color, f"{line.name}, {count}: {unit.text(estimate)}")
+        if unit is not PERCENT:
+            axes.update_datalim([(0, 0)], updatex=False)
+        axes.set_xticks([x_of[count] for count in ticks or counts], [*map(str, ticks or counts)])
+        places = x_of.values() or [0]
+        margin = 0.06 * (max(places) - min(places)) or 1
+        axes.set(xlim=(min(places) - margin, max(places) + margin), xlabel=x_label)
+        _legend(figure, axes)
 
-    def y_of(value: float) -> float:
-        return bottom - (bottom - top) * (unit.factor * value - low) / (high - low)
-
-    for number in range(round((high - low) / step) + 1):
-        tick = low + number * step
-        parts += _grid_line(LEFT, WIDTH - RIGHT, y_of(tick / unit.factor), f"{tick:g}{unit.sign}")
-    for count in ticks or counts:
-        parts.append(_text(x_of(count), bottom + 18, str(count), "tick middle"))
-    for i, line in enumerate(series):
-        known = [(x_of(c), c, f, f.value) for c, f in line.points if f.value is not None]
-        band = [
-            (x, y_of(f.low), y_of(f.high))
-            for x, _, f, _ in known
-            if f.low is not None and f.high is not None
-        ]
-        outline = [(x, high) for x, _, high in band] + [(x, low) for x, low, _ in reversed(band)]
-        parts.append(f'<polygon class="band c{i % 6}" points="{_points(outline)}"/>')
-        path = _points([(x, y_of(value)) for x, _, _, value in known])
-        parts.append(f'<polyline class="line c{i % 6}" points="{path}"/>')
-        for x, count, figure, value in known:
-            parts.append(_dot(x, y_of(value), i, f"{line.name}, {count}: {unit.text(figure)}"))
-    parts.append(_text((LEFT + WIDTH - RIGHT) / 2, bottom + 38, x_label, "label middle"))
-    told = "; ".join(
+    figures = "; ".join(
         f"{line.name}: " + ", ".join(f"{count}: {unit.text(f)}" for count, f in line.points)
         for line in series
     )
-    return _svg(bottom + 46, title, f"{y_label} against {x_label}. {told}", parts)
+    description = f"{y_label} against {x_label}. {figures}"
+    return _svg(draw, 296 + 19 * len(series), title, description)
 
 
-def reliability_chart(curves: Sequence[Calibration], title: str) -> str:
+def reliability_chart(curves: Sequence[ReliabilityCurve], title: str) -> str:
     """Share correct against mean score per bin, with the diagonal and the bins' sizes below."""
-    named = [
-        f"{c.name}  (ECE {'n/a' if c.ece is None else f'{c.ece:.3f}'}, {c.n:,} steps)"
-        for c in curves
-    ]
-    parts, top = _legend(named)
-    bottom = top + 280
+    names = []
+    for curve in curves:
+        ece = "n/a" if curve.figures.ece is None else f"{curve.figures.ece:.3f}"
+        names.append(f"{curve.name} (ECE {ece}, {curve.figures.n:,} steps)")
 
-    def x_of(value: float) -> float:
-        return LEFT + (WIDTH - LEFT - RIGHT) * value
+    def draw(figure: Figure) -> None:
+        sizes = [280, 13 * len(curves)]
+        axes, strips = figure.subplots(2, sharex=True, height_ratios=sizes)
+        _y_axis(axes, "%")
+        axes.plot([0, 1], [0, 100], color=COLOURS["soft"], lw=1.2, ls=(0, (4, 4)))
+        for i, (curve, color) in enumerate(zip(curves, _colours(curves), strict=True)):
+            filled = [part for part in curve.figures.bins if part.n]
+            means, shares = [b.mean_score or 0.0 for b in filled], [b.accuracy for b in filled]
+            ys = [100 * (share.value or 0.0) for share in shares]
+            axes.plot(means, ys, color=color, lw=1.2, alpha=0.55, label=clean(names[i]))
+            lows, highs = (
+                [100 * (getattr(s, end) or 0.0) for s in shares] for end in ("low", "high")
+            )
+            axes.vlines(means, lows, highs, color=color, lw=1.4, alpha=0.75)
+            for part, x, y in zip(filled, means, ys, strict=True):
+                tip = f"{curve.name}, score {part.low:.1f} to {part.high:.1f}: "
+                _dot(axes, x, y, color, f"{tip}{y:.1f}% correct, {part.n:,} steps")
+            for part in curve.figures.bins:
+                share = part.n / curve.figures.n if curve.figures.n else 0.0
+                (cell,) = strips.barh(
+                    -i, part.high - part.low - 0.003, left=part.low + 0.0015, color=color
+                )
+                cell.set_alpha(0.06 + 0.94 * math.sqrt(share))  # so that few steps are seen, too
+                _tip(cell, f"{curve.name}: {part.n:,} steps, {100 * share:.1f}%")
+        strips.set(xlim=(0, 1), xlabel="mean score of the bin (strip: share of steps)", yticks=[])
+        _legend(figure, axes)
 
-    def y_of(value: float) -> float:
-        return bottom - (bottom - top) * value
-
-    for tick in range(0, 101, 20):
-        parts += _grid_line(LEFT, WIDTH - RIGHT, y_of(tick / 100), f"{tick}%")
-    ideal = _points([(x_of(0), y_of(0)), (x_of(1), y_of(1))])
-    parts.append(f'<polyline class="ideal" points="{ideal}"/>')
-    y = bottom + 6
-    for i, curve in enumerate(curves):
-        parts += _calibration(curve, i, x_of, y_of)
-        parts += _sizes(curve, i, x_of, y)
-        y += 13
-    for tick in range(0, 11, 2):
-        parts.append(_text(x_of(tick / 10), y + 14, f"{tick / 10:.1f}", "tick middle"))
-    label = "mean score of the bin  (strip: share of steps)"
-    parts.append(_text((LEFT + WIDTH - RIGHT) / 2, y + 33, label, "label middle"))
-    told = f"Share of correct steps against mean score. {'; '.join(named)}"
-    return _svg(y + 40, title, told, parts)
+    description = f"Share of correct steps against mean score. {'; '.join(names)}"
+    return _svg(draw, 346 + 32 * len(curves), title, description)
 
 
 def standalone(svg: str, css: str) -> str:
@@ -187,106 +223,75 @@ def standalone(svg: str, css: str) -> str:
     return svg.replace("<title>", f"<style>{css}</style><title>", 1) + "\n"
 
 
-def _bar(bar: Bar, x0: float, x1: float, y: float, colour: int) -> str:
-    figure = bar.figure
-    if figure.value is None:
-        return ""
-    scale = x1 - x0
-    parts = [_rect(x0, y, scale * figure.value, 11, f"bar c{colour % 6}")]
-    if figure.low is not None and figure.high is not None:
-        low, high = x0 + scale * figure.low, x0 + scale * figure.high
-        caps = f"M{low:.1f} {y + 2}v7M{high:.1f} {y + 2}v7M{low:.1f} {y + 5.5}H{high:.1f}"
-        parts += [f'<path class="halo" d="{caps}"/>', f'<path class="whisker" d="{caps}"/>']
-    tip = escape(f"{bar.group}, {bar.name}: {figure.text()}")
-    return f"<g><title>{tip}</title>{''.join(parts)}</g>"
+def _colours(lines: Sequence[object]) -> list[str]:
+    return [LINES[i % 6] for i in range(len(lines))]
 
 
-def _calibration(curve: Calibration, i: int, x_of: Axis, y_of: Axis) -> list[str]:
-    parts, path = [], []
-    for bin_ in (b for b in curve.bins if b["n"]):
-        x, y = x_of(bin_["mean_score"]), y_of(bin_["accuracy"])
-        low, high = bin_["accuracy_ci"]
-        path.append((x, y))
-        parts.append(
-            f'<path class="error c{i % 6}" d="M{x:.1f} {y_of(low):.1f}V{y_of(high):.1f}"/>'
-        )
-        told = f"{curve.name}, score {bin_['low']:.1f} to {bin_['high']:.1f}: "
-        told += f"{100 * bin_['accuracy']:.1f}% correct, {bin_['n']:,} steps"
-        parts.append(_dot(x, y, i, told))
-    return [f'<polyline class="line thin c{i % 6}" points="{_points(path)}"/>', *parts]
+def _dot(axes: Axes, x: float, y: float, color: str, tip: str) -> None:
+    (mark,) = axes.plot([x], [y], "o", color=color)
+    _tip(mark, tip)
 
 
-def _sizes(curve: Calibration, i: int, x_of: Axis, y: float) -> list[str]:
-    """One strip of cells, darker where more steps lie (square root of the share)."""
-    cells = []
-    for bin_ in curve.bins:
-        share = bin_["n"] / curve.n if curve.n else 0.0
-        x, width = x_of(bin_["low"]), x_of(bin_["high"]) - x_of(bin_["low"])
-        cell = _rect(
-            x + 0.5, y, width - 1, 10, f"cell c{i % 6}", f"{0.06 + 0.94 * math.sqrt(share):.2f}"
-        )
-        tip = escape(f"{curve.name}: {bin_['n']:,} steps, {100 * share:.1f}%")
-        cells.append(f"<g><title>{tip}</title>{cell}</g>")
-    return cells
+def _tip(mark: Any, text: str) -> None:
+    mark.set_gid(TIP + clean(text))
 
 
-def _percent_range(figures: Sequence[Estimate]) -> tuple[int, int, int]:
-    """Bounds and tick distance of an axis in percent that holds all figures and intervals."""
-    known = [x for f in figures for x in (f.value, f.low, f.high) if x is not None]
-    least, most = (100 * min(known), 100 * max(known)) if known else (0.0, 100.0)
-    step = next(s for s in (1, 2, 5, 10, 20) if s >= (most - least) / 6 or s == 20)
-    low = math.floor(least / step + 1e-9) * step
-    high = math.ceil(most / step - 1e-9) * step
-    return low, max(high, low + step), step
+def _y_axis(axes: Axes, sign: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    axes.yaxis.set_major_formatter("{x:g}" + sign)
 
 
-def _range_from_0(figures: Sequence[Estimate], unit: Unit) -> tuple[float, float, float]:
-    """0, a round bound above all figures, and a round tick distance."""
-    most = max((unit.factor * f.value for f in figures if f.value is not None), default=0.0) or 1.0
-    power = 10 ** math.floor(math.log10(most / 5))
-    step = next(s * power for s in (1, 2, 5, 10) if s * power * 6 >= most)
-    return 0, math.ceil(most / step - 1e-9) * step, step
+def _legend(figure: Figure, axes: Axes) -> None:
+    """The lines' names, above the plane, which a long name does not make smaller."""
+    legend = axes.legend(bbox_to_anchor=(0, 1), borderaxespad=0.4)
+    legend.set_in_layout(False)
+    for line in legend.get_lines():
+        line.set(alpha=1, linewidth=4)
+    height = (20 * len(legend.get_lines()) + 12) / 72 / figure.get_figheight()
+    figure.set_layout_engine("constrained", rect=(0, 0, 1, 1 - height))
 
 
-def _legend(names: Sequence[str]) -> tuple[list[str], float]:
-    """One row per name, and where the plot below may begin."""
-    parts = []
-    for i, name in enumerate(names):
-        y = 6 + 19 * i
-        parts.append(_rect(LEFT, y, 12, 12, f"bar c{i % 6}"))
-        parts.append(_text(LEFT + 19, y + 10.5, name, "label"))
-    return parts, 20 + 19.0 * len(names)
+def _svg(draw: Callable[[Figure], None], height: float, title: str, description: str) -> str:
+    """What is drawn as one `<svg>` element, with the page's colours and fonts, a title, a
+    description and tooltips."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    file = io.StringIO()
+    with rc_context(STYLE), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of glyphs that its font lacks: the page has others
+        figure = Figure((WIDTH / 72, height / 72), layout="constrained")
+        draw(figure)
+        figure.savefig(file, format="svg", metadata={"Date": None}, transparent=True)
+    ElementTree.register_namespace("", SVG[1:-1])
+    root = ElementTree.fromstring(file.getvalue())
+    for child in list(root):
+        if child.tag != f"{SVG}g":  # metadata, clip paths, and a style that the page's sheet has
+            root.remove(child)
+    prefix = re.sub("[^a-z0-9]+", "-", title.lower())  # makes ids unique in a page
+    for element in root.iter():
+        element.attrib.pop("clip-path", None)
+        if link := element.attrib.pop(LINK, None):
+            element.set("href", f"#{prefix}-{link.removeprefix('#')}")
+        name = element.attrib.pop("id", "")
+        if name.startswith(TIP):
+            _insert(element, "title", name.removeprefix(TIP))
+        elif element.tag == f"{SVG}path" and name:  # a shape that is drawn several times
+            element.set("id", f"{prefix}-{name}")
+        if style := element.get("style"):
+            style = style.replace("font-family: 'DejaVu Sans'; ", "")
+            for variable, colour in COLOURS.items():
+                style = style.replace(colour, f"var(--{variable})")
+            element.set("style", style)
+    _insert(root, "desc", description)
+    _insert(root, "title", title)
+    root.attrib = {"class": "plot", "role": "img", "viewBox": root.attrib["viewBox"]}
+    return re.sub(r"\n\s*", "", ElementTree.tostring(root, encoding="unicode"))
 
 
-def _grid_line(x0: float, x1: float, y: float, label: str) -> list[str]:
-    line = f'<path class="grid" d="M{x0:.1f} {y:.1f}H{x1:.1f}"/>'
-    return [line, _text(x0 - 7, y + 4, label, "tick end")]
-
-
-def _dot(x: float, y: float, i: int, tip: str) -> str:
-    return (
-        f'<circle class="dot c{i % 6}" cx="{x:.1f}" cy="{y:.1f}" r="4">'
-        f"<title>{escape(tip)}</title></circle>"
-    )
-
-
-def _rect(x: float, y: float, width: float, height: float, kind: str, opacity: str = "") -> str:
-    faded = f' opacity="{opacity}"' if opacity else ""
-    size = f'width="{max(width, 0):.1f}" height="{height:.1f}" rx="2"'
-    return f'<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" {size}{faded}/>'
-
-
-def _text(x: float, y: float, text: str, kind: str) -> str:
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}">{escape(text)}</text>'
-
-
-def _points(points: Sequence[tuple[float, float]]) -> str:
-    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-
-
-def _svg(height: float, title: str, description: str, parts: Sequence[str]) -> str:
-    return (
-        f'<svg class="plot" xmlns="http://www.w3.org/2000/svg" role="img" '
-        f'viewBox="0 0 {WIDTH} {height:.0f}"><title>{escape(title)}</title>'
-        f"<desc>{escape(description)}</desc>{''.join(parts)}</svg>"
-    )
+def _insert(element: ElementTree.Element, tag: str, text: str) -> None:
+    child = ElementTree.Element(SVG + tag)
+    child.text = " ".join(clean(text).split())
+    element.insert(0, child)

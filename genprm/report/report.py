@@ -1,8 +1,7 @@
 """The report: figures, plots and judged solutions as one static HTML page.
 
-The page has no script, no link and no network access (its own content policy forbids them), so
-text of any origin can stand in it; it is escaped all the same. Knows how things look and nothing
-of how they are measured: `genprm.report.summary` fills a `ReportData` from an evaluation.
+Knows how things look and nothing of how they are measured: `genprm.report.summary` fills a
+`ReportData` from an evaluation.
 """
 
 from __future__ import annotations
@@ -14,18 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from genprm.report.html import document, figure, plot_css, section, table_card, tiles
+from genprm.report.html import plot_css, render
 from genprm.report.plots import (
     Bar,
-    Calibration,
+    ReliabilityCurve,
     Series,
     bar_chart,
-    escape,
     line_chart,
     reliability_chart,
     standalone,
 )
-from genprm.report.samples import Sample, sample_html
+from genprm.report.samples import Sample
 from genprm.report.tables import Table, TableRow
 from genprm.util.stats import Estimate
 
@@ -37,11 +35,15 @@ SAMPLES = (
     "Steps count from 1 here and from 0 in the files. A step's score is the mean P(correct) of its "
     "critiques, and its colour runs with the score from incorrect to correct."
 )
+LABELS = (
+    "The exact oracle measures and labels nothing. Exact: the labels name its first error, or "
+    "none. Figures per step cover the steps up to its first error."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class StageCost:
-    """What one stage cost. Null: does not apply, or is not known."""
+    """What one stage cost; None where a count does not apply or is unknown."""
 
     stage: str
     seconds: float
@@ -62,7 +64,7 @@ class ReportData:
     tables: tuple[Table, ...] = ()
     f1_bars: tuple[Bar, ...] = ()
     votes_curves: tuple[Series, ...] = ()
-    reliability: tuple[Calibration, ...] = ()
+    reliability: tuple[ReliabilityCurve, ...] = ()
     rollout_curves: tuple[Series, ...] = ()  # first error named exactly, against rollouts
     label_quality: tuple[TableRow, ...] = ()
     costs: tuple[StageCost, ...] = ()
@@ -79,7 +81,7 @@ class _Plot(NamedTuple):
 
 
 def write_report(path: str | os.PathLike[str], data: ReportData) -> Path:
-    """Write the page and return its path; a half-written page never stands there.
+    """Write the page and return its path; a half-written page is never there.
 
     Folders are made as needed; an existing page is replaced.
     """
@@ -105,110 +107,84 @@ def write_plots(folder: str | os.PathLike[str], data: ReportData) -> list[Path]:
 
 def render_report(data: ReportData) -> str:
     """The page as one HTML document."""
-    labels = Table(
-        "Labels against the oracle",
-        data.label_quality,
-        "The exact oracle measures and labels nothing. Exact: the labels name its first error, or "
-        "none. Figures per step cover the steps up to its first error.",
+    return render(
+        "report.html",
+        title=data.title,
+        data=data,
+        intervals=INTERVALS,
+        samples=SAMPLES,
+        plots=_plots(data),
+        labels=Table("Labels against the oracle", data.label_quality, LABELS),
+        costs=_costs(data.costs),
     )
-    body = (
-        f"<h1>{escape(data.title)}</h1>",
-        f'<p class="subtitle">{escape(data.subtitle)}</p>',
-        tiles(data.headline),
-        section("Results", [table_card(table) for table in data.tables], intro=INTERVALS),
-        section("Plots", [figure(*plot) for plot in _plots(data)], layout="grid"),
-        section("Labels", [table_card(labels)] if data.label_quality else []),
-        section("Cost", [table_card(_costs(data.costs))] if data.costs else []),
-        section("Judged solutions", [sample_html(s) for s in data.samples], intro=SAMPLES),
-        section("How this was made", _provenance(data)),
-    )
-    return document(data.title, "".join(body))
 
 
 def _plots(data: ReportData) -> list[_Plot]:
     """The plots that have data."""
-    plots = (
-        (data.f1_bars, _f1_plot),
-        (data.votes_curves, _votes_plot),
-        (data.reliability, _reliability_plot),
-        (data.rollout_curves, _rollouts_plot),
-    )
-    return [draw(data) for present, draw in plots if present]
-
-
-def _f1_plot(data: ReportData) -> _Plot:
-    title = "First-error F1"
-    rows: list[TableRow] = [
-        {"task": bar.group, "critic": bar.name, "F1": bar.figure, "n": bar.figure.n}
-        for bar in data.f1_bars
-    ]
-    return _Plot(title, bar_chart(data.f1_bars, title), rows, "Whiskers are 95 % intervals.")
-
-
-def _votes_plot(data: ReportData) -> _Plot:
-    title = "F1 against votes"
-    svg = line_chart(data.votes_curves, title, "votes per step", "first-error F1")
-    note = (
-        "All from the same critiques: fewer votes are disjoint groups of them, and a point is the "
-        "mean over groups. Bands are 95 % intervals."
-    )
-    return _Plot(title, svg, _line_rows(data.votes_curves, "votes", "F1"), note)
-
-
-def _rollouts_plot(data: ReportData) -> _Plot:
-    title = "Rollout labels against the oracle"
-    svg = line_chart(data.rollout_curves, title, "rollouts per step", "first error named exactly")
-    note = "Share of solutions in which rollout labels name the oracle's first error, or none."
-    return _Plot(title, svg, _line_rows(data.rollout_curves, "rollouts", "exact"), note)
+    plots = []
+    if data.f1_bars:
+        title, note = "First-error F1", "Whiskers are 95 % intervals."
+        rows: list[TableRow] = [
+            {"task": bar.group, "critic": bar.name, "F1": bar.figure, "n": bar.figure.n}
+            for bar in data.f1_bars
+        ]
+        plots.append(_Plot(title, bar_chart(data.f1_bars, title), rows, note))
+    if data.votes_curves:
+        title = "F1 against votes"
+        svg = line_chart(data.votes_curves, title, "votes per step", "first-error F1")
+        note = (
+            "All from the same critiques: fewer votes are disjoint groups of them, and a point is "
+            "the mean over groups. Bands are 95 % intervals."
+        )
+        plots.append(_Plot(title, svg, _line_rows(data.votes_curves, "votes", "F1"), note))
+    if data.reliability:
+        title = "Reliability of step scores"
+        note = (
+            "Steps up to and including the true first error; later steps have no label. Dashed: "
+            "scores that mean what they say. ECE: expected calibration error."
+        )
+        rows = _bin_rows(data.reliability)
+        plots.append(_Plot(title, reliability_chart(data.reliability, title), rows, note))
+    if data.rollout_curves:
+        title = "Rollout labels against the oracle"
+        svg = line_chart(
+            data.rollout_curves, title, "rollouts per step", "first error named exactly"
+        )
+        note = "Share of solutions in which rollout labels name the oracle's first error, or none."
+        plots.append(_Plot(title, svg, _line_rows(data.rollout_curves, "rollouts", "exact"), note))
+    return plots
 
 
 def _line_rows(lines: tuple[Series, ...], count: str, figure: str) -> list[TableRow]:
     return [{"series": line.name, count: k, figure: f} for line in lines for k, f in line.points]
 
 
-def _reliability_plot(data: ReportData) -> _Plot:
-    title = "Reliability of step scores"
-    note = (
-        "Steps up to and including the true first error; later steps have no label. Dashed: scores "
-        "that mean what they say. ECE: expected calibration error."
-    )
-    rows: list[TableRow] = [
+def _bin_rows(curves: tuple[ReliabilityCurve, ...]) -> list[TableRow]:
+    return [
         {
             "critic": curve.name,
-            "score": f"{b['low']:.1f} to {b['high']:.1f}",
-            "steps": b["n"],
-            "mean score": f"{b['mean_score']:.3f}",
-            "correct": Estimate.of(b, "accuracy"),
+            "score": f"{part.low:.1f} to {part.high:.1f}",
+            "steps": part.n,
+            "mean score": f"{part.mean_score:.3f}",
+            "correct": part.accuracy,
         }
-        for curve in data.reliability
-        for b in curve.bins
-        if b["n"]
+        for curve in curves
+        for part in curve.figures.bins
+        if part.n
     ]
-    return _Plot(title, reliability_chart(data.reliability, title), rows, note)
 
 
 def _costs(costs: tuple[StageCost, ...]) -> Table:
     total = sum(cost.seconds for cost in costs)
     counts = ("rows", "rollouts", "prompt_tokens", "completion_tokens", "trained_tokens")
     used = [name for name in counts if any(getattr(cost, name) is not None for cost in costs)]
-    rows: list[TableRow] = []
-    for cost in costs:
-        told = {name.replace("_", " "): getattr(cost, name) for name in used}
-        share = f"{100 * cost.seconds / total:.0f} %" if total else "n/a"
-        rows.append({"stage": cost.stage, "seconds": cost.seconds, "of the time": share, **told})
+    rows: list[TableRow] = [
+        {
+            "stage": cost.stage,
+            "seconds": cost.seconds,
+            "of the time": f"{100 * cost.seconds / total:.0f} %" if total else "n/a",
+            **{name.replace("_", " "): getattr(cost, name) for name in used},
+        }
+        for cost in costs
+    ]
     return Table("Seconds, rollouts and tokens per stage", tuple(rows), f"{total:,.1f} s in all.")
-
-
-def _provenance(data: ReportData) -> list[str]:
-    pairs = "".join(
-        f"<dt>{escape(key.replace('_', ' '))}</dt><dd>{escape(_fact(value))}</dd>"
-        for key, value in data.provenance.items()
-    )
-    facts = [f'<div class="card"><dl>{pairs}</dl></div>'] if pairs else []
-    return facts + [f'<p class="note">{escape(note)}</p>' for note in data.notes]
-
-
-def _fact(value: object) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {part}" for name, part in value.items())
-    return "not known" if value is None else str(value)

@@ -1,6 +1,6 @@
 """Tables of figures, as aligned text for a terminal; the report renders the same tables as HTML.
 
-A table is a sequence of rows, and a row maps column names to cells. Columns stand in the order in
+A table is a sequence of rows, and a row maps column names to cells. Columns come in the order in
 which they first appear; a cell that a row lacks is empty.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from genprm.util.stats import Estimate
 
@@ -63,22 +62,3 @@ def format_table(rows: Sequence[TableRow]) -> str:
         return "  ".join(padded).rstrip()
 
     return "\n".join([line(names), line(["-" * width for width in widths]), *map(line, texts)])
-
-
-def first_error_row(name: str, metrics: Mapping[str, Any], **more: Cell) -> dict[str, Cell]:
-    """The usual row of one critic on one set: F1, accuracies, coverage and cost with n.
-
-    `metrics` is a dict as `first_error_metrics` makes it; `more` are columns after the name.
-    """
-    row: dict[str, Cell] = {"critic": name, **more, "n": metrics["n"]}
-    for column, key in (
-        ("F1", "f1"),
-        ("accuracy", "accuracy"),
-        ("on errors", "accuracy_error"),
-        ("on correct", "accuracy_correct"),
-    ):
-        row[column] = Estimate.of(metrics, key)
-    if "coverage" in metrics:
-        row["covered"] = Estimate(metrics["coverage"])
-        row["critiques per step"] = metrics["critiques_per_step"]
-    return row

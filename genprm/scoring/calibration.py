@@ -1,7 +1,7 @@
-"""From step scores to probabilities: applying what `genprm calibrate` learnt.
+"""From step scores to probabilities: applying what `genprm calibrate` fitted.
 
 Labels end at the first error, so a calibrated score is the probability that a step is correct if
-all before it are. Fitting is `genprm.evaluation.calibrate`.
+all steps before it are. `genprm.evaluation.calibrate` fits; applying needs no library.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class Curve(NamedTuple):
     probabilities: list[float]
 
     def at(self, score: float) -> float:
+        """The value of the function at a score."""
         place = bisect.bisect_right(self.scores, score)
         if place in (0, len(self.scores)):
             return self.probabilities[min(place, len(self.scores) - 1)]

@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 
 async def together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Run all concurrently; results in the given order.
+    """Run all concurrently and return their results in order.
 
     The first failure is raised as it is (a TaskGroup would wrap it), after the others have been
-    cancelled and have ended: nothing goes on generating for nobody.
+    cancelled and have ended, so that no request keeps running after its caller has failed.
     """
     tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
     try:

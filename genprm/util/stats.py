@@ -1,29 +1,33 @@
 """Figures with their uncertainty: 95 % intervals that stay honest at 0 %, at 100 % and at small n.
 
-Knows numbers only, no records. A figure over nothing is None, never 0. Every interval is a closed
-form but the bootstraps, whose seeds are fixed, so that a report can be made again to the last
-digit.
+Knows numbers only, no records of data. A figure over nothing is None, never 0. Intervals are closed
+forms or bootstraps with fixed seeds, so that a report can be made again to the last digit.
+
+What scipy offers is used where neither scoring nor labelling waits for it. These load this module,
+and never scipy: importing its statistics takes 1 to 3 s, a Wilson interval from `binomtest` 1.6 ms
+(2 µs here, and fractional successes), eight votes to come from `betabinom` 0.37 ms (20 µs here, or
+0.3 µs from the cache). Tests compare these two with scipy's.
 """
 
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any
 
 Z = 1.959963984540054  # two-sided 95 %
+RESAMPLES = 2_000
 Interval = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure, its 95 % interval and the number of items behind it.
+    """A figure, its 95 % interval and the number of items that it was measured on.
 
-    `value` is None where there is nothing to measure; the bounds are None where no interval is
-    known. Values are fractions; differences may be negative.
+    `value` is None where there is nothing to measure; the bounds are None where the interval is
+    unknown. Values are fractions; differences may be negative.
     """
 
     value: float | None
@@ -31,16 +35,10 @@ class Estimate:
     high: float | None = None
     n: int | None = None
 
-    @classmethod
-    def of(cls, metrics: Mapping[str, Any], name: str, n: int | None = None) -> Estimate:
-        """The figure `name` of a metrics dict, with the bounds that stand in `name + "_ci"`."""
-        low, high = metrics.get(f"{name}_ci") or (None, None)
-        return cls(metrics.get(name), low, high, metrics.get("n") if n is None else n)
-
     def fields(self, name: str) -> dict[str, Any]:
-        """The inverse of `of`: what stands in a metrics dict, `<name>` and `<name>_ci`."""
-        known = self.low is not None and self.high is not None
-        return {name: self.value, f"{name}_ci": [self.low, self.high] if known else None}
+        """The figure in JSON: its value as `<name>`, and `[low, high]` or null as `<name>_ci`."""
+        bounded = self.low is not None and self.high is not None
+        return {name: self.value, f"{name}_ci": [self.low, self.high] if bounded else None}
 
     def text(self) -> str:
         """In percent, as tables show it: `92.4 [90.1, 94.2]`, or `n/a`."""
@@ -49,6 +47,32 @@ class Estimate:
         if self.low is None or self.high is None:
             return f"{100 * self.value:.1f}"
         return f"{100 * self.value:.1f} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Base of the records of measured figures."""
+
+    def json(self) -> dict[str, Any]:
+        """The record in JSON: a key per field, two (`Estimate.fields`) for an estimate."""
+        content: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Estimate):
+                content |= value.fields(field.name)
+            else:
+                content[field.name] = _as_json(value)
+        return content
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, Figures):
+        return value.json()
+    if isinstance(value, Mapping):
+        return {key: _as_json(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_json(inner) for inner in value]
+    return value
 
 
 def wilson(successes: float, n: int) -> Interval | None:
@@ -119,7 +143,9 @@ def mean_of_independent(estimates: Sequence[Estimate]) -> Estimate:
     return Estimate(mean, mean - down, mean + up, sum(e.n or 0 for e in estimates))
 
 
-def mean_interval(values: Sequence[float], *, resamples: int = 2_000, seed: int = 0) -> Estimate:
+def mean_interval(
+    values: Sequence[float], *, resamples: int = RESAMPLES, seed: int = 0
+) -> Estimate:
     """The mean of one value in [0, 1] per problem, with its interval.
 
     Zeros and ones are a proportion (Wilson); fractions, such as a problem's share of right
@@ -134,26 +160,32 @@ def mean_interval(values: Sequence[float], *, resamples: int = 2_000, seed: int 
 
 
 def total(sample: Sequence[float], population: int) -> Estimate:
-    """The sum over a population, from a sample of it drawn at random: a percentile bootstrap.
+    """The sum over a population of items, estimated from `sample`, items drawn from it at random.
 
-    Bounds are None for a sample of one; of the whole population the sum is known.
+    The bounds are a percentile bootstrap; None for fewer than two items. A sample of the whole
+    population gives the sum itself.
     """
     n = len(sample)
     if n == population:
-        whole = float(sum(sample))
-        return Estimate(whole, whole, whole, n)
+        exact = float(sum(sample))
+        return Estimate(exact, exact, exact, n)
     if n < 2:
         return Estimate(sum(sample) * population if n else None, n=n)
-    low, high = _bootstrap(sample, 2_000, 0)
+    low, high = _bootstrap(sample, RESAMPLES, 0)
     return Estimate(sum(sample) / n * population, low * population, high * population, n)
 
 
 def _bootstrap(values: Sequence[float], resamples: int, seed: int) -> Interval:
-    """Percentile bounds of the mean."""
-    rng, n = random.Random(seed), len(values)
-    means = sorted(sum(rng.choices(values, k=n)) / n for _ in range(resamples))
-    tail = round(0.025 * resamples)
-    return means[tail], means[-1 - tail]
+    """Percentile bounds of the mean; of equal values, their own."""
+    import numpy as np
+    from scipy import stats
+
+    if min(values) == max(values):  # scipy warns of it
+        return values[0], values[0]
+    interval = stats.bootstrap(
+        (values,), np.mean, n_resamples=resamples, method="percentile", rng=seed, batch=100
+    ).confidence_interval
+    return float(interval.low), float(interval.high)
 
 
 def paired_difference(first: Sequence[bool], second: Sequence[bool]) -> Estimate:
@@ -180,7 +212,7 @@ def log_beta(a: float, b: float) -> float:
     return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
 
 
-@lru_cache(maxsize=4096)  # a search asks the same of many prefixes, round after round
+@lru_cache(maxsize=4096)  # a search needs the same of many prefixes, round after round
 def beta_binomial(a: float, b: float, n: int) -> tuple[float, ...]:
     """P(k successes in n tries), k from 0 to n, of a rate that is Beta(a, b)."""
     start = log_beta(a, b)

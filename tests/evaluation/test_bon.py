@@ -60,7 +60,7 @@ def test_metrics_by_hand():
         problem(("1", True, [0.8]), ("1", True, [0.7]), ("1", True, None), id="c"),
         problem(("2", False, [0.8]), ("3", False, [0.7]), ("4", False, [0.1]), id="d"),
     ]
-    metrics = best_of_n_metrics(rows)
+    metrics = best_of_n_metrics(rows).json()
     assert (metrics["n"], metrics["candidates"], metrics["unscored"]) == (4, 3, 1)
     assert metrics["pass_at_1"] == pytest.approx((1 / 3 + 2 / 3 + 1 + 0) / 4)
     assert metrics["pass_at_n"] == 0.75

@@ -3,9 +3,18 @@
 import pytest
 
 from genprm.errors import InputError
-from genprm.evaluation.first_error import first_error_metrics, votes_curve, votes_curve_obstacle
+from genprm.evaluation import first_error
+from genprm.evaluation.first_error import votes_curve_obstacle
 from genprm.records import StepJudgement
 from judged import judge, row
+
+
+def first_error_metrics(*measured, **more):
+    return first_error.first_error_metrics(*measured, **more).json()
+
+
+def votes_curve(*measured):
+    return [point.json() for point in first_error.votes_curve(*measured)]
 
 
 def close(value):

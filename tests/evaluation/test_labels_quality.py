@@ -3,15 +3,19 @@
 import pytest
 
 from genprm.errors import InputError
-from genprm.evaluation.labels_quality import (
-    JudgedLabels,
-    RolloutOutcomes,
-    label_quality,
-    rollout_curve,
-)
+from genprm.evaluation import labels_quality
+from genprm.evaluation.labels_quality import JudgedLabels, RolloutOutcomes
 from genprm.labeling.labels import labels_from_values
 
 YES, NO = True, False
+
+
+def label_quality(*measured):
+    return labels_quality.label_quality(*measured).json()
+
+
+def rollout_curve(*measured, **more):
+    return [point.json() for point in labels_quality.rollout_curve(*measured, **more)]
 
 
 def test_quality_by_hand():
@@ -80,5 +84,5 @@ def test_invalid_rollouts_are_not_wins_and_only_invalid_ones_are_no_value():
 
 def test_too_few_rollouts_are_an_input_error():
     solutions = [RolloutOutcomes(((YES,) * 4, (YES,)), oracle=-1)]
-    with pytest.raises(InputError, match="solution 0, step 0 has 4 rollouts, 8 asked"):
+    with pytest.raises(InputError, match="solution 0, step 0 has 4 rollouts, 8 needed"):
         rollout_curve(solutions, labels_from_values, counts=(4, 8))

@@ -2,16 +2,21 @@
 
 import pytest
 
-from genprm.evaluation.reliability import LabelledStep, labelled_steps, reliability
+from genprm.evaluation.reliability import LabelledStep, calibration_error, labelled_steps
+from genprm.evaluation.reliability import reliability as measured
 from judged import judge, row
+
+
+def reliability(*judged, **more):
+    return measured(*judged, **more).json()
 
 
 def test_steps_after_the_first_error_have_no_label():
     rows = [row("a", 4, 1), row("b", 2, -1)]
     judgements = [judge("a", "+", "-", "+", "-"), judge("b", "+", "-")]
     scored, unscored = labelled_steps(rows, judgements)
-    told = [("a", 0.9, True), ("a", 0.1, False), ("b", 0.9, True), ("b", 0.1, True)]
-    assert scored == [LabelledStep(*each) for each in told]
+    expected = [("a", 0.9, True), ("a", 0.1, False), ("b", 0.9, True), ("b", 0.1, True)]
+    assert scored == [LabelledStep(*each) for each in expected]
     assert unscored == 0
 
 
@@ -44,3 +49,5 @@ def test_a_score_of_one_falls_into_the_last_bin():
 def test_nothing_scored_is_null():
     figures = reliability([row("a", 1, -1)], [judge("a", "")])
     assert figures["n"] == 0 and figures["ece"] is None and figures["brier"] is None
+    with pytest.raises(ValueError, match="of no scores"):
+        calibration_error([])

@@ -11,11 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genprm.report.plots import SECONDS, Bar, Calibration, Series, escape, line_chart
+from genprm.evaluation.labels_quality import JudgedLabels, label_quality
+from genprm.evaluation.metrics import evaluation_metrics
+from genprm.evaluation.reliability import Bin, Reliability
+from genprm.report.html import environment
+from genprm.report.plots import SECONDS, Bar, ReliabilityCurve, Series, line_chart
 from genprm.report.report import ReportData, StageCost, render_report, write_plots, write_report
 from genprm.report.samples import Sample, pick_samples
-from genprm.report.summary import evaluation_report, label_row, metrics_json
-from genprm.report.tables import Table, first_error_row, format_table
+from genprm.report.summary import evaluation_report, first_error_row, label_row
+from genprm.report.tables import Table, format_table
 from genprm.util.stats import Estimate
 from judged import judge, row
 
@@ -55,8 +59,7 @@ class Page(HTMLParser):
 def full_report(text: str = "plain") -> ReportData:
     """A report with everything in it, `text` in every place that takes text."""
     figure = Estimate(0.9, 0.8, 0.95, 40)
-    bins = ({"low": 0.0, "high": 1.0, "n": 3, "mean_score": 0.7, "accuracy": 0.66,
-             "accuracy_ci": [0.2, 0.9]},)  # fmt: skip
+    reliability = Reliability(0, 3, 0.1, 0.2, (Bin(0.0, 1.0, 3, 0.7, Estimate(0.66, 0.2, 0.9)),))
     series = (Series(text, ((1, Estimate(None)), (8, figure))),)
     sample = Sample(text, text, (text, text), judge("a", "+-?", "", text=text), 1)
     return ReportData(
@@ -66,7 +69,7 @@ def full_report(text: str = "plain") -> ReportData:
         tables=(Table(text, ({"critic": text, "F1": figure, "n": 1200, "none": None},), text),),
         f1_bars=(Bar(text, text, figure), Bar(text, "b", Estimate(None))),
         votes_curves=series,
-        reliability=(Calibration(text, bins, 0.1, 3),),
+        reliability=(ReliabilityCurve(text, reliability),),
         rollout_curves=series,
         label_quality=({"labels": text, "exact": figure},),
         costs=(StageCost(text, 12.5, 100, 1600, None, 4_000),),
@@ -98,11 +101,13 @@ def test_untrusted_text_stays_text():
 
 @given(st.text())
 def test_escaped_text_reads_back_without_tags_or_control_characters(text):
-    page = Page(f"<p>{escape(text)}</p>")
+    template = environment().from_string('<p a="{{ text }}">{{ text }}</p>')
+    html = template.render(text=text)
+    page = Page(html)
     assert page.tags == ["p"]
     assert not re.search(r"[\x00-\x08\x7f-\x9f\u202a-\u202e\u2066-\u2069]", page.text)
-    escape(text).encode("utf-8")
-    ElementTree.fromstring(f'<p a="{escape(text)}">{escape(text)}</p>')
+    html.encode("utf-8")
+    ElementTree.fromstring(html)
 
 
 def test_lone_surrogates_and_null_characters_can_be_written(tmp_path):
@@ -125,6 +130,16 @@ def test_plots_are_valid_svg_with_title_and_description(tmp_path):
         assert root.find("s:title", space).text and root.find("s:desc", space).text
         numbers = re.findall(r' (?:x|y|cx|cy|width|height)="([^"]+)"', path.read_text())
         assert all(-1 <= float(number) <= 2000 for number in numbers)
+
+
+def test_a_plot_has_the_same_bytes_every_time_and_no_space_taken_by_a_long_name():
+    points = ((1, Estimate(0.5)), (8, Estimate(0.9, 0.8, 0.95)))
+    short, again, long = (
+        line_chart([Series(name, points)], "t", "votes", "F1") for name in ("a", "a", 99 * "long ")
+    )
+    assert short == again
+    marks = re.compile(r"<use [^>]*--card[^>]*>")
+    assert marks.findall(short) == marks.findall(long) and len(marks.findall(short)) == 2
 
 
 def test_sections_without_data_are_left_out():
@@ -167,7 +182,7 @@ def test_samples_show_failures_as_readily_as_successes():
 def test_metrics_json_holds_what_eval_promises():
     rows = [row("a", 2, 1, "x"), row("b", 1, -1, "y")]
     judgements = [judge("a", "++", "--"), judge("b", "++")]
-    metrics = metrics_json(rows, judgements, seconds=1.5, provenance={"seed": 7})
+    metrics = evaluation_metrics(rows, judgements, seconds=1.5, provenance={"seed": 7}).json()
     promised = {"n", "f1", "accuracy", "accuracy_error", "accuracy_correct", "coverage",
                 "critiques_per_step", "completion_tokens", "seconds", "sources"}  # fmt: skip
     assert promised <= metrics.keys()
@@ -182,20 +197,20 @@ def test_metrics_json_holds_what_eval_promises():
 def test_evaluation_report_shows_the_metrics_and_says_why_a_curve_is_missing():
     rows = [row("a", 2, 1, "x"), row("b", 1, -1, "y", suspect=True)]
     judgements = [judge("a", "++", "--"), judge("b", "++")]
-    metrics = metrics_json(rows, judgements, seconds=None, provenance={"seed": 7})
+    metrics = evaluation_metrics(rows, judgements, seconds=None, provenance={"seed": 7})
     text = Page(render_report(evaluation_report("the critic", metrics, rows, judgements))).text
     for told in ("the critic", "without suspect rows", "pack native", "F1 against votes"):
         assert told in text
     bare = [j.steps[0].model_copy(update={"critiques": None}) for j in judgements[1:]]
     judgements[1] = judgements[1].model_copy(update={"steps": bare})
-    metrics = metrics_json(rows, judgements, seconds=None)
-    assert metrics["votes_curve"] is None
+    metrics = evaluation_metrics(rows, judgements, seconds=None)
+    assert metrics.votes_curve is None
     text = Page(render_report(evaluation_report("the critic", metrics, rows, judgements))).text
     assert "return_critiques=true" in text and "F1 against votes" not in text
 
 
 def test_an_evaluation_of_nothing_still_reports():
-    metrics = metrics_json([], [], seconds=0.0)
+    metrics = evaluation_metrics([], [], seconds=0.0)
     assert Page(render_report(evaluation_report("c", metrics, [], []))).open == []
 
 
@@ -215,12 +230,12 @@ def test_tables_align_in_the_terminal():
 
 
 def test_rows_of_the_usual_tables():
-    metrics = metrics_json([row("a", 1, 0)], [judge("a", "--")], seconds=1.0)
-    table_row = first_error_row("shipped", metrics, task="arithmetic")
+    metrics = evaluation_metrics([row("a", 1, 0)], [judge("a", "--")], seconds=1.0)
+    table_row = first_error_row("shipped", metrics.first_error.overall, task="arithmetic")
     assert list(table_row)[:4] == ["critic", "task", "n", "F1"]
     assert "100.0 [" in format_table([table_row]) and "n/a" in format_table([table_row])
-    quality = {"n": 3, "n_steps": 9, "first_error_exact": 0.5, "first_error_exact_ci": [0.1, 0.9]}
-    assert "50.0 [10.0, 90.0]" in format_table([label_row("rollouts", quality, task="t")])
+    quality = label_quality([JudgedLabels((True, False), 1, oracle=1)])
+    assert "100.0 [20.7, 100.0]" in format_table([label_row("rollouts", quality, task="t")])
 
 
 BROWSER = (

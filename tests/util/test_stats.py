@@ -4,9 +4,11 @@ import math
 import random
 
 import pytest
+from scipy import stats
 
 from genprm.util.stats import (
     Estimate,
+    beta_binomial,
     f1_interval,
     harmonic_mean,
     mean_interval,
@@ -29,6 +31,16 @@ def test_wilson_matches_published_values():
         assert wilson(hits, n) == pytest.approx((low, high), abs=5e-5)
     assert wilson(20, 20) == pytest.approx((1 - 0.1611, 1.0), abs=5e-5)
     assert wilson(0, 0) is None
+
+
+def test_closed_forms_are_what_scipy_gives():
+    for n in (1, 7, 60):
+        for hits in range(n + 1):
+            theirs = stats.binomtest(hits, n).proportion_ci(method="wilson")
+            assert wilson(hits, n) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+    for a, b, n in ((0.5, 0.5, 8), (7.5, 0.5, 3), (0.2, 9.8, 1), (31.0, 12.5, 40)):
+        theirs = stats.betabinom.pmf(range(n + 1), n, a, b)
+        assert beta_binomial(a, b, n) == pytest.approx(list(theirs), rel=1e-9)
 
 
 def test_harmonic_mean_of_zeros_is_zero():
@@ -135,9 +147,9 @@ def test_mean_of_independent_figures():
     assert mean_of_independent([]).value is None
 
 
-def test_estimate_reads_and_writes_metrics():
+def test_an_estimate_in_json_and_as_text():
     figure = Estimate(0.924, 0.9, 0.941, 200)
-    assert Estimate.of({"n": 200, **figure.fields("f1")}, "f1") == figure
+    assert figure.fields("f1") == {"f1": 0.924, "f1_ci": [0.9, 0.941]}
     assert Estimate(None).fields("f1") == {"f1": None, "f1_ci": None}
     assert figure.text() == "92.4 [90.0, 94.1]"
     assert Estimate(0.5).text() == "50.0"

@@ -460,11 +460,9 @@ def test_calibrate_learns_what_scores_mean_and_scoring_uses_it(
 
     given = {"votes": 4, "calibration": found.path}
     judged = evaluate(config(score=given), [str(data)], str(tmp_path / "eval"))
-    assert judged.metrics["reliability_calibrated"]["n"] == 120
-    before, after = (
-        judged.metrics[name]["ece"] for name in ("reliability", "reliability_calibrated")
-    )
-    assert after < before  # these are the rows that it was fitted on
+    before, after = judged.metrics.reliability, judged.metrics.reliability_calibrated
+    assert after.n == 120
+    assert after.ece < before.ece  # these are the rows that it was fitted on
     steps = read_records(tmp_path / "eval" / "judgements.jsonl", Judgement)[0].steps
     assert steps[0].score == pytest.approx(0.8) and steps[0].calibrated > 0.85
     other = pipelines.score(
