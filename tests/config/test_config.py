@@ -226,10 +226,14 @@ def test_a_section_whose_keys_are_commented_out_is_as_good_as_none(tmp_path: Pat
 
 def test_early_stopping_of_a_pack_gives_way_to_the_config() -> None:
     pack = "pack=thinkprm"
-    assert load_config(None, [pack]).score.early_stopping.enabled is False
-    risky = load_config(None, [pack, "score.early_stopping.risk=0.1"]).score.early_stopping
+
+    def score(*overrides: str) -> ScoreConfig:
+        return load_config(None, [pack, *overrides]).with_pack_sampling().score
+
+    assert score().early_stopping.enabled is False
+    risky = score("score.early_stopping.risk=0.1").early_stopping
     assert (risky.enabled, risky.risk) == (False, 0.1)
-    own = load_config(None, [pack, "score.early_stopping.enabled=true"]).score
+    own = score("score.early_stopping.enabled=true")
     assert own.early_stopping.enabled is True and own.votes == 4
 
 
