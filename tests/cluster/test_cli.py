@@ -7,7 +7,6 @@ import re
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -324,15 +323,13 @@ def test_labels_that_share_their_first_token_are_refused_before_an_engine_starts
     assert "share their first token" in message
 
 
-def test_a_refusal_is_quick_and_imports_neither_ray_nor_torch() -> None:
+def test_a_refusal_imports_neither_ray_nor_torch() -> None:
     code = (
         "import sys; from cluster.cli import main; status = main(['score', '--input', 'no.jsonl',"
         " '--out', 'x.jsonl', '--set', 'score.vote=1']);"
         "print(status, sorted({'ray', 'torch', 'vllm', 'transformers'} & set(sys.modules)))"
     )
-    start = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout == "2 []\n"
-    assert time.monotonic() - start < 60  # seconds on an idle machine: 1
