@@ -21,7 +21,6 @@ from genprm.config.load import parse_config
 from genprm.data.rows import write_jsonl
 from genprm.prompts.packs import load_pack
 from places import ROOT
-from tiny_model import make_tiny_model
 
 GOOD = {"id": "a", "problem": "1 + 1 = ?", "answer": "2", "steps": ["1 + 1 = 2"]}
 
@@ -305,16 +304,14 @@ def test_a_failure_is_one_line_and_exit_status_1(
 
 
 def test_labels_that_share_their_first_token_are_refused_before_an_engine_starts(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pack = load_pack("native").model_dump(mode="json")
     broken = {**pack, "correct_label": " correct", "incorrect_label": " correct not"}
     (tmp_path / "pack.yaml").write_text(yaml.safe_dump(broken))
-    model = make_tiny_model(tmp_path / "model")
     given = tmp_path / "in.jsonl"
     write_jsonl(given, [GOOD])
-    settings = [f"pack={tmp_path / 'pack.yaml'}", f"models.critic={model}"]
-    capsys.readouterr()  # what making the model printed
+    settings = [f"pack={tmp_path / 'pack.yaml'}", f"models.critic={tiny_model}"]
     message = refused(
         capsys,
         *["score", "--input", str(given), "--out", str(tmp_path / "out.jsonl")],
