@@ -1,6 +1,7 @@
 # Linux on x86_64 with Python 3.11 or newer is all that is needed:
 #   make quickstart   the whole path on the embedded model; results in out/quickstart
 #   make test         the test suite
+#   make test-fast    what of it needs no engine, no Ray, no browser and no training: a minute
 # Each sets up .venv first, from requirements/cpu.txt. Also: install, lint, wheel, clean.
 
 VENV := .venv
@@ -13,10 +14,12 @@ PIP := $(VENV)/bin/python -m pip
 LOCK := requirements/cpu.txt
 STAMP := $(VENV)/.installed
 TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
+# over two processes; heavy tests keep together in two groups (tests/conftest.py)
+SPREAD := --numprocesses 2 --dist loadgroup
 # byte code that nothing here runs: a third of the compile time
 NOT_COMPILED := /(tests?|testing|rllib)/|transformers/models/(?!auto|qwen|llama)
 
-.PHONY: install quickstart test lint wheel clean
+.PHONY: install quickstart test test-fast lint wheel clean
 .NOTPARALLEL:
 
 install: $(STAMP)
@@ -25,7 +28,11 @@ quickstart: $(STAMP)
 	$(VENV)/bin/genprm quickstart --out $(OUT)
 
 test: $(STAMP)
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest $(SPREAD)
+
+test-fast: $(STAMP)
+	$(VENV)/bin/python -m pytest $(SPREAD) --hypothesis-profile=fast \
+		-m "not (browser or engine or ray or training)"
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .

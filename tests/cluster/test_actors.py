@@ -4,38 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import ray
 
 import scripted_critic
-from cluster import runtime
 from cluster.actors import ScorerActor, ScorerHandle, connect
 from genprm.config.root import Config
-from genprm.config.runtime import RuntimeConfig
 from genprm.errors import ConfigError, InputError
 from genprm.records import Judgement
 from genprm.scoring.base import ScoreItem, StepScorer
-from places import HELPERS
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        tests = str(HELPERS)  # where workers find scripted_critic
-        patch.setenv("PYTHONPATH", tests, prepend=os.pathsep)
-        with runtime.session(RuntimeConfig(num_cpus=2)):
-            yield
 
 
 def scripted(**score: object) -> Config:
     return Config.model_validate({"engine": scripted_critic.ENGINE, "score": {"votes": 2, **score}})
 
 
-def test_an_actor_scores_without_serve(cluster: None) -> None:
+def test_an_actor_scores_without_serve(ray_session: None) -> None:
     actor = ScorerActor.options(num_cpus=0).remote(scripted())
     ray.get(actor.ready.remote())
 
@@ -60,7 +46,7 @@ def test_an_actor_scores_without_serve(cluster: None) -> None:
     ray.kill(actor)
 
 
-def test_an_actor_that_cannot_start_says_why_at_every_call(cluster: None) -> None:
+def test_an_actor_that_cannot_start_says_why_at_every_call(ray_session: None) -> None:
     broken = Config.model_validate({"engine": {"kind": "scripted"}})
     actor = ScorerActor.options(num_cpus=0).remote(broken)
     for call in (actor.ready.remote, lambda: actor.score.remote("p", ["s"])):
@@ -69,7 +55,7 @@ def test_an_actor_that_cannot_start_says_why_at_every_call(cluster: None) -> Non
     ray.kill(actor)
 
 
-def test_no_service_of_that_name_is_a_config_error(cluster: None) -> None:
+def test_no_service_of_that_name_is_a_config_error(ray_session: None) -> None:
     with pytest.raises(ConfigError, match="no scoring service 'absent'"):
         connect("absent")
 

@@ -7,7 +7,6 @@ import re
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from genprm.config.load import parse_config
 from genprm.data.rows import write_jsonl
 from genprm.prompts.packs import load_pack
 from places import ROOT
-from tiny_model import make_tiny_model
 
 GOOD = {"id": "a", "problem": "1 + 1 = ?", "answer": "2", "steps": ["1 + 1 = 2"]}
 
@@ -306,16 +304,14 @@ def test_a_failure_is_one_line_and_exit_status_1(
 
 
 def test_labels_that_share_their_first_token_are_refused_before_an_engine_starts(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pack = load_pack("native").model_dump(mode="json")
     broken = {**pack, "correct_label": " correct", "incorrect_label": " correct not"}
     (tmp_path / "pack.yaml").write_text(yaml.safe_dump(broken))
-    model = make_tiny_model(tmp_path / "model")
     given = tmp_path / "in.jsonl"
     write_jsonl(given, [GOOD])
-    settings = [f"pack={tmp_path / 'pack.yaml'}", f"models.critic={model}"]
-    capsys.readouterr()  # what making the model printed
+    settings = [f"pack={tmp_path / 'pack.yaml'}", f"models.critic={tiny_model}"]
     message = refused(
         capsys,
         *["score", "--input", str(given), "--out", str(tmp_path / "out.jsonl")],
@@ -324,15 +320,13 @@ def test_labels_that_share_their_first_token_are_refused_before_an_engine_starts
     assert "share their first token" in message
 
 
-def test_a_refusal_is_quick_and_imports_neither_ray_nor_torch() -> None:
+def test_a_refusal_imports_neither_ray_nor_torch() -> None:
     code = (
         "import sys; from cluster.cli import main; status = main(['score', '--input', 'no.jsonl',"
         " '--out', 'x.jsonl', '--set', 'score.vote=1']);"
         "print(status, sorted({'ray', 'torch', 'vllm', 'transformers'} & set(sys.modules)))"
     )
-    start = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout == "2 []\n"
-    assert time.monotonic() - start < 60  # seconds on an idle machine: 1

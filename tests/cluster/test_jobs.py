@@ -23,16 +23,17 @@ import pytest
 
 import pipeline_scripts
 from cluster.cli import main
+from cluster.examples import http_client
 from genprm import tasks
 from genprm.client.http import Client
 from genprm.data.rows import read_rows, write_jsonl
 from genprm.models.manifest import load_manifest
 from places import ROOT
 from ports import free_ports
-from tiny_model import make_tiny_model
 from training_rows import toy_targets
 
 TOKEN = "a" * 64
+WITH_TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
 
 
 def labelled(n: int) -> list[dict[str, Any]]:
@@ -51,7 +52,8 @@ def labelled(n: int) -> list[dict[str, Any]]:
 class Head:
     """A head node, and a folder to submit from."""
 
-    url: str
+    url: str  # of its dashboard, which takes jobs
+    address: str
     folder: Path  # what is shipped
     shared: Path  # storage that the "cluster" shares
 
@@ -75,7 +77,9 @@ class Head:
 
 
 @pytest.fixture(scope="module")
-def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
+def head(
+    starts_ray: None, starts_engine: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Head]:
     folder = tmp_path_factory.mktemp("project")
     for name in ("genprm", "cluster", "prompts", "configs"):
         skip = shutil.ignore_patterns("assets", "__pycache__")
@@ -95,8 +99,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
         env={
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN": TOKEN,
+            **WITH_TOKEN,
             "RAY_USAGE_STATS_ENABLED": "0",
         },
         stdout=log,
@@ -104,7 +107,8 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
     )
     try:
         wait_for_port(dashboard, process)
-        yield Head(f"http://127.0.0.1:{dashboard}", folder, tmp_path_factory.mktemp("shared"))
+        shared = tmp_path_factory.mktemp("shared")
+        yield Head(f"http://127.0.0.1:{dashboard}", f"127.0.0.1:{port}", folder, shared)
     finally:
         for each in [psutil.Process(process.pid), *psutil.Process(process.pid).children(True)]:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -127,21 +131,6 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
 # ---- with a cluster
 
 
-def test_a_stage_runs_as_a_job(head: Head) -> None:
-    rows = labelled(8)
-    write_jsonl(head.folder / "labels.jsonl", rows)
-    out = head.shared / "targets.jsonl"
-    settings = ["--set", "distill.balance=null", "--set", "distill.rule.error_rate=0"]
-    status, printed, errors = head.run(
-        "distill", "--labels", "labels.jsonl", "--out", str(out), *settings
-    )
-    assert status == 0, printed + errors
-    assert errors.startswith("genprm: submitted job ")
-    assert len(errors.splitlines()) == 1
-    assert f"wrote {out}" in printed  # the job's own table came through
-    assert len(list(read_rows(out))) == sum(len(row["steps"]) for row in rows)
-
-
 def test_the_exit_status_of_the_stage_is_passed_on(head: Head) -> None:
     files = ["--labels", "/no/such/labels.jsonl", "--out", str(head.shared / "no.jsonl")]
     status, printed, _ = head.run("distill", *files)
@@ -155,15 +144,15 @@ def test_a_job_that_was_stopped_is_submitted_again_and_goes_on(head: Head) -> No
     problems = [{"id": f"p{i}", "problem": text.format(i), "answer": "7"} for i in range(200)]
     write_jsonl(head.folder / "problems.jsonl", problems)
     config = {"models": {"policy": "scripted"}, "engine": pipeline_scripts.engine()}
-    settings = {**config, "runtime": {"rows_per_block": 4}}
-    (head.folder / "config.yaml").write_text(json.dumps(settings))
+    (head.folder / "config.yaml").write_text(json.dumps(config))
     command = ["solve", "--config", "config.yaml", "--problems", "problems.jsonl"]
-    command += ["--out", str(out), "--submission-id", "mine", "--env", "PIPELINE_SECONDS"]
+    command += ["--set", "runtime.rows_per_block=4", "--out", str(out)]
+    command += ["--submission-id", "mine", "--env", "PIPELINE_SECONDS"]
 
     first = head.start(*command, PIPELINE_SECONDS="0.15")
     wait_for_results(Path(f"{out}.parts/checkpoint"), first)
     first.send_signal(signal.SIGINT)
-    _, errors = first.communicate(timeout=120)
+    _, errors = first.communicate(timeout=400)
     assert first.returncode == 130, errors
     assert "asked job mine to stop" in errors
     before = log.read_text().count("\n")
@@ -171,49 +160,82 @@ def test_a_job_that_was_stopped_is_submitted_again_and_goes_on(head: Head) -> No
 
     status, printed, errors = head.run(*command, PIPELINE_SECONDS="0")
     assert status == 0, printed + errors
-    assert "submitted job mine.2" in errors
+    assert errors.startswith("genprm: submitted job mine.2")
+    assert len(errors.splitlines()) == 1
+    assert f"wrote {out}" in printed  # the job's own table came through
     assert [row["problem_id"] for row in read_rows(out)] == [f"p{i}" for i in range(200)]
     assert log.read_text().count("\n") - before < 200  # not from the start
 
 
-def test_a_job_trains_a_critic_and_serves_it(head: Head) -> None:
+@dataclass(frozen=True)
+class Served:
+    """A service on the head node's cluster, and the folder of its critic."""
+
+    url: str
+    critic: Path
+
+
+@pytest.fixture(scope="module")
+def served(head: Head, tiny_model: Path) -> Served:
     """`cluster.examples.train_and_deploy` as its first lines say: the service outlives the job."""
-    model, targets = make_tiny_model(head.shared / "model"), head.shared / "toy.jsonl"
+    targets, critic = head.shared / "toy.jsonl", head.shared / "critic"
     write_jsonl(targets, (target.row() for target in toy_targets(8)))
     [port] = free_ports(1)
     config = {
-        "models": {"policy": str(model)},
+        "models": {"policy": str(tiny_model)},
         "engine": {"max_num_seqs": 32, "cpu": {"kv_cache_gib": 0.25}},
         "train": {"method": "lora", "epochs": 1, "batch_size": 4, "micro_batch_size": 4},
         "score": {"votes": 2, "max_critique_tokens": 12},
         "serve": {"port": port},
     }
     (head.folder / "served.yaml").write_text(json.dumps(config))
-    job = ["python", "-m", "cluster.examples.train_and_deploy", str(targets)]
-    job += [str(head.shared / "critic"), "--config", "served.yaml"]
+    job = ["python", "-m", "cluster.examples.train_and_deploy", str(targets), str(critic)]
     where = ["--address", head.url, "--working-dir", str(head.folder)]
     ray = [Path(sys.executable).parent / "ray", "job"]
+    submit = [*ray, "submit", *where, "--submission-id", "trains", "--", *job]
     settings: dict[str, Any] = {
-        "env": {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN},
+        "env": {**os.environ, **WITH_TOKEN},
         "capture_output": True,
         "text": True,
         "check": False,
     }
     try:
-        done = subprocess.run(
-            [*ray, "submit", *where, "--submission-id", "trains", "--", *job],
-            timeout=300,
-            **settings,
-        )
+        done = subprocess.run([*submit, "--config", "served.yaml"], timeout=500, **settings)
     except subprocess.TimeoutExpired:
         subprocess.run([*ray, "stop", "--address", head.url, "trains"], **settings)
         raise
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"serving at http://127.0.0.1:{port}" in done.stdout
-    manifest = load_manifest(head.shared / "critic")
-    with Client(f"http://127.0.0.1:{port}", deadline_s=60) as client:
+    url = f"http://127.0.0.1:{port}"
+    assert f"serving at {url}" in done.stdout
+    return Served(url, critic)
+
+
+def test_a_job_trains_a_critic_and_serves_it(served: Served) -> None:
+    manifest = load_manifest(served.critic)
+    with Client(served.url, deadline_s=60) as client:
         judgement = client.score("What is 1 + 1?", ["1 + 1 = 2"])
-    assert manifest and judgement.critic.version == manifest.fingerprint
+        version = client.model()["critic"]["version"]
+    assert manifest and judgement.critic.version == version == manifest.fingerprint
+
+
+def test_the_example_of_an_http_client(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    http_client.main(served.url)
+    printed = capsys.readouterr().out
+    assert "first error: " in printed and "scores: [" in printed
+    assert all(f"step {place}: " in printed for place in range(3))
+
+
+def test_the_example_of_a_pipeline(head: Head, served: Served) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "cluster.examples.pipeline", "auto"],
+        cwd=head.folder,
+        env={**os.environ, **WITH_TOKEN, "RAY_ADDRESS": head.address},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("best: candidate ") == 2 and "step rewards: [" in done.stdout
 
 
 def wait_for_results(folder: Path, process: subprocess.Popen[str]) -> None:

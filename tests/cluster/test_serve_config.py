@@ -50,7 +50,7 @@ class Running(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def running(starts_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """The service of configs/deploy/serve.yaml with a scripted engine, under a path."""
     config = yaml.safe_load((configs_dir() / "deploy" / "serve.yaml").read_text())
     [port] = free_ports(1)

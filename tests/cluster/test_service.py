@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import shutil
 import socket
 import time
@@ -25,7 +24,7 @@ from ray.serve.schema import ServeDeploySchema
 
 import scripted_critic
 from adapters import make_adapter
-from cluster import runtime, service
+from cluster import service
 from cluster.actors import connect
 from cluster.serving.tokens import TOKENS_ENV
 from genprm.client.http import AsyncClient, Client
@@ -36,8 +35,7 @@ from genprm.errors import ConfigError, EngineError, InputError
 from genprm.records import CriticInfo, Judgement
 from genprm.scoring.base import ScoreItem
 from genprm.util.paths import configs_dir
-from places import HELPERS
-from tiny_model import make_tiny_model
+from ray_workers import helpers_on_path
 
 CONTEXT = 256  # tokens
 REPLICAS = 2
@@ -53,6 +51,7 @@ def tiny_config(model: Path) -> Config:
             "engine": {"max_model_len": CONTEXT, "max_num_seqs": 32, "cpu": {"kv_cache_gib": 0.25}},
             "score": {"votes": 2, "max_critique_tokens": 12},
             "serve": {"port": 0, "num_replicas": REPLICAS},
+            "runtime": {"num_cpus": 2},
         }
     )
 
@@ -185,24 +184,22 @@ def engine_processes() -> set[int]:
 
 
 @pytest.fixture(scope="module")
-def versions(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def versions(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two adapters on the same tiny model; the first one serves."""
     folder = tmp_path_factory.mktemp("critic")
-    model = make_tiny_model(folder / "base")
-    return [make_adapter(model, folder / f"v{seed}", seed) for seed in (1, 2)]
+    return [make_adapter(tiny_model, folder / f"v{seed}", seed) for seed in (1, 2)]
 
 
 @pytest.fixture(scope="module")
-def url(versions: list[Path]) -> Iterator[str]:
-    """A running service; at its end, that the engines' processes end with it is checked too."""
-    with pytest.MonkeyPatch.context() as patch:
-        tests = str(HELPERS)  # where workers find scripted_critic
-        patch.setenv("PYTHONPATH", tests, prepend=os.pathsep)
-        yield service.run(tiny_config(versions[0]), blocking=False)
-        running = engine_processes()
-        service.stop()
-        left = engine_processes()
-        runtime.stop()
+def url(starts_ray: None, starts_engine: None, versions: list[Path]) -> Iterator[str]:
+    """A running service, which starts the Ray of this process where no test did; at its end, that
+    the engines' processes end with it is checked too."""
+    with helpers_on_path():
+        address = service.run(tiny_config(versions[0]), blocking=False)
+    yield address
+    running = engine_processes()
+    service.stop()
+    left = engine_processes()
     assert len(running) == REPLICAS
     assert not left
 
@@ -431,12 +428,12 @@ def test_a_critic_that_cannot_start_is_one_line_and_leaves_nothing(url: str) -> 
 
 
 def test_what_is_no_version_of_the_critic_is_refused_by_one_line(
-    url: str, versions: list[Path], tmp_path: Path
+    url: str, versions: list[Path], tiny_model: Path, tmp_path: Path
 ) -> None:
     handle = connect()
     before = asyncio.run(handle.score("p", ["4 + 5 = 9"])).critic
     for other, reason in (
-        (versions[0].parent / "base", "full weights"),
+        (tiny_model, "full weights"),
         (tmp_path / "absent", "no such model directory"),
     ):
         with pytest.raises(ConfigError, match=reason) as caught:

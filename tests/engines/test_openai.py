@@ -1,14 +1,8 @@
 """The OpenAI engine against real servers on loopback: a small one of ours, and vLLM's own."""
 
 import asyncio
-import os
-import signal
 import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +12,7 @@ from genprm.config.engine import EngineConfig, OpenAIConfig
 from genprm.engines.openai import OpenAIEngine
 from genprm.errors import ConfigError, EngineError, PromptTooLongError
 from genprm.generation import Prompt, Sampling
-from tiny_model import make_tiny_model
+from running_engine import RunningEngine
 
 ASK = Prompt(({"role": "system", "content": "Check."}, {"role": "user", "content": "1 + 1 = 2"}))
 
@@ -225,53 +219,20 @@ def test_what_the_server_cannot_do_is_refused_before_it_is_asked(
         loop.run(OpenAIEngine.start(hosted, "critic"))
 
 
-@pytest.fixture(scope="module")
-def vllm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """The URL of vLLM's own server, and the tiny model that it serves as `critic`."""
-    model = make_tiny_model(tmp_path_factory.mktemp("model"))
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-    arguments = {
-        "--model": str(model),
-        "--served-model-name": "critic",
-        "--host": "127.0.0.1",
-        "--port": str(port),
-        "--max-model-len": "256",
-        "--max-num-seqs": "8",
-        "--block-size": "32",
-        "--dtype": "float32",
-        "--kv-cache-memory-bytes": str(2**28),
-    }
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--enforce-eager"]
-    for option in arguments.items():
-        command += option
-    log = tmp_path_factory.mktemp("log") / "server.log"
-    with log.open("w") as sink:
-        process = subprocess.Popen(
-            command, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True
-        )
-    try:
-        deadline = time.monotonic() + 300
-        while "Application startup complete" not in log.read_text():
-            assert process.poll() is None and time.monotonic() < deadline, log.read_text()[-3000:]
-            time.sleep(0.3)
-        yield f"http://127.0.0.1:{port}/v1", model
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)  # the group: its engine processes too
-        process.wait()
-
-
 def test_prefill_and_label_probabilities_on_a_vllm_server(
-    loop: asyncio.Runner, vllm_server: tuple[str, Path]
+    engine_on_tiny: RunningEngine,
 ) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
-    url, model = vllm_server
-    settings = config(url, extra={"prefill": True, "tokenizer": str(model)})
+    model = engine_on_tiny.model
 
     async def ask() -> Any:
+        async with engine_on_tiny.openai_server("critic") as url:
+            return await ask_at(url)
+
+    async def ask_at(url: str) -> Any:
+        settings = config(url, extra={"prefill": True, "tokenizer": str(model)})
         engine = await OpenAIEngine.start(settings, "critic")
         assert engine.capabilities.prefill and engine.capabilities.label_probs
         assert engine.max_model_len == 256
@@ -290,7 +251,7 @@ def test_prefill_and_label_probabilities_on_a_vllm_server(
         await engine.close()
         return tokenizer, labels, generations
 
-    tokenizer, labels, generations = loop.run(ask())
+    tokenizer, labels, generations = engine_on_tiny.run(ask())
     reference = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
     for prefill, generation in zip(
         ("", "4 + 5 = 9\n", "4 + 5 = 9\nVerdict:"), generations, strict=True

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-import signal
 import subprocess
 import sys
-import textwrap
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,43 +23,15 @@ from genprm.generation import Generation, Prompt, Sampling
 from genprm.prompts.packs import load_pack
 from genprm.prompts.render import critique_prompt
 from genprm.scoring.scorer import Scorer
-from tiny_model import make_tiny_model
+from running_engine import CONFIG, CONTEXT, RunningEngine
 
-CONTEXT = 256
+TEXT = 256
 TEXT = "Check the last step. Write a short critique, then the verdict.\n4 + 5 = 9\n3 * 9 = 27\n"
-# Few batched tokens, so that prompts are prefilled in chunks as they are under load.
-CONFIG = EngineConfig(
-    dtype="float32",
-    max_model_len=CONTEXT,
-    max_num_seqs=32,
-    cpu=CpuConfig(kv_cache_gib=0.25),
-    extra={"max_num_batched_tokens": 256},
-)
 
 
-class Running:
-    """An engine and the event loop that it lives in."""
-
-    def __init__(self, runner: asyncio.Runner, engine: VllmEngine, model: Path):
-        self.run = runner.run
-        self.engine = engine
-        self.model = model
-
-    def ids(self, text: str) -> tuple[int, ...]:
-        return tuple(self.engine.tokenizer(text)["input_ids"])
-
-    def generate(self, prompt: str | tuple[int, ...], *args: Any, **kwargs: Any) -> Generation:
-        ids = self.ids(prompt) if isinstance(prompt, str) else prompt
-        return self.run(self.engine.generate(Prompt((), "", ids), *args, **kwargs))
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    model = make_tiny_model(tmp_path_factory.mktemp("model"))
-    with asyncio.Runner() as runner:
-        engine = runner.run(VllmEngine.start(CONFIG, str(model), adapter_rank=8))
-        yield Running(runner, engine, model)
-        runner.run(engine.close())
+@pytest.fixture
+def running(engine_on_tiny: RunningEngine) -> RunningEngine:
+    return engine_on_tiny
 
 
 def next_token_probs(model: Path, ids: tuple[int, ...], adapter: Path | None = None) -> Any:
@@ -78,7 +47,7 @@ def next_token_probs(model: Path, ids: tuple[int, ...], adapter: Path | None = N
         return loaded(torch.tensor([ids])).logits[0, -1].softmax(-1)
 
 
-def test_samples_n_completions_within_the_budget(running: Running) -> None:
+def test_samples_n_completions_within_the_budget(running: RunningEngine) -> None:
     generation = running.generate(TEXT, Sampling(n=6, max_tokens=12))
     assert len(generation.completions) == 6
     assert generation.prompt_tokens == len(running.ids(TEXT))
@@ -90,13 +59,13 @@ def test_samples_n_completions_within_the_budget(running: Running) -> None:
     assert len({one.token_ids for one in generation.completions}) == 6
 
 
-def test_text_is_the_decoded_tokens_without_special_ones(running: Running) -> None:
+def test_text_is_the_decoded_tokens_without_special_ones(running: RunningEngine) -> None:
     for one in running.generate(TEXT, Sampling(n=8, max_tokens=60)).completions:
         text = running.engine.tokenizer.decode(one.token_ids, skip_special_tokens=True)
         assert one.text.rstrip("�") == text.rstrip("�")  # half a character at the end
 
 
-def test_text_ends_before_the_stop_string_that_it_names(running: Running) -> None:
+def test_text_ends_before_the_stop_string_that_it_names(running: RunningEngine) -> None:
     stops = ("e", "st", " a", "7")
     completions = running.generate(TEXT, Sampling(n=16, max_tokens=100, stop=stops)).completions
     assert not any(stop in one.text for one in completions for stop in stops)
@@ -109,7 +78,7 @@ def test_text_ends_before_the_stop_string_that_it_names(running: Running) -> Non
         assert decoded.startswith(one.text + one.stop_reason)
 
 
-def test_label_probabilities_are_those_of_the_first_position(running: Running) -> None:
+def test_label_probabilities_are_those_of_the_first_position(running: RunningEngine) -> None:
     prompt = TEXT + "Verdict:"
     labels = running.ids(" correct")[0], running.ids(" incorrect")[0]
     expected = next_token_probs(running.model, running.ids(prompt))
@@ -123,7 +92,7 @@ def test_label_probabilities_are_those_of_the_first_position(running: Running) -
                 assert one.label_probs[label] == pytest.approx(float(expected[label]), rel=1e-3)
 
 
-def test_greedy_takes_the_likeliest_token_and_refuses_siblings(running: Running) -> None:
+def test_greedy_takes_the_likeliest_token_and_refuses_siblings(running: RunningEngine) -> None:
     generation = running.generate(TEXT, Sampling(temperature=0.0, max_tokens=1))
     likeliest = int(next_token_probs(running.model, running.ids(TEXT)).argmax())
     assert generation.completions[0].token_ids == (likeliest,)
@@ -131,7 +100,7 @@ def test_greedy_takes_the_likeliest_token_and_refuses_siblings(running: Running)
         running.generate(TEXT, Sampling(n=4, temperature=0.0))
 
 
-def test_a_shared_prefix_is_computed_once(running: Running) -> None:
+def test_a_shared_prefix_is_computed_once(running: RunningEngine) -> None:
     prompt = running.ids("A prefix that no other test has. " + TEXT * 5)
     assert len(prompt) > 4 * 32
     first = running.generate(prompt, Sampling(max_tokens=1))
@@ -141,7 +110,7 @@ def test_a_shared_prefix_is_computed_once(running: Running) -> None:
 
 
 def test_a_second_step_is_judged_on_the_first_ones_cached_prefix(
-    running: Running, monkeypatch: pytest.MonkeyPatch
+    running: RunningEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pack = load_pack("native")
     scorer = Scorer(running.engine, pack, ScoreConfig(votes=1, max_critique_tokens=4))
@@ -167,7 +136,7 @@ def test_a_second_step_is_judged_on_the_first_ones_cached_prefix(
     assert cached[len(second)] >= shared // 32 * 32
 
 
-def test_a_prompt_must_leave_room_and_the_budget_shrinks_to_it(running: Running) -> None:
+def test_a_prompt_must_leave_room_and_the_budget_shrinks_to_it(running: RunningEngine) -> None:
     full = running.ids(TEXT * 20)[:CONTEXT]
     with pytest.raises(PromptTooLongError) as caught:
         running.generate(full, Sampling(max_tokens=1))
@@ -178,7 +147,7 @@ def test_a_prompt_must_leave_room_and_the_budget_shrinks_to_it(running: Running)
         assert len(one.token_ids) <= 9
 
 
-def test_seeded_requests_under_load_do_not_kill_the_engine(running: Running) -> None:
+def test_seeded_requests_under_load_do_not_kill_the_engine(running: RunningEngine) -> None:
     assert not running.engine.capabilities.seeds  # vLLM on CPU
     prompt = running.ids(TEXT * 20)[:200]
     prompts = [Prompt((), "", (*running.ids(str(i)), *prompt)) for i in range(24)]
@@ -191,7 +160,7 @@ def test_seeded_requests_under_load_do_not_kill_the_engine(running: Running) -> 
     running.run(running.engine.check_health())
 
 
-def test_cancelling_aborts_the_request(running: Running) -> None:
+def test_cancelling_aborts_the_request(running: RunningEngine) -> None:
     async def start_and_cancel() -> int:
         prompt = Prompt((), "", running.ids(TEXT))
         sampling = Sampling(n=16, max_tokens=CONTEXT)
@@ -206,7 +175,7 @@ def test_cancelling_aborts_the_request(running: Running) -> None:
     assert running.run(start_and_cancel()) == 0
 
 
-def test_a_request_that_vllm_refuses_fails_alone_in_one_line(running: Running) -> None:
+def test_a_request_that_vllm_refuses_fails_alone_in_one_line(running: RunningEngine) -> None:
     for prompt, sampling in (((10**6,), Sampling()), (running.ids(TEXT), Sampling(top_p=2.0))):
         with pytest.raises(EngineError) as caught:
             running.generate(prompt, sampling)
@@ -214,7 +183,7 @@ def test_a_request_that_vllm_refuses_fails_alone_in_one_line(running: Running) -
     assert running.generate(TEXT, Sampling(max_tokens=1)).completions
 
 
-def test_adapters_are_put_on_per_request(running: Running, tmp_path: Path) -> None:
+def test_adapters_are_put_on_per_request(running: RunningEngine, tmp_path: Path) -> None:
     ids = running.ids(TEXT)
     labels = running.ids(" correct")[0], running.ids(" incorrect")[0]
     adapters = [make_adapter(running.model, tmp_path / str(seed), seed) for seed in (1, 2)]
@@ -230,7 +199,7 @@ def test_adapters_are_put_on_per_request(running: Running, tmp_path: Path) -> No
 
 
 def test_an_adapter_that_cannot_be_loaded_leaves_the_engine_alive(
-    running: Running, tmp_path: Path
+    running: RunningEngine, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match="not a PEFT adapter"):
         running.generate(TEXT, Sampling(), adapter=str(tmp_path / "missing"))
@@ -246,7 +215,7 @@ def test_an_adapter_that_cannot_be_loaded_leaves_the_engine_alive(
     assert running.generate(TEXT, Sampling(max_tokens=1)).completions
 
 
-def test_start_refuses_what_cannot_work_in_one_line(running: Running, tmp_path: Path) -> None:
+def test_start_refuses_what_cannot_work_in_one_line(running: RunningEngine, tmp_path: Path) -> None:
     too_long = CONFIG.model_copy(update={"max_model_len": 10**6})
     unknown = CONFIG.model_copy(update={"extra": {"no_such_argument": 1}})
     for config, model in ((CONFIG, tmp_path), (too_long, running.model), (unknown, running.model)):
@@ -298,49 +267,54 @@ def test_lora_rank_is_rounded_up_to_what_vllm_has() -> None:
 
 
 OWNER = """
-import asyncio, os, sys
+import asyncio, sys
 import psutil
-from genprm.config import EngineConfig
+from genprm.config.engine import EngineConfig
 from genprm.engines.vllm import VllmEngine
 
 async def main():
     config = EngineConfig.model_validate_json(sys.argv[1])
     engine = await VllmEngine.start(config, sys.argv[2])
     print(*(child.pid for child in psutil.Process().children(recursive=True)), flush=True)
-    await asyncio.sleep(600)
+    await asyncio.sleep(3600)
 
 if __name__ == "__main__":
     asyncio.run(main())
 """
-
-
-@pytest.mark.parametrize(
-    ("binding", "processes"), [({}, 1), ({"VLLM_CPU_OMP_THREADS_BIND": "nobind"}, 2)]
+OWNERS = (  # what binds threads, and the processes of an engine then
+    ({}, 1),
+    ({"VLLM_CPU_OMP_THREADS_BIND": "nobind"}, 2),
 )
-def test_no_process_outlives_an_owner_that_is_killed(
-    binding: dict[str, str], processes: int, running: Running, tmp_path: Path
-) -> None:
+
+
+@pytest.mark.engine
+def test_no_process_outlives_an_owner_that_is_killed(tiny_model: Path, tmp_path: Path) -> None:
     script = tmp_path / "owner.py"
-    script.write_text(textwrap.dedent(OWNER))
-    command = [sys.executable, str(script), CONFIG.model_dump_json(), str(running.model)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | binding
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as owner:
-        assert owner.stdout is not None
-        children = [psutil.Process(int(pid)) for pid in owner.stdout.readline().split()]
-        try:
+    script.write_text(OWNER)
+    command = [sys.executable, str(script), CONFIG.model_dump_json(), str(tiny_model)]
+    with contextlib.ExitStack() as stack:
+        owners = []  # they start side by side, for that takes long
+        for binding, processes in OWNERS:
+            environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | binding
+            owner = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+            stack.enter_context(owner)
+            stack.callback(owner.kill)
+            owners.append((owner, processes))
+        for owner, processes in owners:
+            assert owner.stdout is not None
+            children = [psutil.Process(int(pid)) for pid in owner.stdout.readline().split()]
             # the engine's core, and where threads are bound the model in another
             names = [child.name() for child in children]
+            owner.kill()
+            _, alive = psutil.wait_procs(children, timeout=120)
+            for child in alive:
+                child.kill()
             assert sum(name.startswith("VLLM::") for name in names) == processes
-        finally:
-            os.kill(owner.pid, signal.SIGKILL)
-    _, alive = psutil.wait_procs(children, timeout=30)
-    for child in alive:
-        child.kill()
-    assert not alive
+            assert not alive
 
 
-def test_close_fails_what_is_in_flight_and_ends_the_processes(running: Running) -> None:
-    """Ends the engine of this module: keep it last."""
+def test_close_fails_what_is_in_flight_and_ends_the_processes(running: RunningEngine) -> None:
+    """Ends the engine that all tests share: keep it the last of them."""
     children = psutil.Process().children(recursive=True)
     engines = [child for child in children if "VLLM" in "".join(child.cmdline())]
     assert engines
@@ -351,14 +325,12 @@ def test_close_fails_what_is_in_flight_and_ends_the_processes(running: Running) 
         tasks = [asyncio.create_task(running.engine.generate(prompt, sampling)) for _ in range(4)]
         await asyncio.sleep(0.05)
         await running.engine.close()
-        return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
+        return await asyncio.gather(*tasks, return_exceptions=True)
 
     outcomes = running.run(close_while_generating())
     assert [type(outcome) for outcome in outcomes] == [EngineError] * 4
-    deadline = time.monotonic() + 10
-    while any(child.is_running() for child in engines) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not any(child.is_running() for child in engines)
+    _, alive = psutil.wait_procs(engines, timeout=120)
+    assert not alive
     with pytest.raises(EngineError, match="closed"):
         running.generate(TEXT, Sampling())
     with pytest.raises(EngineError, match="closed"):

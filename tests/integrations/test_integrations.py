@@ -70,6 +70,7 @@ def test_trl_gets_a_reward_or_none_for_each_completion(recorded: dict[str, Any])
             assert logged == close(recorded["logged"])
 
 
+@pytest.mark.training
 def test_trl_takes_it_for_an_async_reward() -> None:
     """The installed trainer's own method, on as little of a trainer as it needs."""
     from accelerate import PartialState

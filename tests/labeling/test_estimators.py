@@ -6,13 +6,13 @@ import asyncio
 import itertools
 import math
 import random
-import time
 from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from genprm.config.label import AdaptiveConfig, LabelConfig
 from genprm.engines.scripted import ScriptedEngine, ScriptedTokenizer
 from genprm.errors import InputError
@@ -92,7 +92,7 @@ def test_every_estimator_passes_a_right_solution(name: str) -> None:
     assert row.first_error == -1 and row.labels == [True] * 4
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(st.integers(1, 6), st.integers(0, 6), st.integers(0, 1000))
 def test_first_zero_labels_as_flat_does_for_less(steps: int, error: int, seed: int) -> None:
     rates = [0.4 if prefix <= error else 0.0 for prefix in range(steps + 1)]
@@ -252,14 +252,12 @@ def test_adaptive_gives_up_what_is_not_worth_its_rollouts() -> None:
 
 
 @pytest.mark.parametrize("name", ["adaptive", "binary_search", "first_zero"])
-def test_hundreds_of_steps_are_searched_in_seconds(name: str) -> None:
+def test_hundreds_of_steps_are_searched_by_few_rollouts(name: str) -> None:
     rates = [0.9 if prefix <= 200 else 0.0 for prefix in range(301)]
-    begun = time.monotonic()
     engine = policy(rates, repeats=[0.0] * 201 + [0.8] * 100)
     row = label(engine, solution(300), estimator=name, min_confidence=0)
     assert row.first_error == 200
     assert name == "first_zero" or row.cost.rollouts < 100
-    assert time.monotonic() - begun < 30
 
 
 def test_adaptive_labels_nothing_by_its_prior_alone() -> None:

@@ -68,6 +68,7 @@ def test_the_base_reads_no_critique_and_no_verdict(tokenizer: Any) -> None:
         assert "The step says" not in text
 
 
+@pytest.mark.training
 def test_training_goes_on_after_a_kill_and_is_recorded(tmp_path: Path) -> None:
     out = tmp_path / "base"
     command = [sys.executable, "-c", RUN, str(out)]
@@ -101,6 +102,7 @@ def test_training_goes_on_after_a_kill_and_is_recorded(tmp_path: Path) -> None:
         pretrain(tmp_path, PretrainConfig())
 
 
+@pytest.mark.training
 def test_training_goes_on_from_a_base(tmp_path: Path) -> None:
     from genprm.pretraining.train import PretrainConfig, pretrain
 

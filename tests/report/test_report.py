@@ -2,15 +2,13 @@
 
 import json
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from browser import in_a_browser, open_tab
 from genprm.evaluation.labels_quality import JudgedLabels, label_quality
 from genprm.evaluation.metrics import evaluation_metrics
 from genprm.evaluation.reliability import Bin, Reliability
@@ -238,25 +236,14 @@ def test_rows_of_the_usual_tables():
     assert "100.0 [20.7, 100.0]" in format_table([label_row("rollouts", quality, task="t")])
 
 
-BROWSER = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
-
-
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
-def test_a_browser_shows_the_page_and_runs_nothing(tmp_path):
+@in_a_browser
+def test_a_browser_shows_the_page_and_runs_nothing(browser, tmp_path):
     path = write_report(tmp_path / "report.html", full_report(f"shown {ATTACK}"))
-    done = subprocess.run(
-        [
-            BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-            "--disable-background-networking", f"--user-data-dir={tmp_path / 'profile'}",
-            "--dump-dom", path.as_uri(),
-        ],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
-    page = Page(done.stdout)
-    assert "script" not in page.tags
-    assert "<title>shown " in done.stdout and "<title>owned" not in done.stdout
+    with open_tab(browser) as tab:
+        tab.page.goto(path.as_uri())
+        assert "script" not in Page(tab.page.content()).tags
+        assert tab.page.title().startswith("shown ")
+        assert tab.requests == [path.as_uri()] and tab.errors == []
 
 
 def test_a_line_chart_of_seconds_begins_at_0() -> None:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bpe import bpe
+from examples import examples
 from genprm.errors import InputError
 from genprm.records import Judgement
 from genprm.rewards.credit import (
@@ -118,7 +119,7 @@ def check(ids: list[int]) -> str:
     return text
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.text(max_size=40))
 def test_sampled_tokens_give_their_text_back(text: str) -> None:
     ids = bpe()(text, add_special_tokens=False)["input_ids"]

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from genprm.config.score import ScoreConfig
 from genprm.errors import ConfigError, InputError
 from genprm.evaluation.calibrate import METHODS, fit, isotonic, platt
@@ -39,7 +40,7 @@ def simulated(n: int, sharpness: float, seed: int = 0) -> list[LabelledStep]:
     return steps([(score, rng.random() < score**sharpness) for score in scores])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(some_steps, st.sampled_from(list(METHODS)))
 def test_every_curve_rises_and_stays_within_bounds(given_steps: list, name: str) -> None:
     curve = METHODS[name](given_steps)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import pickle
-import time
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar, get_args
 
@@ -14,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bpe import bpe
+from examples import examples
 from genprm.config.engine import EngineConfig
 from genprm.config.score import EarlyStoppingConfig, ScoreConfig
 from genprm.engines import build_engine
@@ -301,7 +301,7 @@ def test_early_stop_asks_in_rounds_until_the_vote_is_settled() -> None:
     size=st.integers(1, 8),
     risk=st.sampled_from([0.0, 0.03, 0.08, 0.2]),
 )
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_rounds_ask_for_what_a_replay_of_all_votes_says(
     verdicts_of_all: list[bool], size: int, risk: float
 ) -> None:
@@ -434,7 +434,7 @@ CRITIQUES = st.lists(
 ).map("".join)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(st.lists(st.text(max_size=30), min_size=1, max_size=4), CRITIQUES, st.booleans())
 def test_judgement_is_whole_for_any_steps_and_any_critic(
     steps: list[str], critique: str, hard: bool
@@ -450,9 +450,7 @@ def test_judgement_is_whole_for_any_steps_and_any_critic(
 
 
 class SlowEngine(ScriptedEngine):
-    """Takes SECONDS for each step that says so, and notes what was given up."""
-
-    SECONDS = 30.0
+    """Takes an hour for each step that says so, and notes what was given up."""
 
     def __init__(self) -> None:
         super().__init__(critic, label_probs=likes(0.9), tokenizer=ScriptedTokenizer())
@@ -460,7 +458,7 @@ class SlowEngine(ScriptedEngine):
 
     async def generate(self, prompt: Prompt, sampling: Sampling, **more: Any) -> Any:
         try:
-            await asyncio.sleep(self.SECONDS if "slow" in last_step(prompt) else 0)
+            await asyncio.sleep(3600 if "slow" in last_step(prompt) else 0)
         except asyncio.CancelledError:
             self.given_up += 1
             raise
@@ -471,18 +469,16 @@ class SlowEngine(ScriptedEngine):
 def test_a_deadline_keeps_what_is_judged_and_gives_up_the_rest(stop: bool) -> None:
     engine = SlowEngine()
     steps = ["one", "a slow one", "three"]
-    settings = {"deadline_s": 0.3, "stop_at_first_error": stop}
+    settings = {"deadline_s": 1.5, "stop_at_first_error": stop}
 
     async def judged() -> tuple[Judgement, int]:
         judgement = await scorer_of(engine, votes=2).score(PROBLEM, steps, **settings)
         return judgement, engine.given_up  # before the loop ends, and cancels what is left
 
-    begun = time.monotonic()
     judgement, given_up = run(judged())
-    assert time.monotonic() - begun < 5
     statuses = [step.status for step in judgement.steps]
     assert statuses == ["ok", "deadline", "deadline" if stop else "ok"]
-    assert judgement.steps[1].reason == "not judged within 0.3 s"
+    assert judgement.steps[1].reason == "not judged within 1.5 s"
     assert judgement.steps[0].score == pytest.approx(0.9) and judgement.steps[1].score is None
     assert judgement.first_error == -1 and not judgement.covered
     assert given_up == 1

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
+from examples import examples
 from genprm.errors import InputError
 from genprm.steps import SPLITTERS, StepSpan, TokenSpan, char_spans, join, split, token_spans
 from genprm.util.paths import assets_dir
@@ -151,7 +152,7 @@ def test_real_solutions(case: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("splitter", SPLITTERS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(text=st.one_of(TEXTS, TEXTS.map(lambda text: text + "\ud800 x")))
 def test_nothing_is_lost(splitter: str, text: str) -> None:
     spans = char_spans(text, splitter)
@@ -163,14 +164,14 @@ def test_nothing_is_lost(splitter: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("splitter", ["lines", "blank_lines", "numbered"])
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(text=TEXTS)
 def test_joined_steps_split_again(splitter: str, text: str) -> None:
     steps = split(text, splitter)
     assert split(join(steps, splitter), splitter) == steps
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(st.lists(st.sampled_from(BLOCKS)).map("".join))
 def test_joined_code_splits_again_and_is_the_same_program(program: str) -> None:
     steps = split(program, "code")
@@ -365,7 +366,6 @@ if (assets_dir() / "base" / "tokenizer.json").is_file():
 
 @pytest.mark.parametrize("kind", TOKENIZERS)
 @pytest.mark.parametrize("splitter", SPLITTERS)
-@settings(max_examples=100, deadline=None)
 @given(text=TEXTS)
 def test_every_token_belongs_to_the_step_of_its_first_character(
     kind: str, splitter: str, text: str

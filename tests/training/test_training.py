@@ -27,7 +27,6 @@ from genprm.training.sft import (
     prepare_dataset,
     save_critic,
 )
-from tiny_model import make_tiny_model
 from training_rows import toy_targets
 
 GOLDEN_LABELS = [301, 269, 413, 223, 18, 297, 223, 18, 14, 292, 293, 276, 324, 284, 279, 28, 317, 2]
@@ -44,9 +43,9 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+@pytest.fixture
+def tiny(tiny_model: Path) -> Path:
+    return tiny_model
 
 
 def config(**fields: Any) -> TrainConfig:

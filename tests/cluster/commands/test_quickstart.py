@@ -26,8 +26,8 @@ SETTINGS = [
 ]
 RUN = f"""
 import sys
-from cluster import quickstart
-from genprm.config import load_config
+from cluster.commands import quickstart
+from genprm.config.load import load_config
 if __name__ == "__main__":
     config = load_config("quickstart", {SETTINGS!r})
     print(quickstart.run(config, sys.argv[1], sizes=quickstart.{SIZES!r}))
@@ -59,6 +59,8 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
+@pytest.mark.ray
+@pytest.mark.engine
 def test_a_killed_quickstart_goes_on_and_reports(tmp_path: Path) -> None:
     script, out = tmp_path / "run.py", tmp_path / "out"
     script.write_text(RUN)

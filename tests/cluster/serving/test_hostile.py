@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bpe import ODD, bpe
+from examples import examples
 from genprm.client.calls import MAX_BODY_BYTES, MAX_STEPS
 from genprm.engines.scripted import ScriptedEngine
 from genprm.generation import Prompt, Sampling
@@ -124,7 +125,7 @@ def refused_in_one_line(answer: httpx.Response) -> bool:
 
 
 @pytest.mark.parametrize("path", sorted(POSTS))
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(80), suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_no_request_is_an_internal_error(path: str, data: st.DataObject) -> None:
     body = data.draw(drawn(POSTS[path], DOCUMENT) | anything)
@@ -133,14 +134,14 @@ def test_no_request_is_an_internal_error(path: str, data: st.DataObject) -> None
 
 
 @pytest.mark.parametrize("path", sorted(POSTS))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(st.binary(max_size=60) | st.sampled_from([b"[" * 100_000, b'{"a":' * 50_000, b"\xff\xfe"]))
 def test_no_bytes_are_an_internal_error(path: str, body: bytes) -> None:
     answer = call(APP, "POST", path, body)
     assert answer.status_code == 200 or refused_in_one_line(answer), answer.text
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(texts, st.lists(texts.filter(lambda text: text.strip()), min_size=1, max_size=3))
 def test_verdicts_and_special_tokens_never_come_from_the_text(
     problem: str, steps: list[str]
@@ -167,7 +168,6 @@ def test_verdicts_and_special_tokens_never_come_from_the_text(
         assert [token for token in specials if token != blank] == allowed
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(texts, min_size=1, max_size=2))
 def test_a_quoted_verdict_is_not_one_where_verdicts_are_read_from_text(steps: list[str]) -> None:
     """Without label probabilities the text of a critique decides, also of one that only quotes."""

@@ -16,11 +16,12 @@ from typing import Any
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from playwright.sync_api import Browser, Error, expect
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp
 
-from browser import CONTROL, PROGRAM, SECONDS, Browser, Tab, chromium
+from browser import SECONDS, Tab, in_a_browser, open_tab
 from cluster.serving.page import PATHS
 from cluster.serving.tokens import TOKENS_ENV, token_hashes
 from genprm import steps, tasks
@@ -35,8 +36,6 @@ ATTACK = (
     "</script><script>document.title='owned'</script><img src=x onerror=document.title='owned'>"
 )
 TOKEN = "a-token-of-some-length"
-
-in_a_browser = pytest.mark.skipif(PROGRAM is None, reason="no Chromium on this machine")
 
 
 class Held(ScriptedEngine):
@@ -73,12 +72,6 @@ def served(app: ASGIApp) -> Iterator[str]:
             thread.join()
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with chromium(tmp_path_factory.mktemp("profile")) as running:
-        yield running
-
-
 @pytest.fixture
 def engine() -> Held:
     return Held()
@@ -88,25 +81,25 @@ def engine() -> Held:
 def tab(browser: Browser, engine: Held) -> Iterator[Tab]:
     """The page of a service without tokens. Whatever a test does to it, it asks nobody else, and
     nothing goes wrong in it beside requests that are refused."""
-    with served(routes(engine)) as url, browser.tab() as page:
-        page.go(f"{url}/")
-        page.wait_for("$('#votes').value && $('#examples button')")
-        yield page
-        assert [address for address in page.requested() if not address.startswith(f"{url}/")] == []
-        assert [
-            error for error in page.errors() if "responded with a status of 4" not in error
-        ] == []
+    with served(routes(engine)) as url, open_tab(browser) as tab:
+        tab.page.goto(f"{url}/")
+        tab.page.locator("#examples button").first.wait_for()
+        expect(tab.page.locator("#votes")).not_to_have_value("")
+        yield tab
+        tab.page.evaluate("0")  # the answer follows all that happened before
+        assert [address for address in tab.requests if not address.startswith(f"{url}/")] == []
+        assert [error for error in tab.errors if "responded with a status of 4" not in error] == []
 
 
 def ask(tab: Tab, solution: str, problem: str = "p", votes: str = "2") -> None:
     for field, text in (("problem", problem), ("solution", solution), ("votes", votes)):
-        tab.fill(f"#{field}", text)
-    tab.press("Enter", CONTROL)
+        tab.page.fill(f"#{field}", text)
+    tab.page.keyboard.press("Control+Enter")
 
 
-def marks(tab: Tab) -> list[str]:
+def badges(tab: Tab) -> list[str]:
     """The first badge of each step."""
-    return tab.evaluate("$$('.step').map(e => e.querySelector('.badge').textContent)")
+    return tab.page.locator(".step .badge:first-of-type").all_text_contents()
 
 
 def test_the_page_and_its_files_need_no_token_and_nothing_else_is_open(
@@ -174,87 +167,94 @@ def test_steps_are_told_without_being_judged() -> None:
 
 @in_a_browser
 def test_an_example_is_scored_and_its_steps_colour_as_they_settle(tab: Tab, engine: Held) -> None:
-    tab.prefer(reduced_motion="reduce")  # colours are there at once
+    page = tab.page
+    page.emulate_media(reduced_motion="reduce")  # colours are there at once
     assert "Critic scripted" in tab.text("#critic") and "pack native" in tab.text("#critic")
-    tab.click("#examples button:nth-child(2)")
-    solution = tab.evaluate("$('#solution').value")
+    page.click("#examples button:nth-child(2)")
+    solution = page.input_value("#solution")
     assert steps.split(solution, "lines") == solution.split("\n") and tab.text("#steps") == ""
-    tab.fill("#solution", "one\ntwo is wrong\nthree\nfour is wrong")
-    tab.click("#score")
-    tab.wait_for("$$('.step.waiting').length == 4")
+    page.fill("#solution", "one\ntwo is wrong\nthree\nfour is wrong")
+    page.click("#score")
+    expect(page.locator(".step.waiting")).to_have_count(4)
     assert tab.text(".step:nth-child(3) .text") == "three"
-    scores = "$$('.step').map(e => e.style.getPropertyValue('--score'))"
-    colours = "$$('.step').map(e => getComputedStyle(e).getPropertyValue('border-left-color'))"
+    every = page.locator(".step")
+    scores = "steps => steps.map(e => e.style.getPropertyValue('--score'))"
+    colours = "steps => steps.map(e => getComputedStyle(e).getPropertyValue('border-left-color'))"
     expected = ["", "", "", ""]
-    assert tab.evaluate(scores) == expected
+    assert every.evaluate_all(scores) == expected
     for place, step, score in ((2, "three", "80%"), (3, "four", "10%"), (0, "one", "80%")):
         engine.let.append(step)
         expected[place] = score
-        tab.wait_for(f"!$('.step:nth-child({place + 1})').matches('.waiting')")
-        assert tab.evaluate(scores) == expected
+        expect(page.locator(f".step:nth-child({place + 1}):not(.waiting)")).to_be_visible()
+        assert every.evaluate_all(scores) == expected
         assert tab.text("#summary") == f"{4 - expected.count('')} of 4 steps settled"
-    assert "first error" not in tab.text("#result") and not tab.evaluate("$('#cancel').hidden")
+    assert "first error" not in tab.text("#result") and page.is_visible("#cancel")
     engine.let.append("two")
-    tab.wait_for("$('#summary a')")
-    assert marks(tab) == ["✓ correct", "first error", "✓ correct", "✗ incorrect"]
+    page.wait_for_selector("#summary a")
+    assert badges(tab) == ["✓ correct", "first error", "✓ correct", "✗ incorrect"]
     assert tab.text(".step:nth-child(2) .score") == "0.10"
     assert "votes: 2 incorrect" in tab.text(".step:nth-child(2) .meta")
     summary = tab.text("#summary")
     assert "Solution score 0.10 (min)" in summary and "First error: step 2" in summary
     assert re.search(r"\d tokens written, [\d,]+ read, \d+\.\d\ss$", summary)
-    good, bad, again, _ = tab.evaluate(colours)
-    assert good == again != bad
-    assert tab.evaluate("$('#cancel').hidden")
+    right, wrong, also_right, _ = every.evaluate_all(colours)
+    assert right == also_right != wrong
+    assert page.is_hidden("#cancel")
 
 
 @in_a_browser
 def test_all_of_it_goes_by_keyboard(tab: Tab, engine: Held) -> None:
+    page = tab.page
     engine.let.append("")
     ask(tab, "right\nwrong")
-    tab.wait_for("$$('.step.scored').length == 2")
-    tab.wait_for("$('#cancel').hidden")
-    opened = "$('.step:nth-child(2) details').open"
+    expect(page.locator(".step.scored")).to_have_count(2)
+    expect(page.locator("#cancel")).to_be_hidden()
+    details = page.locator(".step:nth-child(2) details")
     for _ in range(20):
-        tab.press("Tab")
-        if tab.evaluate("document.activeElement.matches('.step:nth-child(2) summary')"):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.matches('.step:nth-child(2) summary')"):
             break
     else:
         pytest.fail("the critiques cannot be reached")
-    outline = tab.evaluate("getComputedStyle(document.activeElement).outlineStyle")
-    assert outline == "solid" and not tab.evaluate(opened)
-    tab.press("Enter")
-    assert tab.evaluate(opened)
-    told = tab.wait_for("$('.step:nth-child(2) .critique')?.innerText")
-    assert "✗ incorrect" in told and "P(correct) 0.10" in told and "I looked at it." in told
-    assert tab.evaluate("$$('.critique').length") == 2
-    tab.press("Enter")
-    assert not tab.evaluate(opened)
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid" and details.get_attribute("open") is None
+    page.keyboard.press("Enter")
+    expect(details).to_have_attribute("open", "")
+    critique = details.locator(".critique").first.inner_text()
+    assert "✗ incorrect" in critique and "P(correct) 0.10" in critique
+    assert "I looked at it." in critique
+    expect(page.locator(".critique")).to_have_count(2)
+    page.keyboard.press("Enter")
+    assert details.get_attribute("open") is None
 
 
 @in_a_browser
-def test_what_the_service_refuses_stands_at_its_field(tab: Tab, engine: Held) -> None:
+def test_what_the_service_refuses_is_shown_at_its_field(tab: Tab, engine: Held) -> None:
+    page = tab.page
     engine.let.append("")
-    for field, given in (
+    for field, form in (
         ("solution", {"solution": "  "}),
         ("problem", {"solution": "a", "problem": ""}),
         ("votes", {"solution": "a", "votes": "65"}),
         ("votes", {"solution": "a", "votes": "2.5"}),
         ("votes", {"solution": "a", "votes": "many"}),
     ):
-        ask(tab, **given)
-        told = tab.wait_for(f"$('#{field}-fault').innerText")
-        assert told.removeprefix("⚠ ").startswith(f"{field}: ") and "\n" not in told
-        assert tab.evaluate("$$('.fault').filter(e => e.textContent).length") == 1
-        assert tab.evaluate("document.activeElement.id") == field
-        assert tab.evaluate("document.activeElement.getAttribute('aria-invalid')") == "true"
+        ask(tab, **form)
+        fault = page.locator(f"#{field}-fault")
+        expect(fault).not_to_be_empty()
+        text = fault.inner_text()
+        assert text.removeprefix("⚠ ").startswith(f"{field}: ") and "\n" not in text
+        expect(page.locator(".fault:not(:empty)")).to_have_count(1)
+        expect(page.locator(f"#{field}")).to_be_focused()
+        expect(page.locator(f"#{field}")).to_have_attribute("aria-invalid", "true")
     assert not engine.calls
     ask(tab, "right")
-    tab.wait_for("$('.step.scored')")
-    assert tab.evaluate("$('[aria-invalid]')") is None
+    page.wait_for_selector(".step.scored")
+    expect(page.locator("[aria-invalid]")).to_have_count(0)
     engine.alive = False
     ask(tab, "right")
-    assert "scripted is dead" in tab.wait_for("$('#fault').textContent")
-    assert marks(tab) == ["not judged"] and tab.text("#summary") == "Broken off."
+    expect(page.locator("#fault")).to_contain_text("scripted is dead")
+    assert badges(tab) == ["not judged"] and tab.text("#summary") == "Broken off."
 
 
 @in_a_browser
@@ -262,56 +262,59 @@ def test_a_step_without_a_score_says_why(tab: Tab, engine: Held) -> None:
     engine.let.append("")
     engine.max_model_len = 300
     ask(tab, "right\n" + "word " * 300)
-    tab.wait_for("$('#cancel').hidden && $('.reason')")
-    assert marks(tab) == ["✓ correct", "too long for the context"]
+    tab.page.wait_for_selector(".reason")
+    expect(tab.page.locator("#cancel")).to_be_hidden()
+    assert badges(tab) == ["✓ correct", "too long for the context"]
     assert "does not fit the context" in tab.text(".step:nth-child(2) .reason")
-    assert not tab.evaluate("$('.step:nth-child(2)').matches('.scored')")
+    assert tab.page.locator(".step:nth-child(2).scored").count() == 0
     assert "Solution score none" in tab.text("#summary")
 
 
 @in_a_browser
 def test_a_running_request_is_cancelled_and_the_engine_spared(tab: Tab, engine: Held) -> None:
+    page = tab.page
     engine.let.append("one")
     ask(tab, "one\ntwo\nthree")
-    tab.wait_for("$('.step.scored')")
-    tab.click("#cancel")
-    tab.wait_for("$('#cancel').hidden")
+    page.wait_for_selector(".step.scored")
+    page.click("#cancel")
+    expect(page.locator("#cancel")).to_be_hidden()
     assert tab.text("#summary") == "Cancelled."
-    assert marks(tab) == ["✓ correct", "not judged", "not judged"]
+    assert badges(tab) == ["✓ correct", "not judged", "not judged"]
     end = time.monotonic() + SECONDS
     while engine.given_up < 2:
         assert time.monotonic() < end, "the engine still works for nobody"
         time.sleep(0.02)
     ask(tab, "four\none")
-    tab.wait_for("$$('.step.scored').length == 1")
-    ask(tab, "one\none")  # in place of the one that runs
-    tab.wait_for("$('#summary').innerText.includes('No error')")
-    assert marks(tab) == ["✓ correct"] * 2 and tab.text("#fault") == ""
+    expect(page.locator(".step.scored")).to_have_count(1)
+    ask(tab, "one\none")  # replaces the request that runs
+    expect(page.locator("#summary")).to_contain_text("No error")
+    assert badges(tab) == ["✓ correct"] * 2 and tab.text("#fault") == ""
 
 
 @in_a_browser
 def test_hostile_text_stays_text(browser: Browser) -> None:
     engine = Held(lambda *_: f"I saw {ATTACK}\nVerdict: correct", name=f"critic {ATTACK}")
     engine.let.append("")
-    with served(routes(engine)) as url, browser.tab() as tab:
-        tab.go(f"{url}/")
-        tab.wait_for("$('#votes').value")
+    with served(routes(engine)) as url, open_tab(browser) as tab:
+        page = tab.page
+        page.goto(f"{url}/")
+        expect(page.locator("#votes")).not_to_have_value("")
         ask(tab, f"step {ATTACK}", problem=ATTACK)
-        tab.wait_for("$('#summary').innerText.includes('No error')")
-        tab.click(".step summary")
-        assert tab.wait_for("$('.critique p')?.textContent") == f"I saw {ATTACK}"
+        expect(page.locator("#summary")).to_contain_text("No error")
+        page.click(".step summary")
+        expect(page.locator(".critique p").first).to_have_text(f"I saw {ATTACK}")
         assert tab.text("#critic").startswith(f"Critic critic {ATTACK}")
         assert tab.text(".step .text") == f"step {ATTACK}"
-        assert tab.evaluate("$$('img, script').map(e => e.src)") == [f"{url}/page.js"]
-        assert tab.evaluate("document.title") == "genprm: score a solution"
-        assert tab.errors() == []
-        assign = "document.body.innerHTML = '<b>x</b>'"
-        refused = tab.call("Runtime.evaluate", expression=assign)
-        assert "TrustedHTML" in json.dumps(refused["exceptionDetails"])  # the browser sees to it
+        sources = page.locator("img, script").evaluate_all("elements => elements.map(e => e.src)")
+        assert sources == [f"{url}/page.js"]
+        assert page.title() == "genprm: score a solution"
+        assert tab.errors == []
+        with pytest.raises(Error, match="TrustedHTML"):  # the browser sees to it
+            page.evaluate("document.body.innerHTML = '<b>x</b>'")
 
 
 @in_a_browser
-def test_behind_a_prefix_the_page_asks_for_the_token(
+def test_under_a_prefix_the_page_asks_for_the_token(
     browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(TOKENS_ENV, TOKEN)
@@ -319,42 +322,46 @@ def test_behind_a_prefix_the_page_asks_for_the_token(
     engine.let.append("")
     app: FastAPI = routes(engine, token_hashes())
     mounted = Starlette(routes=[Mount("/second", app)])
-    opened = "$('#token-dialog').open"
-    with served(mounted) as url, browser.tab() as tab:
-        tab.go(f"{url}/second")
-        tab.wait_for(opened)
-        tab.press("Escape")
-        tab.wait_for("$('#critic').innerText == 'The service needs a token.'")
+    with served(mounted) as url, open_tab(browser) as tab:
+        page = tab.page
+        dialog = page.locator("#token-dialog")
+        page.goto(f"{url}/second")
+        expect(dialog).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(page.locator("#critic")).to_have_text("The service needs a token.")
         ask(tab, "right", votes="")
-        tab.wait_for(opened)
-        tab.fill("#token", "not-the-token-of-anyone")
-        tab.press("Enter")
-        tab.wait_for("$('#token-fault').innerText.includes('does not know')")
-        assert tab.evaluate(opened) and not engine.calls
-        tab.fill("#token", f" {TOKEN} ")
-        tab.press("Enter")
-        tab.wait_for("$('#summary').innerText.includes('No error')")
-        assert not tab.evaluate(opened)
-        tab.wait_for("$('#critic').innerText.startsWith('Critic scripted')")
-        assert tab.evaluate("$('#votes').value") == "2"
+        expect(dialog).to_be_visible()
+        page.fill("#token", "not-the-token-of-anyone")
+        page.keyboard.press("Enter")
+        expect(page.locator("#token-fault")).to_contain_text("does not know")
+        expect(dialog).to_be_visible()
+        assert not engine.calls
+        page.fill("#token", f" {TOKEN} ")
+        page.keyboard.press("Enter")
+        expect(page.locator("#summary")).to_contain_text("No error")
+        expect(dialog).to_be_hidden()
+        expect(page.locator("#critic")).to_have_text(re.compile("^Critic scripted"))
+        expect(page.locator("#votes")).to_have_value("2")
+        expect(page.locator("#token")).to_have_value("")
         kept = "localStorage.length + sessionStorage.length + document.cookie.length"
-        assert tab.evaluate(kept) == 0 and tab.evaluate("$('#token').value") == ""
-        assert TOKEN not in tab.evaluate("document.documentElement.outerHTML")
-        assert all(address.startswith(f"{url}/second") for address in tab.requested())
-        assert [error for error in tab.errors() if "status of 401" not in error] == []
+        assert page.evaluate(kept) == 0
+        assert TOKEN not in page.content()
+        assert all(address.startswith(f"{url}/second") for address in tab.requests)
+        assert [error for error in tab.errors if "status of 401" not in error] == []
 
 
 @in_a_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_narrow_screen_needs_no_sideways_scrolling(tab: Tab, engine: Held, scheme: str) -> None:
+    page = tab.page
     engine.let.append("")
-    tab.resize(320)
-    tab.prefer(color_scheme=scheme)
+    page.set_viewport_size({"width": 320, "height": 800})
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     ask(tab, "right " + "x" * 400 + "\nwrong", problem="y" * 400, votes="64")
-    tab.wait_for("$('#summary a')")
+    page.wait_for_selector("#summary a")
     for step in (1, 2):
-        tab.click(f".step:nth-child({step}) summary")
-        tab.wait_for(f"$$('.critique').length == {64 * step}")
-    assert tab.evaluate("[innerWidth, document.documentElement.scrollWidth]") == [320, 320]
-    right = "Math.max(...$$('main *').map(e => e.getBoundingClientRect().right))"
-    assert tab.evaluate(right) <= 320
+        page.click(f".step:nth-child({step}) summary")
+        expect(page.locator(".critique")).to_have_count(64 * step)
+    assert page.evaluate("[innerWidth, document.documentElement.scrollWidth]") == [320, 320]
+    rightmost = "elements => Math.max(...elements.map(e => e.getBoundingClientRect().right))"
+    assert page.locator("main *").evaluate_all(rightmost) <= 320

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 import code_scripts
-from cluster import pipelines, runtime
+from cluster import pipelines
 from genprm.config.root import Config
 from genprm.verifiers.sandbox import sandbox_program
-from places import ROOT
 
 CONFIG = Config.model_validate(
     {
@@ -26,7 +25,6 @@ CONFIG = Config.model_validate(
         "label": {"rollouts": 2},
         "distill": {"writer": "teacher", "teacher": {"model": "scripted"}, "balance": None},
         "score": {"votes": 2},
-        "runtime": {"num_cpus": 2},
     }
 )
 
@@ -36,13 +34,8 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.skipif(sandbox_program() is None, reason="no working bubblewrap")
-def test_code_from_problems_to_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))  # for workers
-    with runtime.session(CONFIG.runtime):
-        _from_problems_to_scores({name: tmp_path / f"{name}.jsonl" for name in "sltj"})
-
-
-def _from_problems_to_scores(at: dict[str, Path]) -> None:
+def test_code_from_problems_to_scores(ray_session: None, tmp_path: Path) -> None:
+    at = {name: tmp_path / f"{name}.jsonl" for name in "sltj"}
     pipelines.solve(CONFIG, [str(code_scripts.DATA)], str(at["s"]))
     solutions = rows_of(at["s"])
     assert [s["outcome"] for s in solutions] == [True, False] * 6

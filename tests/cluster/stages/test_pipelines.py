@@ -31,18 +31,15 @@ from genprm.config.root import Config
 from genprm.data.rows import read_records, read_rows, write_jsonl
 from genprm.errors import ConfigError
 from genprm.records import Judgement, LabelledSolution, Solution
-from places import ROOT
+from places import HELPERS, ROOT
 
 RUNTIME = {"num_cpus": 2, "rows_per_block": 4}
 Row = dict[str, Any]
 
 
-@pytest.fixture(scope="module")
-def two_cpus() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT / "tests"), prepend=os.pathsep)  # for workers
-        with runtime.session(Config(runtime=RUNTIME).runtime):
-            yield
+@pytest.fixture
+def two_cpus(ray_session: None) -> None:
+    pass
 
 
 def config(script: str = "answer", **sections: Any) -> Config:
@@ -329,7 +326,7 @@ def solving(given: str, out: Path) -> Iterator[subprocess.Popen[str]]:
     file.write_text(json.dumps({**settings, "runtime": RUNTIME}))
     environment = {
         **os.environ,
-        "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
+        "PYTHONPATH": f"{ROOT}:{HELPERS}",
         pipeline_scripts.SECONDS: "0.15",
     }
     command = ["-m", "cluster.cli", "solve", "--config", str(file), "--problems", given]

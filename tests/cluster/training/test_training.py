@@ -22,8 +22,7 @@ from genprm.errors import ConfigError, InputError
 from genprm.models.manifest import MANIFEST_FILE, check_manifest, weights_sha256
 from genprm.prompts.packs import load_pack
 from genprm.training.progress import Progress
-from places import HELPERS
-from tiny_model import make_tiny_model
+from places import HELPERS, ROOT
 from training_callbacks import Recorder
 from training_rows import toy_targets
 
@@ -33,9 +32,9 @@ SAVE_STEPS = 3
 DEATHS = [8, 14]  # the steps at which the worker and the driver die
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+@pytest.fixture
+def tiny(tiny_model: Path) -> Path:
+    return tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +48,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(autouse=True)
 def found_by_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where workers find this repository and the callbacks of these tests."""
-    monkeypatch.setenv("PYTHONPATH", f"{HELPERS.parent}{os.pathsep}{HELPERS}")
+    """Where workers find the callbacks of these tests."""
+    monkeypatch.setenv("PYTHONPATH", str(HELPERS), prepend=os.pathsep)
 
 
 def config(tiny: Path, **train_fields: Any) -> Config:
@@ -109,8 +108,8 @@ DRIVER = """
 import os, sys
 from pathlib import Path
 from training_callbacks import KillOnce, Recorder
-from cluster.training import train
-from genprm.config import Config
+from cluster.training.driver import train
+from genprm.config.root import Config
 
 if __name__ == "__main__":
     config, data, folder = Config.model_validate_json(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
@@ -125,7 +124,7 @@ if __name__ == "__main__":
 
 
 def test_training_survives_the_death_of_a_worker_and_of_the_driver(
-    tiny: Path, data: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ray_session: None, tiny: Path, data: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     import torch
     from safetensors.torch import load_file
@@ -135,18 +134,14 @@ def test_training_survives_the_death_of_a_worker_and_of_the_driver(
     folder.mkdir()
     out = folder / "critic"
 
-    def run() -> subprocess.CompletedProcess[str]:
-        deaths = [str(step) for step in DEATHS]
-        return subprocess.run(
-            [sys.executable, "-c", DRIVER, lora.model_dump_json(), data, str(folder), *deaths],
-            cwd=HELPERS.parent,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-
-    killed = run()
+    deaths = [str(step) for step in DEATHS]
+    killed = subprocess.run(
+        [sys.executable, "-c", DRIVER, lora.model_dump_json(), data, str(folder), *deaths],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert "  failure 1: " in killed.stderr
     assert not out.exists()
@@ -155,9 +150,8 @@ def test_training_survives_the_death_of_a_worker_and_of_the_driver(
         match=r"parts belongs to another config \(train\.method is ",
     ):
         train(config(tiny), data, str(out))
-    finished = run()
-    assert finished.returncode == 0, finished.stderr
-    assert f"step {STEPS}/{STEPS}  loss" in finished.stderr
+    train(lora, data, str(out), callbacks=[Recorder(folder / "steps")])
+    assert f"step {STEPS}/{STEPS}  loss" in capfd.readouterr().err
     check_resumed(Recorder.steps(folder / "steps"), DEATHS)
 
     assert sorted(path.name for path in folder.iterdir()) == ["critic", "driver", "steps", "worker"]
