@@ -15,6 +15,7 @@ from genprm.config.compare import fingerprint, first_difference
 from genprm.config.load import load_config, parse_config
 from genprm.config.moved import MOVED
 from genprm.config.root import Config, Work
+from genprm.config.score import ScoreConfig
 from genprm.config.show import config_yaml, readme
 from genprm.errors import ConfigError
 from genprm.models.names import CriticSource, resolve_critic, resolve_model
