@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from string import Template
 
 import pytest
 import yaml
@@ -55,7 +56,7 @@ def commands(document: Path, program: str) -> Iterator[list[str]]:
             match = re.match(rf"(?:.*\bdo )?(?:\S*/)?{program} (.+)", line)
             if match is None:
                 continue
-            text = re.sub(r"\$(\w+)", lambda found: variables.get(found[1], found[0]), match[1])
+            text = Template(match[1]).safe_substitute(variables)
             words = shlex.split(text.split("; done")[0], comments=True)
             yield [PLACEHOLDERS.get(word, word) for word in words]
 
