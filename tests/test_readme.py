@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from cluster.commands.options import parser
 from genprm.config.load import parse_config
 from genprm.config.root import Config
+from genprm.prompts.packs import PromptPack
 from places import ROOT
 
 FOLDERS = ("benchmarks", "cluster", "configs", "genprm", "prompts", "tests")
@@ -29,7 +30,7 @@ SECTIONS = [
     for name, field in Config.model_fields.items()
     if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
 ]
-KEY = re.compile(rf"(?<![\w./-])((?:{'|'.join(SECTIONS)})(?:\.[a-z_]+)+)(?![\w/.*-]*\()")
+KEY = re.compile(rf"(?<![\w./-])((?:{'|'.join(SECTIONS)})(?:\.[a-z0-9_]+)+)(?![\w/.*-]*\()")
 FILE_ENDINGS = (".jsonl", ".json", ".yaml", ".py", ".md", ".html")
 
 documents = pytest.mark.parametrize(
@@ -122,13 +123,17 @@ def test_scripts_and_targets_exist_with_their_options(document: Path) -> None:
 
 
 @documents
-def test_config_keys_exist(document: Path) -> None:
+def test_config_keys_exist_and_yaml_is_valid(document: Path) -> None:
     for code in inline_code(document):
         for key in KEY.findall(code):
             if not key.endswith(FILE_ENDINGS):
                 check_key(key)
     for block in blocks(document, "yaml"):
-        parse_config(yaml.safe_load(block))
+        fields = yaml.safe_load(block)
+        if "unit" in fields:
+            PromptPack.model_validate(fields)
+        else:
+            parse_config(fields)
 
 
 @documents
