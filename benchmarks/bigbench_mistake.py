@@ -1,13 +1,13 @@
-"""Mistake finding on BIG-Bench Mistake: real traces that nobody here wrote, human first errors.
+"""Finding mistakes on BIG-Bench Mistake: traces of a large model, first errors named by people.
 
     python benchmarks/bigbench_mistake.py DATA --out DIR [--critic embedded:critic] [--votes 8]
 
 DATA is a folder with `multistep_arithmetic.jsonl` and `tracking_shuffled_objects.jsonl` of
 WHGTyen/BIG-Bench-Mistake (rows of input, steps, mistake_index; Apache-2.0), and if present beside
 them or one folder up `first_error_dev.jsonl`, whose `suspect` marks rows with a doubtful label.
-Writes DIR/result.json and the report of `genprm eval`. Accuracy is the paper's mistake finding:
-the exact first error, or none. The traces are for development: the built-in tasks imitate how they
-are worded, settings may be chosen by them, and nothing is trained on them.
+Writes DIR/result.json and the report of `genprm eval`. Accuracy is the paper's: the exact first
+error, or none. The traces are for development: the built-in tasks imitate their wording, settings
+may be chosen by them, and nothing is trained on them.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
-"""What calibration is worth: fitted on some judged rows, measured on others.
+"""How much calibration helps: fitted on some judged rows, measured on others.
 
     python benchmarks/calibration.py ROWS EVAL NEW_ROWS NEW_EVAL --out DIR --source WORDS
         --new-source WORDS
 
-WORDS say what the rows are, for what is written. ROWS are evaluation rows and EVAL the folder that
-`genprm eval` made of them, with the critic's sampling and votes and `score.return_critiques`; the
-others likewise. Fits as `genprm calibrate` does, for all votes and for those that early stopping
-asks for, and tells expected calibration error and Brier score of the new rows' scores before and
-after. Writes DIR/result.json, and DIR/genprm_calibration.json for a critic's directory.
+ROWS are evaluation rows, and EVAL is the folder that `genprm eval` made of them, with the critic's
+sampling and votes and `score.return_critiques`; NEW_ROWS and NEW_EVAL likewise. WORDS describe the
+rows in the files that are written. Fits as `genprm calibrate` does, once for all votes and once for
+those that early stopping asks for. Reports expected calibration error and Brier score of the new
+rows' scores before and after. Writes DIR/result.json, and DIR/genprm_calibration.json for the
+directory of a critic.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def main() -> None:
     known = fit_calibrations(rows, judgements, score, args.source, by_itself=True)
     rows, judgements = _read(args.new_rows, args.new_evaluated, score.votes)
     early = [stopped_early(judgement, score) for judgement in judgements]
-    told = [
+    summaries = [
         {
             "early_stop": one.early_stop,
             "fitted": one.model_dump(
@@ -61,7 +62,7 @@ def main() -> None:
     ]
     args.out.mkdir(parents=True, exist_ok=True)
     for name, content in (
-        ("result.json", {"rows": args.new_source, "calibrations": told}),
+        ("result.json", {"rows": args.new_source, "calibrations": summaries}),
         (CALIBRATION_FILE, [one.row() for one in known]),
     ):
         (args.out / name).write_text(json.dumps(content, indent=2) + "\n")
@@ -73,7 +74,7 @@ def main() -> None:
             **{f"{name}, ECE x 100": 100 * figures[name]["ece"] for name in KINDS},
             **{f"{name}, Brier x 100": 100 * figures[name]["brier"] for name in KINDS},
         }
-        for each in told
+        for each in summaries
         for source, figures in each["figures"].items()
     ]
     print(format_table(table))
@@ -92,11 +93,11 @@ def _figures(
 ) -> dict[str, Any]:
     """By source, and of all."""
     by_id = {judgement.id: judgement for judgement in judgements}
-    told: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     for source in ("all", *sorted({row.source for row in rows})):
         some = [row for row in rows if source in ("all", row.source)]
         steps, _ = labelled_steps(some, [by_id[row.id] for row in some])
-        told[source] = {"solutions": len(some), "steps": len(steps)}
+        figures[source] = {"solutions": len(some), "steps": len(steps)}
         for name in KINDS:
             ece, brier = calibration_error(
                 [
@@ -104,8 +105,8 @@ def _figures(
                     for s in steps
                 ]
             )
-            told[source][name] = {"ece": ece, "brier": brier}
-    return told
+            figures[source][name] = {"ece": ece, "brier": brier}
+    return figures
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""What benchmarks of scoring share: solutions, the critique prompts of their prefixes as one job of
-raw `LLM.generate`, and the tokens of critiques in judgements."""
+"""Shared by the benchmarks of scoring: solutions, the critique prompts of their prefixes as one job
+of raw `LLM.generate`, and the tokens of critiques in judgements."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SLIP_RATE = 0.2
 
 
 def written_solutions(n: int) -> list[ScoreItem]:
-    """So many solutions of each task, with slips."""
+    """`n` solutions of each task, with slips."""
     rng, items = random.Random(0), []
     for name in tasks.TASKS:
         for _ in range(n):
@@ -29,14 +29,14 @@ def written_solutions(n: int) -> list[ScoreItem]:
 
 
 def ending(items: Sequence[ScoreItem], end: str) -> list[ScoreItem]:
-    """The same solutions of problems that end otherwise: nothing of their steps is cached."""
+    """The same solutions with another end of each problem, so that no step is cached."""
     return [ScoreItem(item.problem + end, item.steps) for item in items]
 
 
 def critique_job(
     config: Config, model: str, items: Sequence[ScoreItem], one_by_one: int = 0
 ) -> Job:
-    """The critique prompts of every prefix, as the scorer asks them."""
+    """The critique prompts of every prefix, as the scorer sends them."""
     from transformers import AutoTokenizer
 
     pack, score = config.prompt_pack(), config.score
@@ -61,5 +61,5 @@ def critique_job(
 
 
 def critique_tokens(judged: Sequence[Judgement]) -> int:
-    """Tokens of critiques: the others are one for each request beside a step's own."""
+    """The tokens of critiques, without the requests that read verdicts (one token each)."""
     return sum(j.usage["completion_tokens"] - (j.usage["requests"] - len(j.steps)) for j in judged)

@@ -31,7 +31,7 @@ RESAMPLES = 4_000
 
 
 class Replay(NamedTuple):
-    """What a rule made of all rows: which came out right, and what the critiques cost."""
+    """All rows replayed with one rule: which verdicts are right, and the cost in critiques."""
 
     right: np.ndarray
     scores: np.ndarray  # of solutions, by `min`
@@ -52,16 +52,16 @@ def main() -> None:
     fixed = _replay(pairs, *RULES[0])
     table, result = list[TableRow](), list[dict[str, Any]]()
     for size, risk in RULES:
-        told = _replay(pairs, size, risk)
-        difference = _difference(told.right, fixed.right, has_error)
+        replay = _replay(pairs, size, risk)
+        difference = _difference(replay.right, fixed.right, has_error)
         found = {
             "round_votes": size,
             "stop_risk": risk,
             "n": len(pairs),
-            "critiques_per_step": told.critiques / sum(len(j.steps) for _, j in pairs),
-            "token_share": told.tokens / fixed.tokens,
-            "f1": _f1(told.right, has_error),
-            "auc": _auc(told.scores, has_error),
+            "critiques_per_step": replay.critiques / sum(len(j.steps) for _, j in pairs),
+            "token_share": replay.tokens / fixed.tokens,
+            "f1": _f1(replay.right, has_error),
+            "auc": _auc(replay.scores, has_error),
             **difference.fields("difference"),
         }
         result.append(found)
@@ -104,13 +104,13 @@ def _f1(right: np.ndarray, has_error: np.ndarray) -> float:
 
 
 def _auc(scores: np.ndarray, has_error: np.ndarray) -> float:
-    """How often a right solution's score is above a wrong one's; a tie is half."""
+    """How often the score of a right solution is above that of a wrong one; a tie counts half."""
     good, bad = scores[~has_error][:, None], scores[has_error][None, :]
     return float(((good > bad) + 0.5 * (good == bad)).mean())
 
 
 def _difference(one: np.ndarray, other: np.ndarray, has_error: np.ndarray) -> Estimate:
-    """F1 of one less that of the other, with bootstrap bounds over rows of either class."""
+    """The F1 of the first minus that of the second, with bounds by bootstrap within each class."""
     differences = np.zeros((2, RESAMPLES))
     for which, right in enumerate((one, other)):
         rng = np.random.default_rng(0)  # the same rows for both

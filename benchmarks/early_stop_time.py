@@ -2,9 +2,9 @@
 
     python benchmarks/early_stop_time.py --out FILE [--n 25] [--rounds 3]
 
-Written solutions, all steps, a scorer over one engine without Ray. The settings take turns, another
-one first each round, and each time with problems that end otherwise, so that nothing of their steps
-is cached. Seconds and critiques' tokens as shares of those with all votes in the same round. Writes
+Written solutions, all steps, a scorer over one engine without Ray. The settings take turns, in
+another order each round, each time with another end of the problems, so that no step is cached.
+Reports seconds and tokens of critiques as shares of those with all votes in the same round. Writes
 FILE (JSON).
 """
 
@@ -52,8 +52,8 @@ def main() -> None:
         for name in SETTINGS
     ]
     settings = {"n": args.n, "config": args.config, "cores": os.cpu_count()}
-    told = {"settings": settings, "seconds and tokens": runs, "shares": shares}
-    args.out.write_text(json.dumps(told, indent=2) + "\n")
+    result = {"settings": settings, "seconds and tokens": runs, "shares": shares}
+    args.out.write_text(json.dumps(result, indent=2) + "\n")
     rows: list[TableRow] = [
         {
             key: Estimate(statistics.median(value)) if isinstance(value, list) else value

@@ -2,12 +2,12 @@
 
     python benchmarks/faults.py --out DIR [--clients 16]
 
-HTTP clients (`cluster.client`, which retries inside a deadline) send one request after another. In
+HTTP clients (`genprm.client`, which retries inside a deadline) send one request after another. In
 turn the engine's process of one replica is killed, a replica is killed, another version of the
-critic (a LoRA adapter) is loaded, and the service is deployed again with other settings; with two
-replicas and with one. A request is lost if its client gives up. Told besides: the longest wait, and
-how long after the fault answers came without a failed attempt again. Writes DIR/result.json; exit
-status 1 if two replicas lost a request, or one request waited past its deadline.
+critic (a LoRA adapter) is loaded, and the service is deployed again with other settings; first with
+two replicas, then with one. A request is lost if its client gives up. Also reported: the longest
+wait, and the time from the fault to the last failed attempt. Writes DIR/result.json; exit status 1
+if a request was lost with two replicas, or waited past its deadline.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Fault = Callable[[Config], Awaitable[None]]
 
 
 class Sent(NamedTuple):
-    """One request: when it was sent, how long it took, and why it was given up, if it was."""
+    """One request: when it was sent, how long it took, and why the client gave up, if it did."""
 
     begun: float
     seconds: float
@@ -55,7 +55,7 @@ class Sent(NamedTuple):
 
 
 class _Watch(logging.Handler):
-    """Notes when the client says that an attempt failed."""
+    """Records the times at which the client logs a failed attempt."""
 
     def __init__(self, failures: list[float]):
         super().__init__(logging.INFO)
@@ -75,7 +75,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     logging.getLogger("genprm.client").setLevel(logging.INFO)
     versions = [_adapter(args.out / f"version-{number}", number) for number in range(2)]
-    told: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for replicas in args.replicas:
         changes = [
             f"models.critic={versions[0]}",
@@ -90,16 +90,16 @@ def main() -> None:
         try:
             for name, fault in _faults(str(versions[1])).items():
                 row = asyncio.run(_disturbed(url, config, fault, args.clients))
-                told.append({"replicas": replicas, "fault": name} | row)
-                print(told[-1], flush=True)
-                result = {"cores": os.cpu_count(), "clients": args.clients, "faults": told}
+                rows.append({"replicas": replicas, "fault": name} | row)
+                print(rows[-1], flush=True)
+                result = {"cores": os.cpu_count(), "clients": args.clients, "faults": rows}
                 (args.out / "result.json").write_text(json.dumps(result, indent=2) + "\n")
         finally:
             service.stop()
             runtime.stop()
-    print(format_table([{k: v for k, v in row.items() if k != "why_lost"} for row in told]))
-    lost = sum(row["lost"] for row in told if row["replicas"] > 1)
-    late = [row for row in told if row["longest_s"] > DEADLINE_S + SLACK_S]
+    print(format_table([{k: v for k, v in row.items() if k != "why_lost"} for row in rows]))
+    lost = sum(row["lost"] for row in rows if row["replicas"] > 1)
+    late = [row for row in rows if row["longest_s"] > DEADLINE_S + SLACK_S]
     if lost or late:
         sys.exit(f"{lost} requests lost with two replicas; {len(late)} faults with one too late")
 
@@ -129,16 +129,16 @@ def _faults(version: str) -> dict[str, Fault]:
 
 
 def _process(name: str) -> int:
-    """A process of the service whose command line has this name."""
+    """A process of the service with this name in its command line."""
     for process in psutil.process_iter(["cmdline", "name"]):
-        told = " ".join([process.info["name"] or "", *(process.info["cmdline"] or ())])
-        if name in told and process.pid != os.getpid():
+        command_line = " ".join([process.info["name"] or "", *(process.info["cmdline"] or ())])
+        if name in command_line and process.pid != os.getpid():
             return process.pid
     sys.exit(f"no process of the service is called {name}")
 
 
 async def _disturbed(url: str, config: Config, fault: Fault, clients: int) -> dict[str, Any]:
-    """Load, the fault in it, and load until the service has been well for a while."""
+    """Load, a fault during it, and load until attempts have not failed for a while."""
     sent: list[Sent] = []
     failures: list[float] = []
     over = asyncio.Event()
@@ -182,7 +182,7 @@ async def _disturbed(url: str, config: Config, fault: Fault, clients: int) -> di
 
 
 def _adapter(directory: Path, seed: int) -> Path:
-    """A LoRA adapter that leaves the embedded critic as it is: its second factor is zero."""
+    """A LoRA adapter that does not change the embedded critic: its second factor is zero."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -1,14 +1,14 @@
-"""Scoring and training on a GPU, without Ray and with weights of no meaning.
+"""Scoring and training on a GPU, without Ray and with random weights.
 
     python benchmarks/gpu.py throughput --out DIR [--config configs/qwen2.5-7b.yaml] [--n 24]
     python benchmarks/gpu.py train --out DIR [--config configs/qwen2.5-7b.yaml]
 
 `throughput`: a model of the config's architecture with random weights and a vocabulary of its size
-(speed does not depend on what the weights know; every critique runs to its last token). All
+(speed does not depend on the weights' values; every critique runs to its token limit). All
 prefixes of n written solutions of each built-in task, the config's votes, through
 `Scorer.score_batch`, then the same prompts through `LLM.generate` in a process of its own.
-`train`: two optimizer steps of the config's `train` section on rows of its `max_length`; tells the
-most memory that torch held. Each writes DIR/<name>.json.
+`train`: two optimizer steps of the config's `train` section on rows of its `max_length`; reports
+the peak of torch's memory. Each writes DIR/<name>.json.
 """
 
 from __future__ import annotations
@@ -78,17 +78,17 @@ def main() -> None:
         parser.error(f"{args.config}: no known shape for {config.models.policy}")
     model = args.out / "model"
     if args.what == "train":
-        told = _train(config, shape, model)
+        measured = _train(config, shape, model)
     else:
-        told = _throughput(config, shape, model, args.n, args.out)
-    told |= {"config": args.config, "set": args.set, "device": torch.cuda.get_device_name(0)}
-    (args.out / f"{args.what}.json").write_text(json.dumps(told, indent=2) + "\n")
-    print(json.dumps(told))
+        measured = _throughput(config, shape, model, args.n, args.out)
+    measured |= {"config": args.config, "set": args.set, "device": torch.cuda.get_device_name(0)}
+    (args.out / f"{args.what}.json").write_text(json.dumps(measured, indent=2) + "\n")
+    print(json.dumps(measured))
 
 
 def _describe(shape: dict[str, Any], folder: Path) -> Any:
-    """Write config and tokenizer. The vocabulary is filled up with words that no text has, each of
-    which is one token again when what was written is read for its verdict."""
+    """Write config and tokenizer. The vocabulary is filled up with words that occur in no text, and
+    each is one token again when a critique is tokenised to read its verdict."""
     from transformers import AutoTokenizer, LlamaConfig
 
     base = resolve_model("embedded:base")
@@ -152,12 +152,14 @@ def _throughput(
             "statuses": sorted({step.status for j in judged for step in j.steps}),
         }
 
-    told: dict[str, Any] = {"solutions": len(items), "scorer": asyncio.run(scored())}
-    print(json.dumps(told), flush=True)
+    measured: dict[str, Any] = {"solutions": len(items), "scorer": asyncio.run(scored())}
+    print(json.dumps(measured), flush=True)
     raw = generate([critique_job(config, str(model), items)], out)
-    told["raw"] = raw.model_dump() | {"tokens_per_second": raw.tokens / raw.seconds}
-    told["ratio"] = told["scorer"]["tokens_per_second"] / told["raw"]["tokens_per_second"]
-    return told
+    measured["raw"] = raw.model_dump() | {"tokens_per_second": raw.tokens / raw.seconds}
+    measured["ratio"] = (
+        measured["scorer"]["tokens_per_second"] / measured["raw"]["tokens_per_second"]
+    )
+    return measured
 
 
 def _train(config: Config, shape: dict[str, Any], model: Path) -> dict[str, Any]:

@@ -1,11 +1,11 @@
-"""`genprm label` killed over and over: is a row lost, doubled or another, and what is done twice?
+"""`genprm label` killed again and again: is a row lost, doubled or changed, and what is done twice?
 
     python benchmarks/kill_label.py --out DIR [--kills 20] [--engine scripted|vllm]
 
 Labels solutions undisturbed, and again with `kill -9` of all processes of the job at random
-moments, as often as it takes. Then the ids must be those of the undisturbed run, each once, and
-with the scripted engine the rows must be equal but for their times. Work done twice is counted in
-scripted rollouts. Writes DIR/result.json; exit status 1 if a row is lost or another.
+moments, until all kills are spent. Then the ids must be those of the undisturbed run, each once,
+and with the scripted engine the rows must be equal except for their times. Work done twice is
+counted in scripted rollouts. Writes DIR/result.json; exit status 1 if a row is lost or changed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ COUNT_FILE = "GENPRM_KILL_COUNT"  # environment: gets a character per scripted r
 
 
 def rollout(prompt: Prompt, sampling: Sampling, index: int) -> str:
-    """A scripted policy: right or wrong by a hash of what it is asked."""
+    """A scripted policy: right or wrong by a hash of the prompt."""
     time.sleep(SECONDS_PER_ROLLOUT)
     with open(os.environ[COUNT_FILE], "a") as file:
         file.write(".")
@@ -121,7 +121,7 @@ def _command(engine: str, source: Path, out: Path) -> list[str]:
 
 
 def _start(command: list[str], count: Path) -> subprocess.Popen[bytes]:
-    """In a session of its own, so that nothing of it outlives a kill."""
+    """Start the job in a session of its own, so that a kill ends all of its processes."""
     here = str(Path(__file__).resolve().parent)
     paths = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": paths, COUNT_FILE: str(count.absolute())}
@@ -154,7 +154,7 @@ def _kill_after(seconds: float, command: list[str], count: Path) -> bool:
 
 
 def _timeless(row: dict[str, Any]) -> dict[str, Any]:
-    """A row without what a clock said."""
+    """A row without its times."""
     return {**row, "cost": {k: v for k, v in row["cost"].items() if k != "seconds"}}
 
 

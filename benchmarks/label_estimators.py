@@ -6,11 +6,11 @@ The same finished solutions of each built-in task (the whole-assignment form of 
 labelled by `flat` and by every other estimator, with rollouts of their own: `n` of each task by
 `adaptive`, the first `few` by the rest. Agreement is the exact first error, or none; an unlabelled
 solution counts as wrong. Differences are paired with flat on the same solutions. Flat with fewer
-rollouts is the first ones of flat's own, at its mean price. `adaptive` decides whatever it rolled
-out, as the others do; "sure" are those that it labels by default (of the others: what they decide).
-Beside that: which values prefixes have that the oracle calls good or wrong, also for tracking that
-asks for one person among options. Writes DIR/result.json and DIR/curves-TASK.svg; killed and
-started again, it goes on where it was.
+rollouts takes the first of flat's rollouts, at their mean price. `adaptive` decides every solution
+that it rolled out, as the others do; "sure" are the solutions that it labels by default (for the
+others: those that they decide). Also counted: the values of prefixes that the oracle calls good or
+wrong, also for tracking problems that ask for one person among options. Writes DIR/result.json and
+DIR/curves-TASK.svg; killed and started again, it continues where it was.
 """
 
 from __future__ import annotations
@@ -99,18 +99,18 @@ def main() -> None:
         "tracking, assignment": _of("tracking", labels[FLAT]),
         "tracking, options": with_options,
     }
-    told = [row for name, rows in values.items() for row in _values(name, rows, truth)]
+    table = [row for name, rows in values.items() for row in _values(name, rows, truth)]
     document = {"n": args.n, "few": args.few, "rollouts": args.rollouts, "seed": args.seed}
-    document |= {"runs": RUNS, "tasks": _as_json(result), "values": told}
+    document |= {"runs": RUNS, "tasks": _as_json(result), "values": table}
     (args.out / "result.json").write_text(json.dumps(document, indent=2) + "\n")
     for task, figures in result.items():
         (args.out / f"curves-{task}.svg").write_text(_picture(task, figures))
     print(format_table([row for figures in result.values() for row in _table(figures)]))
-    print(format_table(told))
+    print(format_table(table))
 
 
 def _solutions(config: Config, args: argparse.Namespace) -> list[str]:
-    """Files of finished solutions: as many of each task as asked for, a few, those with options."""
+    """Files of finished solutions: `n` of each task, `few` of them, and those with options."""
     more = args.n + args.n // 10
     sources = [f"task:{task}?n={more}&seed={args.seed}{SOURCES[task]}" for task in args.tasks]
     solved = _finished(config, sources, args.out / "solved.jsonl")
@@ -140,7 +140,7 @@ def _of(task: str, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 def _label(
     config: Config, name: str, solutions: str, out: Path, suffix: str = ""
 ) -> list[dict[str, Any]]:
-    """Label in one way; every run has seeds of its own, so that none sees another's rollouts."""
+    """Label with one run's settings and its own seeds, so that runs do not share rollouts."""
     settings = config.label.model_copy(update=RUNS[name])
     seed = derive_seed(config.seed, "estimator", name)
     run = config.model_copy(update={"label": settings, "seed": seed})
@@ -159,7 +159,7 @@ def _exact(row: dict[str, Any], truth: dict[str, int]) -> bool:
 
 
 def _first(row: dict[str, Any], rollouts: int) -> dict[str, Any]:
-    """A flat row as it would be with only the first of its rollouts."""
+    """A flat row with only the first of its rollouts."""
     values: list[float | None] = []
     for outcomes in row["outcomes"]:
         first = outcomes[:rollouts]
@@ -238,7 +238,7 @@ def _table(figures: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _values(name: str, rows: list[dict[str, Any]], truth: dict[str, int]) -> list[dict[str, Any]]:
-    """How many prefixes of either kind have which value; the last one of each solution left out."""
+    """Counts of prefixes by value, good and wrong ones, without the last of each solution."""
     bins = [f"{low:g} to {high:g}" for low, high in pairwise(VALUE_BOUNDS)]
     counts = {kind: dict.fromkeys(["0", *bins], 0) for kind in ("good", "wrong")}
     for row in rows:
@@ -261,7 +261,7 @@ def _picture(task: str, figures: list[dict[str, Any]]) -> str:
     for row in figures:
         point = (round(row["tokens_per_solution"]), row["agreement"])
         family = row["name"].split(",")[0]
-        if "reuse" in family:  # in the table; six lines are as many as can be told apart
+        if "reuse" in family:  # in the table; more than six lines cannot be distinguished
             continue
         families.setdefault(family, []).append(point)
     series = [Series(n, tuple(sorted(p, key=lambda x: x[0]))) for n, p in families.items()]

@@ -2,9 +2,9 @@
 
     python benchmarks/label_memory.py --out DIR [--rows 1000 10000]
 
-A scripted engine, so that the pipeline is all there is. Peak is the largest sum of the proportional
-set sizes (shared pages counted once) of the job and of everything that it started, object store
-included, looked at twice a second. Writes DIR/result.json.
+The engine is scripted, so that the memory is the pipeline's. Peak is the largest sum of the
+proportional set sizes (shared pages counted once) of the job and of all processes that it started,
+object store included, sampled twice a second. Writes DIR/result.json.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MIB = 2**20
 
 
 def rollout(prompt: Prompt, sampling: Sampling, index: int) -> str:
-    """A scripted policy as long-winded as a real one."""
+    """A scripted policy whose texts are as long as real ones."""
     return "I think about it.\n" * 10 + f"So the answer is {7 + index % 2}"
 
 

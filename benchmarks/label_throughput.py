@@ -5,9 +5,9 @@
 Flat rollouts from every prefix of written solutions. The raw sides hand vLLM all prompts at once,
 split nothing and verify nothing: one engine on all cores, and as many engines as the pipeline has,
 each with its share of the cores and of the prompts. The sides alternate, each run in processes of
-its own; a ratio is that of the medians. Seconds are those in which rows were worked on; what passes
-before and after stands beside them. Writes DIR/result.json after each round; started again, it goes
-on there.
+its own; a ratio is that of the medians. Seconds are those in which rows were worked on; the time
+before and after is reported separately. Writes DIR/result.json after each round; started again, it
+continues there.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ def main() -> None:
     settings = {"n": args.n, "config": args.config, "label": SETTINGS, "cores": os.cpu_count()}
     runs: dict[str, list[Speed]] = {PIPELINE: [], ONE: [], SEVERAL: []}
     if result.exists():
-        told = json.loads(result.read_text())
-        if told["settings"] != settings:
-            parser.error(f"{result} is of other settings: {told['settings']}")
-        runs = {name: [Speed(**run) for run in done] for name, done in told["runs"].items()}
+        earlier = json.loads(result.read_text())
+        if earlier["settings"] != settings:
+            parser.error(f"{result} is of other settings: {earlier['settings']}")
+        runs = {name: [Speed(**run) for run in done] for name, done in earlier["runs"].items()}
     source = args.out / "solutions.jsonl"
     write_jsonl(source, _solutions(args.n))
     whole = [_job(config, source, 0, 1)]
@@ -98,7 +98,7 @@ def _told(settings: dict[str, Any], runs: dict[str, list[Speed]]) -> dict[str, A
 
 
 def _solutions(n: int) -> list[dict[str, Any]]:
-    """Written solutions with slips, each problem's answer beside them."""
+    """Written solutions with slips, and their problems' answers."""
     rng, rows = random.Random(0), []
     for name in tasks.TASKS:
         for number in range(n):
@@ -121,7 +121,7 @@ def _label(config: str, source: Path, out: Path) -> Speed:
 
 
 def _job(config: Config, source: Path, number: int, of: int) -> Job:
-    """Every prefix that flat rollouts start from, but that of a finished solution: a share."""
+    """One share of the prefixes that flat rollouts start from; a finished solution is not one."""
     from transformers import AutoTokenizer
 
     model, label = resolve_model(config.models.policy), config.label

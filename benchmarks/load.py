@@ -2,11 +2,11 @@
 
     python benchmarks/load.py --out DIR [--requests 2000] [--set serve.num_replicas=2 ...]
 
-Different solutions of the built-in tasks over HTTP, without a client's retries. An answer is right
-if it has the id and as many steps as were sent, each with a score or a reason. Lighter loads send
-fewer requests. Afterwards a burst of more than the service takes at once: those turned away must
-get 503 with Retry-After. Writes DIR/result.json and DIR/latency.svg; exit status 1 if an answer is
-wrong or missing.
+Sends different solutions of the built-in tasks over HTTP, without retries. An answer is right if it
+has the id and the number of steps that were sent, each step with a score or a reason. Lighter loads
+send fewer requests. Afterwards comes a burst of more requests than the service accepts at once: the
+refused ones must get 503 with Retry-After. Writes DIR/result.json and DIR/latency.svg. The exit
+status is 1 if an answer is wrong or missing.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ SLIP_RATE = 0.2
 
 
 class Answer(NamedTuple):
-    """What came of one request; `fault` is empty where all is well."""
+    """The answer to one request; `fault` is empty if it is right."""
 
     status: int
     seconds: float
@@ -53,7 +53,7 @@ class Answer(NamedTuple):
 
 
 def main() -> None:
-    """Serve, load, tell."""
+    """Serve, load, report."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--requests", type=int, default=2000, help="at the highest load")
@@ -68,17 +68,17 @@ def main() -> None:
     finally:
         service.stop()
         runtime.stop()
-    told = {
+    report = {
         "settings": {"config": args.config, "set": args.set, "cores": os.cpu_count()},
         "levels": {load: _summary(*found) for load, found in levels.items()},
         "burst": _summary(*burst),
     }
-    (args.out / "result.json").write_text(json.dumps(told, indent=2) + "\n")
-    _draw(args.out / "latency.svg", told["levels"])
-    rows = [{"at a time": load, **_row(level)} for load, level in told["levels"].items()]
-    print(format_table([*rows, {"at a time": "burst", **_row(told["burst"])}]))
-    faults = sum((Counter(each["faults"]) for each in told["levels"].values()), Counter())
-    faults += Counter(told["burst"]["faults"])
+    (args.out / "result.json").write_text(json.dumps(report, indent=2) + "\n")
+    _draw(args.out / "latency.svg", report["levels"])
+    rows = [{"at a time": load, **_row(level)} for load, level in report["levels"].items()]
+    print(format_table([*rows, {"at a time": "burst", **_row(report["burst"])}]))
+    faults = sum((Counter(each["faults"]) for each in report["levels"].values()), Counter())
+    faults += Counter(report["burst"]["faults"])
     if faults:
         sys.exit(f"wrong or missing answers: {dict(faults)}")
 
@@ -104,7 +104,7 @@ async def _measured(
 async def _loaded(
     client: httpx.AsyncClient, bodies: Sequence[dict[str, Any]], load: int
 ) -> tuple[list[Answer], float]:
-    """All requests, so many at a time, and the seconds that took."""
+    """Send all requests, a fixed number at a time; the answers and the seconds that it took."""
     waiting = iter(bodies)
     answers: list[Answer] = []
 
@@ -125,8 +125,8 @@ async def _answer(client: httpx.AsyncClient, body: dict[str, Any]) -> Answer:
         return Answer(0, time.monotonic() - begun, type(error).__name__)
     seconds = time.monotonic() - begun
     if response.status_code == 503:
-        told = "retry-after" in response.headers
-        return Answer(503, seconds, "" if told else "503 without Retry-After")
+        has_header = "retry-after" in response.headers
+        return Answer(503, seconds, "" if has_header else "503 without Retry-After")
     if response.status_code != 200:
         return Answer(response.status_code, seconds, f"status {response.status_code}")
     judgement = Judgement.model_validate(response.json())
@@ -162,13 +162,13 @@ def _summary(answers: Sequence[Answer], seconds: float) -> dict[str, Any]:
 
 
 def _row(level: dict[str, Any]) -> dict[str, Any]:
-    told = {f"{name}, s": value for name, value in level["latency"].items()}
+    latencies = {f"{name}, s": value for name, value in level["latency"].items()}
     return {
         "requests": level["requests"],
         "statuses": " ".join(f"{status}: {n}" for status, n in level["statuses"].items()),
         "wrong": sum(level["faults"].values()),
         "requests/s": level["requests_per_second"],
-        **told,
+        **latencies,
     }
 
 

@@ -1,4 +1,4 @@
-"""`genprm label` on a three-node Ray cluster that loses a node on the way: does every row arrive?
+"""`genprm label` on a three-node Ray cluster that loses a node: is every row in the output?
 
     python benchmarks/lose_node.py --out DIR [--n 300]
 
@@ -30,7 +30,7 @@ NODES_FILE = "GENPRM_NODES"  # environment: gets the node's id per rollout
 
 
 def rollout(prompt: Prompt, sampling: Sampling, index: int) -> str:
-    """A scripted policy that notes where it ran."""
+    """A scripted policy that records the node on which it ran."""
     import ray
 
     time.sleep(SECONDS_PER_ROLLOUT)

@@ -2,10 +2,11 @@
 
     python benchmarks/raw_vllm.py JOB    # JOB: a file that `Job` writes
 
-Says READY on a line of its own once the engine stands, waits for a line, generates, and says in a
-JSON line how many tokens it wrote in how many seconds; then the first `one_by_one` prompts once
-more, a completion at a time as simple loops do it. What `warm_up` holds comes first and is not
-timed. Benchmarks start it; nothing else does. On GPUs the pipeline sends seeds, and this does not.
+Prints READY on a line of its own once the engine has started, waits for a line on stdin, generates,
+and prints a JSON line with the tokens written and the seconds taken. Then it runs the first
+`one_by_one` prompts once more, a completion at a time as simple loops do. The prompts of `warm_up`
+come first and are not timed. Only benchmarks start this program. On GPUs the pipeline sends seeds,
+and this program does not.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ READY = "ready to generate"
 
 
 class Job(BaseModel):
-    """What one process generates; `prompts` are token ids, all with the same sampling."""
+    """The work of one process; `prompts` are token ids, all with the same sampling."""
 
     model: str
     engine: EngineConfig
@@ -40,7 +41,7 @@ class Job(BaseModel):
 
 
 class Speed(BaseModel):
-    """What came of jobs that ran at the same time; `start` is what passed before, in seconds."""
+    """The result of jobs that ran at the same time; `start` is their start-up in seconds."""
 
     tokens: int
     seconds: float
@@ -78,12 +79,12 @@ def generate(jobs: Sequence[Job], folder: Path) -> Speed:
         assert process.stdin
         process.stdin.write("go\n")
         process.stdin.flush()
-    told = [json.loads(process.communicate()[0].splitlines()[-1]) for process in processes]
+    outcomes = [json.loads(process.communicate()[0].splitlines()[-1]) for process in processes]
     return Speed(
-        tokens=sum(each["tokens"] for each in told),
-        seconds=max(each["seconds"] for each in told),
+        tokens=sum(each["tokens"] for each in outcomes),
+        seconds=max(each["seconds"] for each in outcomes),
         start=ready - begun,
-        one_by_one=told[0]["one_by_one"],
+        one_by_one=outcomes[0]["one_by_one"],
     )
 
 
@@ -130,7 +131,7 @@ def main() -> None:
 
 
 def _timed(llm: Any, prompts: list[Any], parameters: list[Any]) -> tuple[int, float]:
-    """Tokens written, and the seconds that took."""
+    """The tokens written and the seconds taken."""
     begun = time.monotonic()
     outputs = llm.generate(prompts, parameters, use_tqdm=False)
     seconds = time.monotonic() - begun

@@ -4,15 +4,15 @@
 
 Written solutions, all steps, the config's votes, none stopped early. Raw: all prompts at once in
 one engine on all cores, nothing parsed, no verdict read; and, with its cache emptied, the first few
-prompts one critique at a time, as the loops of research code ask. The service, one replica on all
-cores, is given the same solutions by one `score_batch` through a handle, and once more, with
-problems that end otherwise so that nothing of their steps is cached, by 16 HTTP clients, each of
-which sends the next one when it has its answer; then 64 candidate solutions of one problem in one
-call and in 64, one after another. Without Ray, a scorer in this process judges them too, by
-probabilities as the service does and by the verdicts that critiques write. Every round starts each
-engine anew, and it judges one other solution before it is timed. Counted are the tokens of
-critiques, written labels among them; the one-token requests that read verdicts come on top. Writes
-DIR/result.json after each round; started again, it goes on there.
+prompts one critique at a time, as the loops of research code do. The service, one replica on all
+cores, gets the same solutions by one `score_batch` through a handle. It gets them once more by 16
+HTTP clients, each of which sends the next solution when it has its answer; there the problems end
+otherwise, so that no step is cached. Then come 64 candidate solutions of one problem, in one call
+and in 64 calls one after another. A scorer in this process, without Ray, judges the solutions too,
+by probabilities as the service does and by written verdicts. Every round starts each engine anew,
+and it judges one other solution before it is timed. The tokens are those of critiques, written
+labels among them; the one-token requests that read verdicts are not counted. Writes DIR/result.json
+after each round; started again, it continues there.
 """
 
 from __future__ import annotations
@@ -74,10 +74,10 @@ def main() -> None:
     settings = {"n": args.n, "config": args.config, "cores": os.cpu_count()}
     runs: list[dict[str, Any]] = []
     if file.exists():
-        told = json.loads(file.read_text())
-        if told["settings"] != settings:
-            parser.error(f"{file} is of other settings: {told['settings']}")
-        runs = told["runs"]
+        earlier = json.loads(file.read_text())
+        if earlier["settings"] != settings:
+            parser.error(f"{file} is of other settings: {earlier['settings']}")
+        runs = earlier["runs"]
     items = written_solutions(args.n)
     model = str(resolve_critic(config.models.critic).model)
     job = critique_job(config, model, items, SLOW_PROMPTS)
@@ -106,13 +106,13 @@ def main() -> None:
 
 
 def _warm_up() -> ScoreItem:
-    """What each side is asked first: whatever starts up with that is not timed."""
+    """The first solution of each side, not timed because a first request starts things up."""
     problem, steps = tasks.get("arithmetic").solution(random.Random(1), SLIP_RATE)
     return ScoreItem(problem.problem, steps)
 
 
 def _candidates(number: int, end: str) -> list[ScoreItem]:
-    """Different solutions of one problem, as a search would ask about."""
+    """Different solutions of one problem, as in a search."""
     problem = tasks.get("arithmetic").generate(1, seed=number)[0].problem
     rng = random.Random(number)
     return [

@@ -3,9 +3,9 @@
     python benchmarks/verifiers.py DATA [--out FILE]
 
 DATA holds gsm8k/example_model_solutions.jsonl (1,044 solutions with an outcome) and
-code/mbpp_sanitized.jsonl (146 programs with tests). `math` is to reproduce every outcome (all of
-these answers are plain numbers); `code` to pass every program and to fail it with None for all that
-it returns, and without its last step where that leaves a program.
+code/mbpp_sanitized.jsonl (146 programs with tests). `math` should reproduce every outcome (all of
+these answers are plain numbers). `code` should pass every program, and fail it when it returns None
+everywhere, and without its last step if that leaves a program.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Case(NamedTuple):
 
 
 def main() -> None:
-    """Check everything, print a table and the cases that came out otherwise."""
+    """Check everything; print a table and the cases with an unexpected outcome."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path)
@@ -60,16 +60,16 @@ def main() -> None:
         seconds = time.monotonic() - started
         as_known = [v is case.right for v, case in zip(verdicts, cases, strict=True)]
         others = [case for ok, case in zip(as_known, cases, strict=True) if not ok]
-        told = proportion(as_known)
+        share = proportion(as_known)
         table.append(
             {
                 "cases": name,
                 "n": len(cases),
-                "as known": told,
+                "as known": share,
                 "ms each": 1e3 * seconds / len(cases),
             }
         )
-        result[name] = {"n": len(cases), **told.fields("as_known"), "seconds": seconds}
+        result[name] = {"n": len(cases), **share.fields("as_known"), "seconds": seconds}
         result[name]["others"] = [case.name for case in others]
         for case in others:
             print(f"{name}: {case.name}: {case.steps[-1][-80:]!r} is {case.right}")
@@ -79,7 +79,7 @@ def main() -> None:
 
 
 async def _check(kind: str, cases: list[Case]) -> list[bool | None]:
-    """As many at once as there are cores."""
+    """Check cases in parallel, one per core."""
     free = asyncio.Semaphore(os.cpu_count() or 1)
 
     async def one(case: Case) -> bool | None:
@@ -100,7 +100,7 @@ def _gsm8k(data: Path) -> Iterator[Case]:
 
 
 def _hashes(solution: str) -> str:
-    """The answer as GSM8K itself states it; these files have "A: 18" for "#### 18"."""
+    """The answer in GSM8K's own form; these files have "A: 18" for "#### 18"."""
     start, _, answer = solution.rpartition("A: ")
     return f"{start}#### {answer}"
 

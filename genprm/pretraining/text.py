@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from genprm.prompts.render import solve_prompt
 from genprm.tasks import TASKS
-from genprm.tasks.base import pieces
+from genprm.tasks.base import split_marked
 
 # Slips make the policy fallible in varied ways, and the facts, which have none, what it can know
 # better. At these rates 62 % of the arithmetic and 70 % of the tracking solutions are right, and of
@@ -39,7 +39,7 @@ class Document(NamedTuple):
 
     def encode(self, tokenizer: Any) -> tuple[list[int], list[int]]:
         """Token ids and labels, -100 where there is no loss."""
-        parts = list(pieces(self.text))
+        parts = list(split_marked(self.text))
         plain = "".join(part for part, _ in parts)
         encoded = tokenizer(plain, add_special_tokens=False, return_offsets_mapping=True)
         ids, offsets = encoded["input_ids"], encoded["offset_mapping"]

@@ -12,7 +12,7 @@ from typing import Any
 
 from genprm.prompts.packs import PromptPack
 from genprm.tasks import TASKS
-from genprm.tasks.base import pieces
+from genprm.tasks.base import split_marked
 
 # A digit, a word or a sign at a time, each with the space before it: "304" is three tokens, and
 # "(-9 - 5)" never depends on which signs happen to stand together.
@@ -42,7 +42,7 @@ def corpus(documents: int, texts: list[str]) -> Iterator[str]:
             yield problem.problem
             yield "\n".join(steps)
             for told in (task.facts(rng), task.comparisons(rng)):
-                yield "".join(part for part, _ in pieces(told))
+                yield "".join(part for part, _ in split_marked(told))
             yield task.critique(problem.problem, steps[:at], rng, 0.2).body
     for text in texts:
         for _ in range(documents // 2):  # often enough that every word becomes one token

@@ -1,8 +1,8 @@
-"""Prompt packs as data: what a critic and a policy are asked with, and how a critique is built.
+"""Prompt packs as data: the texts of prompts to critic and policy, and the form of a critique.
 
-A pack is a YAML file in `prompts/`. A text file of the user's can put other instructions into it,
-such as those that a published critic was trained with. Rendering is `genprm.prompts`; knows no
-tokenizer, engine or vote.
+A pack is a YAML file in `prompts/`. The user's own file of texts can replace its instructions, for
+example by those that a published critic was trained with. `genprm.prompts.render` renders packs;
+this module knows no tokenizer, engine or vote.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from genprm.util.paths import prompts_dir
 from genprm.util.validation import first_problem
 
 PLACEHOLDER = re.compile(r"\{(problem|previous|steps|step|question|number)\}")
-# A line of the template shorter than this is punctuation, not something a step could pretend to be.
+# A shorter line of a template is punctuation, which a step cannot be mistaken for.
 MIN_MARKER_CHARS = 4
-# Fields without which packs were first fingerprinted: they count where a pack uses them.
-NOT_ALWAYS_THERE = {
+# Fields that are newer than the first fingerprints: they count only where a pack uses them.
+LATER_FIELDS = {
     *("next_turn", "step_form", "first_number", "begin", "sections", "tools", "tool_calls"),
     *("closer", "ask_always", "overall", "sampling"),
 }
-FIXED = ("name", "unit")  # what a file of texts may not replace
+FIXED = ("name", "unit")  # a file of texts may not replace these
 
 
 class _Part(BaseModel):
@@ -45,50 +45,50 @@ class Template(_Part):
 
     @property
     def markers(self) -> tuple[str, ...]:
-        """The template's own lines, which no line of untrusted text may begin with."""
+        """The template's own lines; no line of untrusted text may begin like one of them."""
         return own_lines(self.user)
 
 
 class Tool(_Part):
-    """Something that a critique may use: what it writes between `open` and `close` is run."""
+    """A tool that a critique may use: the text that it writes between `open` and `close` is run."""
 
     kind: Literal["python", "calculator"]
     open: str = Field(min_length=1)
-    """Opens what is run."""
+    """Begins the text that is run."""
     close: str = Field(min_length=1)
-    """Ends it, and the critic's writing until the answer stands there."""
+    """Ends that text. The critic goes on after the tool's answer."""
     answer: str
-    """Put behind `close`; has `{output}`."""
+    """Written after `close`; contains `{output}`."""
 
     @model_validator(mode="after")
     def _answers(self) -> Tool:
         if "{output}" not in self.answer:
             raise ValueError("answer has no {output}")
         if self.close in self.open:
-            raise ValueError(f"close {self.close!r} stands in open {self.open!r}")
+            raise ValueError(f"close {self.close!r} is part of open {self.open!r}")
         return self
 
 
 class CritiqueSection(_Part):
-    """A part of a critique that begins with text of the pack's."""
+    """A part of a critique that begins with a text of the pack."""
 
     begin: str = ""
     """Written for the critic; `{number}` is the step's."""
     end: str = Field(min_length=1)
-    """What the critic ends the section with."""
+    """The text with which the critic ends the section."""
 
 
 class Overall(_Part):
-    """A question about the whole solution, put behind a critique of all its steps."""
+    """A question about the whole solution, asked after a critique of all its steps."""
 
     ask: str = Field(min_length=1)
-    """Written for the critic; what follows is one of the labels."""
+    """Written for the critic; one of the labels follows."""
     correct_label: str
     incorrect_label: str
 
 
 class PackSampling(_Part):
-    """What `score` is by default with this pack; a config's own values win."""
+    """Defaults of the config section `score` with this pack; a config's own values win."""
 
     votes: int | None = None
     temperature: float | None = None
@@ -103,48 +103,48 @@ class PromptPack(_Part):
     """One way of asking for a verdict on a step, loaded by `load_pack`."""
 
     name: str = Field(min_length=1)
-    """What records call the pack."""
+    """The pack's name in records."""
     unit: Literal["prefix", "turns", "solution"] = "prefix"
     """What one critique is about. `prefix`: the last of the steps that its prompt shows. `turns`:
-    the same, with the critiques of the steps before it in the conversation. `solution`: all steps,
+    the same, with the critiques of earlier steps in the conversation. `solution`: all steps, with
     a verdict for each up to the first error."""
     question: str
-    """What is asked about the last step; fills `{question}`."""
+    """The question about the last step; fills `{question}`."""
     critique: Template
-    """Asks for a critique: `{problem}`, `{previous}` (one step per line), `{step}`, `{number}`; of
-    a whole solution `{steps}`. With turns it is the first one."""
+    """Asks for a critique: `{problem}`, `{previous}` (one step per line), `{step}`, `{number}`; for
+    unit `solution` `{steps}`. For unit `turns` it is the first turn."""
     next_turn: str = ""
-    """`turns`: what is sent for each step after the first; `{step}`, `{number}`."""
+    """Unit `turns`: the user's turn for each step after the first; `{step}`, `{number}`."""
     step_form: str = "{step}"
-    """How each of `{previous}` and `{steps}` is written: `{step}`, `{number}`."""
+    """How each step in `{previous}` and `{steps}` is written: `{step}`, `{number}`."""
     first_number: int = 1
     """The number of the first step."""
     solve: Template
     """Asks the policy for a solution: `{problem}`."""
     begin: str = ""
-    """What a critique begins with, written for the critic; `{number}`."""
+    """The beginning of every critique, written for the critic; `{number}`."""
     sections: tuple[CritiqueSection, ...] = ()
     """Parts of a critique, in order, before its verdict."""
     tools: tuple[Tool, ...] = ()
-    """What a critique may use."""
+    """Tools that a critique may use."""
     tool_calls: int = Field(default=3, ge=1)
-    """How often; then its verdict is asked for."""
+    """Tool calls per critique; after them its verdict is asked for."""
     opener: str
-    """Ends a critique and opens its verdict; what follows is one of the labels."""
+    """Ends a critique and opens its verdict; one of the labels follows."""
     correct_label: str
-    """Says that the answer to the question is good."""
+    """The label of a good step."""
     incorrect_label: str
-    """Says that it is not."""
+    """The label of a wrong step."""
     closer: str = ""
-    """What stands behind a label."""
+    """Text after a label."""
     ask_always: bool = False
-    """Ask for the verdict of a critique that ends without one, too."""
+    """Also ask for the verdict of a critique that ended by itself without one."""
     overall: Overall | None = None
-    """`solution`: asks for a verdict of the whole behind the last step's."""
+    """Unit `solution`: asks for a verdict of the whole solution after that of the last step."""
     stop: tuple[str, ...] = ()
     """Further strings that end a critique."""
     sampling: PackSampling = PackSampling()
-    """Defaults of `score`."""
+    """Defaults of the config section `score`."""
 
     @model_validator(mode="after")
     def _usable(self) -> PromptPack:
@@ -162,8 +162,8 @@ class PromptPack(_Part):
                 raise ValueError(f"{field} has no {name}")
         labels = [("", self.opener, self.correct_label, self.incorrect_label)]
         if self.overall is not None:
-            asked = self.overall
-            labels.append(("overall.", asked.ask, asked.correct_label, asked.incorrect_label))
+            last = self.overall
+            labels.append(("overall.", last.ask, last.correct_label, last.incorrect_label))
         for where, *texts in labels:
             names = ("ask" if where else "opener", "correct_label", "incorrect_label")
             for name, text in zip(names, texts, strict=True):
@@ -181,9 +181,9 @@ class PromptPack(_Part):
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits over everything in the pack but when votes end: a critic belongs to one of
-        them."""
-        blank = {name: PromptPack.model_fields[name].default for name in NOT_ALWAYS_THERE}
+        """Hash (16 hex digits) of every field that changes prompts, verdicts or sampling;
+        `sampling.early_stop` is left out. A critic is bound to one fingerprint."""
+        blank = {name: PromptPack.model_fields[name].default for name in LATER_FIELDS}
         unused = {name: True for name, value in blank.items() if getattr(self, name) == value}
         left_out: dict[str, Any] = {"sampling": {"early_stop"}} | unused
         blob = json.dumps(
@@ -198,13 +198,13 @@ class PromptPack(_Part):
 
     @property
     def continues(self) -> bool:
-        """Whether critiques are written in parts: by engines that go on with a given text."""
+        """Whether critiques are written in parts, which needs an engine that can prefill."""
         return bool(self.begin or self.sections or self.tools or self.ask_always or self.overall)
 
     @property
     def trains(self) -> bool:
-        """Whether critiques of this form are written for training: those without sections, tools
-        and a verdict of the whole."""
+        """Whether `genprm distill` writes critiques of this form: none with sections, tools or a
+        verdict of the whole solution."""
         return not (self.sections or self.tools or self.overall)
 
     def label_text(self, correct: bool) -> str:
@@ -213,7 +213,7 @@ class PromptPack(_Part):
 
 
 def own_lines(template: str) -> tuple[str, ...]:
-    """The lines of a template that are long enough to be mistaken for it."""
+    """The lines of a template, without those too short to be mistaken for it."""
     texts = PLACEHOLDER.split(template)[::2]
     lines = (line.strip() for text in texts for line in text.split("\n"))
     return tuple(line for line in lines if len(line) >= MIN_MARKER_CHARS)
@@ -222,27 +222,28 @@ def own_lines(template: str) -> tuple[str, ...]:
 def load_pack(name_or_path: str | Path, texts: str | Path | None = None) -> PromptPack:
     """A shipped pack by its name (`native`), or any pack by the path of its YAML file.
 
-    `texts` is a YAML file with other texts in place of the pack's, under the pack's own keys, such
-    as the instructions that stand on a published critic's card (`critique: {system: ...}`). The
-    pack's fingerprint tells which it has.
+    `texts` is a YAML file that replaces texts of the pack, under the pack's own keys, for example
+    by the instructions on a published critic's card (`critique: {system: ...}`). The fingerprint
+    changes with the texts.
 
-    Raises ConfigError in one line that names the file and key.
+    Raises:
+        ConfigError: no such file, invalid YAML, or an invalid key; one line with file and key.
     """
     name = str(name_or_path)
     path = Path(name).expanduser()
     if not path.is_file():
         path = prompts_dir() / f"{name}.yaml"
         if not re.fullmatch(r"[\w.-]+", name) or not path.is_file():
-            known = ", ".join(sorted(file.stem for file in prompts_dir().glob("*.yaml")))
-            raise ConfigError(f"{name}: no such prompt pack; shipped packs are {known}")
-    given = _read(path)
+            shipped = ", ".join(sorted(file.stem for file in prompts_dir().glob("*.yaml")))
+            raise ConfigError(f"{name}: no such prompt pack; shipped packs are {shipped}")
+    fields = _read(path)
     if texts is not None:
         path = Path(texts).expanduser()
         if not path.is_file():
             raise ConfigError(f"{texts}: no such file of a prompt pack's texts")
-        given = _with_texts(given, _read(path), path)
+        fields = _with_texts(fields, _read(path), path)
     try:
-        return PromptPack.model_validate(given)
+        return PromptPack.model_validate(fields)
     except ValidationError as error:
         key, message, _ = first_problem(error)
         raise ConfigError(f"{path}: {f'{key!r}: ' if key else ''}{message}") from None
@@ -250,12 +251,12 @@ def load_pack(name_or_path: str | Path, texts: str | Path | None = None) -> Prom
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid YAML: {one_line(error)}") from None
-    if not isinstance(found, dict):
+    if not isinstance(fields, dict):
         raise ConfigError(f"{path}: expected a mapping of keys")
-    return found
+    return fields
 
 
 def _with_texts(pack: Mapping[str, Any], texts: Mapping[str, Any], path: Path) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""Prompt packs rendered: the texts that a critic and a policy are asked with, as token ids.
+"""Renders prompt packs: the prompts to critic and policy, as chat messages and token ids.
 
 Problem and steps are untrusted: they are neutralised, put into the template in one pass, rendered
 with the chat template and tokenised once, so nothing in them can become a special token, a turn or
-a verdict. Training targets are rendered by the same functions. What a pack is, is
-`genprm.prompts.packs`; knows no engine, sampling or votes.
+a verdict. Training targets are rendered by the same functions. `genprm.prompts.packs` defines a
+pack; this module knows no engine, sampling or votes.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def label_tokens(pack: PromptPack, tokenizer: Any) -> LabelTokens:
     """The pack's opener and labels as token ids.
 
     Raises:
-        ConfigError: the labels share their first token after the opener, or a label melts into the
+        ConfigError: the labels share their first token after the opener, or a label merges with the
             opener, so that no single position decides between them.
     """
     labels = (pack.correct_label, pack.incorrect_label)
@@ -63,7 +63,7 @@ def label_tokens(pack: PromptPack, tokenizer: Any) -> LabelTokens:
 
 
 def overall_label_tokens(pack: PromptPack, tokenizer: Any) -> LabelTokens:
-    """`label_tokens` of the pack's question about the whole solution."""
+    """The opener and labels of the pack's question about the whole solution; see `label_tokens`."""
     assert pack.overall is not None
     labels = (pack.overall.correct_label, pack.overall.incorrect_label)
     return _label_tokens(pack.name, pack.overall.ask, labels, tokenizer)
@@ -88,37 +88,37 @@ def critique_prompt(
 
 
 def continued(tokenizer: Any, prompt: Prompt, text: str) -> Prompt:
-    """The prompt with `text` written behind its beginning of the answer."""
+    """The prompt with `text` appended to the part of the answer that it already holds."""
     return _rendered(tokenizer, prompt.messages, prompt.prefill + text)
 
 
 def verdict_prompt(pack: PromptPack, tokenizer: Any, prompt: Prompt, critique_text: str) -> Prompt:
-    """Let the critique end here and ask for its verdict: the next token is a label.
+    """A prompt that ends the critique and opens its verdict: the next token is a label.
 
-    A verdict that the critique began to write is cut off, since the budget may end anywhere.
-    `critique_text` is one that `safe_text` has been over, or the pack's own words.
+    A verdict that the critique began to write is cut off, because its token limit may end it
+    anywhere. `critique_text` is a result of `safe_text`, or the pack's own words.
     """
     return continued(tokenizer, prompt, opened(pack, _before_verdict(critique_text, pack.opener)))
 
 
 def opened(pack: PromptPack, critique_text: str) -> str:
-    """A critique with the opener of its verdict behind it, on a line of its own unless the text
-    leaves off in a space."""
+    """The critique followed by the opener of its verdict, which begins a new line unless the
+    critique ends in white space."""
     glued = critique_text and not critique_text[-1].isspace() and not pack.opener[0].isspace()
     return critique_text + "\n" * bool(glued) + pack.opener
 
 
 def safe_text(tokenizer: Any, text: str) -> str:
-    """What a model wrote about untrusted text, with special tokens in it broken, to be shown
-    to it again."""
+    """A model's text with special tokens in it broken, so that it can be put into a prompt again.
+    It may quote untrusted text."""
     return neutralise(text, added_literals(tokenizer))
 
 
 def critic_turn(
     pack: PromptPack, tokenizer: Any, place: int, critique_text: str, correct: bool | None
 ) -> str:
-    """A critique of the step at `place` as it stays in a conversation: with its verdict, or as
-    it was written where it has none."""
+    """A critique of the step at `place` (0-based) as a turn of the conversation: with its verdict,
+    or as it was written if `correct` is None."""
     first = pack.sections[0].begin if pack.sections else ""
     begin = _fill(pack.begin + first, {"number": _number(pack, place)})
     text = safe_text(tokenizer, critique_text)
@@ -135,8 +135,8 @@ def solve_prompt(
     steps_prefix: Sequence[str] = (),
     separator: str = "\n",
 ) -> Prompt:
-    """Ask for a solution, or for the rest of one: given steps are prefilled, each with the
-    separator of its splitter after it."""
+    """Ask for a solution, or for the rest of one after `steps_prefix`. Those steps are prefilled,
+    each followed by `separator`."""
     literals = (*added_literals(tokenizer), pack.opener)
     markers = pack.solve.markers
     user = _fill(pack.solve.user, {"problem": neutralise(problem, literals, markers)})
@@ -155,9 +155,9 @@ def critique_target_messages(
 ) -> tuple[list[Message], list[Message]]:
     """`(prompt, completion)` chat messages of a training row on the last of `steps_prefix`.
 
-    The prompt is the one that scoring sends. The body may hold no opener of its own: one is
-    broken, so that the row ends in its only verdict. The tokenizer matters only for text that
-    holds special tokens of an unusual form.
+    The prompt is the one that scoring sends. An opener inside `critique_body` is broken, so that
+    the row's only verdict is at its end. The tokenizer matters only for text with special tokens of
+    an unusual form.
     """
     prompt = list(_critique_messages(pack, tokenizer, problem, steps_prefix, history))
     begin = _fill(pack.begin, {"number": _number(pack, len(steps_prefix) - 1)})
@@ -172,8 +172,8 @@ def solution_target_messages(
     critiques: Sequence[tuple[str, bool]],
     tokenizer: Any = None,
 ) -> tuple[list[Message], list[Message]]:
-    """`(prompt, completion)` of a training row on a whole solution: critique and label of each step
-    up to the first error, all `steps` shown."""
+    """`(prompt, completion)` of a training row on a whole solution. The prompt shows all `steps`;
+    `critiques` holds body and label for each step up to the first error."""
     prompt = list(_critique_messages(pack, tokenizer, problem, steps, ()))
     parts = [_judged(pack, tokenizer, body, label) for body, label in critiques]
     return prompt, [Message(role="assistant", content=pack.begin + "\n".join(parts))]
@@ -182,7 +182,7 @@ def solution_target_messages(
 def rendered_texts(
     pack: PromptPack, tokenizer: Any, problem: str, steps_prefix: Sequence[str]
 ) -> tuple[str, ...]:
-    """Problem and steps as a critique prompt shows them: the text that a critique may quote."""
+    """Problem and steps as a critique prompt shows them; a critique may quote these texts."""
     literals = [*added_literals(tokenizer), pack.opener]
     if pack.overall is not None:
         literals.append(pack.overall.ask)
@@ -202,25 +202,26 @@ def _critique_messages(
     history: Sequence[str],
 ) -> tuple[Message, ...]:
     if not steps_prefix:
-        raise ValueError("a critique needs a step to be about")
-    shown, *steps = rendered_texts(pack, tokenizer, problem, steps_prefix)
+        raise ValueError("a critique needs at least one step")
+    problem, *steps = rendered_texts(pack, tokenizer, problem, steps_prefix)
     steps = [step.strip("\n") for step in steps]
     last = len(steps) - 1
     if pack.unit != "turns":
-        return _messages(pack.critique.system, _asked(pack, pack.critique.user, shown, steps, last))
+        return _messages(
+            pack.critique.system, _filled(pack, pack.critique.user, problem, steps, last)
+        )
     if len(history) != last:
         raise ValueError(f"{len(steps)} steps need {last} critiques before the last")
-    first = _asked(pack, pack.critique.user, shown, steps, 0)
+    first = _filled(pack, pack.critique.user, problem, steps, 0)
     messages = list(_messages(pack.critique.system, first))
-    for place, said in enumerate(history, 1):
-        messages.append(Message(role="assistant", content=said))
-        content = _asked(pack, pack.next_turn, shown, steps, place)
+    for place, turn in enumerate(history, 1):
+        messages.append(Message(role="assistant", content=turn))
+        content = _filled(pack, pack.next_turn, problem, steps, place)
         messages.append(Message(role="user", content=content))
     return tuple(messages)
 
 
-def _asked(pack: PromptPack, template: str, problem: str, steps: Sequence[str], place: int) -> str:
-    """A template filled for the step at `place`."""
+def _filled(pack: PromptPack, template: str, problem: str, steps: Sequence[str], place: int) -> str:
     slots = {
         "problem": problem,
         "step": steps[place],
@@ -236,8 +237,8 @@ def _asked(pack: PromptPack, template: str, problem: str, steps: Sequence[str], 
 
 
 def _listed(pack: PromptPack, step: str, place: int) -> str:
-    """A step as one of several. Where each begins in a form of the pack's, the other lines of a
-    step are indented, so that none can pass for another step."""
+    """A step as one of several. Where the pack gives each step a beginning, its further lines are
+    indented, so that they cannot be mistaken for another step."""
     if pack.step_form != "{step}":
         step = step.replace("\n", "\n  ")
     return _fill(pack.step_form, {"step": step, "number": _number(pack, place)})
@@ -254,7 +255,7 @@ def _messages(system: str, user: str) -> tuple[Message, ...]:
 
 def _before_verdict(critique: str, opener: str) -> str:
     """The critique up to its last opener, or up to the beginning of one at its very end."""
-    at = f"\n{critique}".rfind(opener)  # a verdict may stand on the first line
+    at = f"\n{critique}".rfind(opener)  # a verdict may be on the first line
     if at >= 0:
         return critique[: max(at - 1, 0)]
     cut = (n for n in range(len(opener) - 1, 0, -1) if critique.endswith(opener[:n]))
@@ -262,7 +263,7 @@ def _before_verdict(critique: str, opener: str) -> str:
 
 
 def _fill(template: str, slots: dict[str, str]) -> str:
-    """All placeholders in one pass: what a slot brings in is never searched again."""
+    """Fills all placeholders in one pass, so that text put into a slot is never searched again."""
     return PLACEHOLDER.sub(lambda match: slots.get(match.group(1), match.group()), template)
 
 
@@ -284,20 +285,20 @@ def _token_ids(tokenizer: Any, text: str) -> tuple[int, ...]:
 def _label_tokens(
     pack_name: str, opener: str, both: tuple[str, str], tokenizer: Any
 ) -> LabelTokens:
-    body = "x"  # the opener's first characters may merge with what stands before them
-    opened = _token_ids(tokenizer, body + opener)
+    body = "x"  # the opener's first characters may merge with the text before them
+    before = _token_ids(tokenizer, body + opener)
     labels: list[int] = []
     for label in both:
         ids = _token_ids(tokenizer, body + opener + label)
-        if ids[: len(opened)] != opened or len(ids) == len(opened):
+        if ids[: len(before)] != before or len(ids) == len(before):
             raise ConfigError(
-                f"pack {pack_name}: with this tokenizer the label {label!r} melts into the opener"
+                f"pack {pack_name}: with this tokenizer the label {label!r} merges with the opener"
                 f" {opener!r}, so its probability cannot be read"
             )
-        labels.append(ids[len(opened)])
+        labels.append(ids[len(before)])
     if labels[0] == labels[1]:
         raise ConfigError(
             f"pack {pack_name}: with this tokenizer the labels {both[0]!r} and"
             f" {both[1]!r} share their first token"
         )
-    return LabelTokens(opened[len(_token_ids(tokenizer, body)) :], labels[0], labels[1])
+    return LabelTokens(before[len(_token_ids(tokenizer, body)) :], labels[0], labels[1])

@@ -1,10 +1,10 @@
-"""Makes text that nobody vouches for harmless inside a prompt, visibly and without losing it.
+"""Makes untrusted text harmless inside a prompt, visibly and without losing any of it.
 
 Problems and steps come from users, models and the web. They may hold the tokenizer's own special
 tokens, chat markup, a forged verdict or lines that look like the prompt's own. Each such piece is
 broken by a space after its first character (`< |im_end|>`, `V erdict:`), which a reader still
 understands and no tokenizer or parser takes for the real thing. Knows no pack and no chat
-template: callers say which literals and which line beginnings are theirs.
+template: callers name the literals and line beginnings that are reserved.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-# Markup of the common chat formats, for engines whose tokenizer is not here to ask. "｜" is
+# Markup of the common chat formats, for engines whose tokenizer is not available here. "｜" is
 # folded to "|" before matching.
 CHAT_MARKUP = (
     r"<\|[^<>\n]{0,64}\|>",
@@ -23,7 +23,7 @@ CHAT_MARKUP = (
     r"\[/?(?:inst|system_prompt|available_tools|tool_results|tool_calls)\]",
     r"<</?sys>>",
 )
-SHORT_TEXT = 4_000  # characters; longer ones are not kept, for there may be thousands of them
+SHORT_TEXT = 4_000  # characters; longer texts are not cached, since there may be thousands
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")  # not \t, not \n
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
@@ -60,7 +60,7 @@ def _neutralise(text: str, literals: tuple[str, ...], line_starts: tuple[str, ..
 
 @lru_cache(maxsize=16)
 def added_literals(tokenizer: Any) -> tuple[str, ...]:
-    """The literals that a tokenizer turns into one token wherever they stand; none for None."""
+    """The literals that a tokenizer turns into one token at any position; empty for None."""
     if tokenizer is None:
         return ()
     return tuple(sorted({*tokenizer.get_added_vocab(), *tokenizer.all_special_tokens}))
@@ -83,17 +83,17 @@ def _break(text: str, pattern: re.Pattern[str]) -> str:
     kept: list[str] = []
     done = 0
     for match in pattern.finditer(folded):
-        found = match.group()
-        first = match.start() + len(found) - len(found.lstrip())
+        literal = match.group()
+        first = match.start() + len(literal) - len(literal.lstrip())
         start, end = origin[first], origin[match.end() - 1]
-        # the whole literal may be one character: nothing to break
+        # a literal of one character cannot be broken: the space goes before it
         kept.append(f"{text[done:start]} " if start == end else f"{text[done : start + 1]} ")
         done = start + 1
     return "".join(kept) + text[done:]
 
 
 def _fold(text: str) -> tuple[str, Sequence[int]]:
-    """`text` as matching sees it, and for each of its characters the place it came from."""
+    """`text` as matching sees it, and for each of its characters the place in `text`."""
     if text.isascii():
         return text.lower(), range(len(text))
     folded: list[str] = []

@@ -1,4 +1,4 @@
-"""Critique text or label probabilities to a verdict: strict, so that doubt is `invalid`.
+"""Reads a verdict from critique text or label probabilities. Whatever is not clear is `invalid`.
 
 Knows the pack's opener and labels, and no engine or vote.
 """
@@ -26,7 +26,7 @@ class LabelReading(NamedTuple):
 
 
 class StatedVerdict(NamedTuple):
-    """A verdict in a text: where its opener begins, and where what stands behind it does."""
+    """A verdict in a text: the character at which its opener begins, and the one after its end."""
 
     verdict: Verdict
     opener: int
@@ -38,26 +38,26 @@ def parse_verdict(pack: PromptPack, text: str, untrusted: Sequence[str] = ()) ->
 
     The last verdict counts: the pack's opener (at the beginning of a line, if it begins with a
     newline), then exactly one label up to the end of its line. Anything else there is `invalid`,
-    and so is text without an opener. A verdict whose lines stand word for word in `untrusted`
-    never counts. Pass the texts as the prompt showed them (`prompts.rendered_texts`): those hold no
-    verdict line, so nobody can silence a verdict by writing it into a step.
+    and so is text without an opener. A verdict whose lines are, word for word, lines of `untrusted`
+    never counts. Pass the texts as the prompt showed them (`rendered_texts`): those hold no verdict
+    line, so a verdict cannot be silenced by writing it into a step.
     """
-    found = stated_verdicts(pack, text, untrusted)
-    return found[-1].verdict if found else "invalid"
+    verdicts = stated_verdicts(pack, text, untrusted)
+    return verdicts[-1].verdict if verdicts else "invalid"
 
 
 def stated_verdicts(
     pack: PromptPack, text: str, untrusted: Sequence[str] = ()
 ) -> list[StatedVerdict]:
-    """All verdicts that a text states, in order, each as `parse_verdict` reads one.
+    """All verdicts that a text states, in order, each read as by `parse_verdict`.
 
-    Places are characters of `text`; of an opener that begins with a newline and stands on the first
-    line it is 0.
+    Places are characters of `text`. The place of an opener that begins with a newline is 0 if the
+    verdict is on the first line.
     """
-    opener, text = pack.opener, "\n" + text  # a verdict may stand on the first line
+    opener, text = pack.opener, "\n" + text  # a verdict may be on the first line
     height = opener.removeprefix("\n").count("\n") + 1  # lines of a verdict
     quoted = {lines for source in untrusted for lines in _windows(source, height)}
-    found = []
+    verdicts = []
     start = text.find(opener)
     while start >= 0:
         after = start + len(opener)
@@ -65,20 +65,20 @@ def stated_verdicts(
         first = text.rfind("\n", 0, start + 1) + 1  # where the verdict's first line begins
         if not quoted.intersection(_windows(text[first:after] + tail, height)):
             verdict, length = _label(pack, tail)
-            found.append(StatedVerdict(verdict, max(start - 1, 0), after + length - 1))
+            verdicts.append(StatedVerdict(verdict, max(start - 1, 0), after + length - 1))
         start = text.find(opener, start + 1)
-    return found
+    return verdicts
 
 
 def _windows(text: str, height: int) -> list[tuple[str, ...]]:
-    """So many lines of a text, wherever they begin."""
+    """Every run of `height` lines of a text."""
     lines = [line.strip() for line in text.split("\n")]
     return [tuple(lines[i : i + height]) for i in range(len(lines) - height + 1)]
 
 
 def _label(pack: PromptPack, tail: str) -> tuple[Verdict, int]:
-    """The verdict at the beginning of a line's rest, and how much of it that is. A pack whose
-    labels are closed by something needs that behind them, any other the end of the line."""
+    """The verdict at the beginning of `tail` (the rest of a line), and its length. After a label
+    must come the pack's closer or, without a closer, the end of the line."""
     labels: list[tuple[str, Verdict]] = [
         (pack.correct_label.rstrip(), "correct"),
         (pack.incorrect_label.rstrip(), "incorrect"),
@@ -92,7 +92,7 @@ def _label(pack: PromptPack, tail: str) -> tuple[Verdict, int]:
 
 
 def read_labels(labels: LabelTokens, probabilities: Mapping[int, float]) -> LabelReading:
-    """The likelier label; equal probabilities are incorrect, no probability at all is invalid."""
+    """The likelier label. Equal probabilities are `incorrect`, a mass of 0 is `invalid`."""
     correct = probabilities.get(labels.correct_id, 0.0)
     incorrect = probabilities.get(labels.incorrect_id, 0.0)
     mass = correct + incorrect

@@ -1,7 +1,7 @@
-"""Solution text to steps and back, and where each step lies in characters and in tokens.
+"""Splits solution text into steps and joins it again; finds the characters and tokens of each step.
 
-A splitter only names the characters at which a new step begins, so splitting loses nothing: the
-spans of `char_spans` follow each other without a gap and cover the text. Blank pieces belong to
+A splitter only says at which characters a new step begins, so splitting loses nothing: the spans
+of `char_spans` follow each other without a gap and cover the text. Blank pieces belong to
 the step before them (at the start of the text: to the first step). Knows no model and no
 tokenizer, only the offset mapping that a fast tokenizer returns.
 
@@ -43,8 +43,8 @@ class Splitter:
     """A way to cut a solution into steps."""
 
     cuts: Callable[[str], Iterable[int]]  # text -> characters at which a new step begins
-    separator: str  # what `join` puts between two steps
-    keeps_indentation: bool = False  # of a step's first line; elsewhere steps are stripped
+    separator: str  # `join` puts it between two steps
+    keeps_indentation: bool = False  # of a step's first line; other splitters strip steps
 
 
 SPLITTERS: dict[str, Splitter] = {
@@ -56,19 +56,24 @@ SPLITTERS: dict[str, Splitter] = {
 }
 
 
-def source_text(splitter: str) -> Splitter:
-    if splitter not in SPLITTERS:
-        raise InputError(f"unknown splitter {splitter!r}; known are {', '.join(SPLITTERS)}")
-    return SPLITTERS[splitter]
-
-
-def char_spans(text: str, splitter: str) -> list[StepSpan]:
-    """One span per step, in order, covering the whole text; none for a blank text.
+def get_splitter(name: str) -> Splitter:
+    """The splitter of that name.
 
     Raises:
         InputError: no splitter has that name.
     """
-    cuts = set(source_text(splitter).cuts(text))
+    if name not in SPLITTERS:
+        raise InputError(f"unknown splitter {name!r}; known are {', '.join(SPLITTERS)}")
+    return SPLITTERS[name]
+
+
+def char_spans(text: str, splitter: str) -> list[StepSpan]:
+    """One span per step, in order, covering the text; no span for a blank text.
+
+    Raises:
+        InputError: no splitter has that name.
+    """
+    cuts = set(get_splitter(splitter).cuts(text))
     if not text or text.isspace():
         return []
     first = len(text) - len(text.lstrip())
@@ -85,7 +90,7 @@ def char_spans(text: str, splitter: str) -> list[StepSpan]:
 
 
 def split(text: str, splitter: str) -> list[str]:
-    """The steps of a text, none of them blank, without the white space around them.
+    """The steps of a text without the white space around them; a step is never blank.
 
     The `code` splitter keeps the indentation of a step's first line.
 
@@ -93,7 +98,7 @@ def split(text: str, splitter: str) -> list[str]:
         InputError: no splitter has that name.
     """
     pieces = [text[start:end] for start, end in char_spans(text, splitter)]
-    if source_text(splitter).keeps_indentation:
+    if get_splitter(splitter).keeps_indentation:
         return [_LEADING_BLANK_LINES.sub("", piece).rstrip() for piece in pieces]
     return [piece.strip() for piece in pieces]
 
@@ -101,14 +106,14 @@ def split(text: str, splitter: str) -> list[str]:
 def join(steps: Sequence[str], splitter: str) -> str:
     """The steps as one text, with the splitter's separator between them.
 
-    The separator is one that the splitter cuts at, so steps that came from `split` come out of it
-    again. With `sentences` and `code` there are odd exceptions: one step holds half of a pair (a
-    fence, a formula) that another completes, or white space made Python of prose.
+    The splitter cuts at its separator, so steps that came from `split` come out of it again. With
+    `sentences` and `code` there are rare exceptions: one step holds half of a pair (a fence, a
+    formula) that another completes, or white space turns prose into Python.
 
     Raises:
         InputError: no splitter has that name.
     """
-    return source_text(splitter).separator.join(steps)
+    return get_splitter(splitter).separator.join(steps)
 
 
 def token_spans(offsets: Sequence[tuple[int, int]], spans: Sequence[StepSpan]) -> list[TokenSpan]:
@@ -118,19 +123,19 @@ def token_spans(offsets: Sequence[tuple[int, int]], spans: Sequence[StepSpan]) -
         offsets: per token its characters (start, end) in the text that `spans` refer to, as
             `tokenizer(text, return_offsets_mapping=True)` gives them. Tokens with an empty range
             (special tokens) and tokens that begin outside every span belong to no step. Apart
-            from the empty ones, tokens stand in the order of their first characters.
-        spans: per step its characters, in order and not overlapping; `char_spans` of a solution,
-            shifted by where the solution begins if it stands inside a longer text.
+            from the empty ones, tokens are in the order of their first characters.
+        spans: per step its characters, in order and not overlapping: `char_spans` of a solution,
+            shifted by the solution's first character if it is part of a longer text.
 
     Returns:
-        One span per step. A step whose characters all belong to a token that begins earlier owns
-        no token: its span is empty and lies where that token ends.
+        One span per step. If all characters of a step belong to a token that begins earlier, its
+        span is empty and lies where that token ends.
     """
     real = [(start, index) for index, (start, end) in enumerate(offsets) if start < end]
-    found: list[TokenSpan] = []
+    tokens: list[TokenSpan] = []
     for span in spans:
         first = bisect_left(real, (span.start, -1))
         last = bisect_left(real, (span.end, -1))
         begin = real[first][1] if first < last else (real[first - 1][1] + 1 if first else 0)
-        found.append(TokenSpan(begin, real[last - 1][1] + 1 if first < last else begin))
-    return found
+        tokens.append(TokenSpan(begin, real[last - 1][1] + 1 if first < last else begin))
+    return tokens

@@ -1,7 +1,7 @@
-"""Where a new step begins in code: Python by its syntax.
+"""Finds where a new step begins in code: Python by its syntax.
 
 Parses and never runs the code; knows no other language. Solutions are untrusted: whatever the
-parser refuses, for whatever reason, is treated as prose.
+parser refuses, for any reason, is treated as prose.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def code_cuts(text: str) -> Iterator[int]:
 
     Python, bare or as one fenced block: the header of a function or class (decorators, signature,
     docstring) is a step, and so are a loop or another compound statement with its body, and simple
-    statements up to a blank line or a comment; a comment belongs to what follows it. Functions
+    statements up to a blank line or a comment; a comment belongs to the code after it. Functions
     are cut at the top level and inside classes; a function within a function stays whole.
 
     Anything else (prose, another language, a syntax error) is cut at blank lines and around
@@ -44,7 +44,7 @@ def code_cuts(text: str) -> Iterator[int]:
 
 
 def _inside_of_lone_fence(text: str, blocks: list[Region]) -> Region | None:
-    """The code inside the fence, where one fenced block is all that the text holds."""
+    """The characters inside the fence if the text is one fenced block and nothing else."""
     if len(blocks) != 1:
         return None
     begin, end = blocks[0]
@@ -61,13 +61,13 @@ def _parse(code: str) -> ast.Module | None:
             warnings.simplefilter("ignore")  # "2x" in prose: an invalid literal, of no interest
             return ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None  # also null bytes, lone surrogates, thousands of nested operators
+        return None  # covers null bytes, lone surrogates, thousands of nested operators
 
 
 def _step_lines(
     body: Sequence[ast.stmt], lines: Sequence[str], in_function: bool = False
 ) -> Iterator[int]:
-    """The lines (from 1) at which a step begins, among the statements of one block."""
+    """The lines (from 1) at which the steps in one block of statements begin."""
     previous: ast.stmt | None = None
     for node in body:
         if previous is not None and _begins_line(node, lines):
@@ -105,7 +105,7 @@ def _is_simple(node: ast.stmt) -> bool:
 
 
 def _begins_line(node: ast.stmt, lines: Sequence[str]) -> bool:
-    """Whether nothing but white space stands before the statement (no `a = 1; b = 2`)."""
+    """Whether only white space comes before the statement on its line: not in `a = 1; b = 2`."""
     return not lines[node.lineno - 1][: node.col_offset].strip()
 
 

@@ -1,8 +1,8 @@
-"""Where a new step begins in prose: at lines, blank lines, numbers and sentences.
+"""Finds where a new step begins in prose: at lines, blank lines, numbers and sentences.
 
 Every function maps a text to character positions and changes nothing. Fenced code is never cut
-(except by lines), and sentences do not end inside formulas. All of them take time linear in the
-text, whatever it holds: solutions are untrusted.
+(except by lines), and sentences do not end inside formulas. All functions take time linear in the
+length of any text, because solutions are untrusted.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ Region = tuple[int, int]  # characters from, to (exclusive)
 
 _NEWLINE = re.compile(r"\r\n|\r|\n")
 _FENCE = re.compile(r"[^\S\r\n]*+(?P<marks>`{3,}+|~{3,}+)(?P<rest>[^\r\n]*+)")
-_LIST_DRESS = r"[^\S\r\n]*+(?:(?:[#>*_-]++)[^\S\r\n]*+)*+"  # indentation, markdown marks
+_LIST_MARKS = r"[^\S\r\n]*+(?:(?:[#>*_-]++)[^\S\r\n]*+)*+"  # indentation, markdown marks
 _WORD_NUMBER = re.compile(
-    _LIST_DRESS + r"step[^\S\r\n]++\d++[^\S\r\n]*+(?:[:.)*_–—-]|$|[\r\n])", re.IGNORECASE
+    _LIST_MARKS + r"step[^\S\r\n]++\d++[^\S\r\n]*+(?:[:.)*_–—-]|$|[\r\n])", re.IGNORECASE
 )
 _BARE_NUMBER = re.compile(
     r"(?P<indent>[^\S\r\n]*+)(?:[#>*_]++[^\S\r\n]*+)?(?P<open>\(?)(?P<number>[0-9]{1,3})"
@@ -32,7 +32,7 @@ _SENTENCE_END = re.compile(
 _LIST_ITEM = re.compile(
     r"[^\S\r\n]*+(?:[-*•]|#{1,6}|\(?[0-9]{1,3}[.)]|step [0-9]{1,3}[.:])[^\S\r\n]", re.IGNORECASE
 )
-_LIST_NUMBER = re.compile(_LIST_DRESS + r"(?:step[^\S\r\n])?[0-9]{1,3}", re.IGNORECASE)
+_LIST_NUMBER = re.compile(_LIST_MARKS + r"(?:step[^\S\r\n])?[0-9]{1,3}", re.IGNORECASE)
 _LAST_WORD = re.compile(r"(?<!\w)[A-Za-z.]{1,12}\Z")
 # not a.m. and p.m., which often close a sentence: "at 5 p.m. She leaves"
 _ABBREVIATION = re.compile(
@@ -51,7 +51,7 @@ _FORMULA_END = {
     "$": re.compile(r"(?<!\\)\$"),
     "`": re.compile(r"(?<!`)`(?!`)"),
 }
-_SPACE_BEFORE_OR_DIGIT_AFTER = re.compile(r"(?<=\s)\$|\$(?=\d)")  # a second price, no formula's end
+_SPACE_BEFORE_OR_DIGIT_AFTER = re.compile(r"(?<=\s)\$|\$(?=\d)")  # a second price
 
 
 def line_starts(text: str) -> list[int]:
@@ -60,7 +60,7 @@ def line_starts(text: str) -> list[int]:
 
 
 def fences(text: str) -> list[Region]:
-    """The fenced code blocks of a text, fence lines included; an open one runs to the end."""
+    """The fenced code blocks of a text with their fence lines; an unclosed one runs to the end."""
     regions: list[Region] = []
     opened: tuple[int, str] | None = None
     starts = line_starts(text)
@@ -70,7 +70,7 @@ def fences(text: str) -> list[Region]:
             continue
         marks, rest = match["marks"], match["rest"]
         if opened is None:
-            if "`" not in rest:  # else inline code that spans three marks
+            if "`" not in rest:  # otherwise inline code in three marks
                 opened = (start, marks)
         elif marks.startswith(opened[1]) and (not rest or rest.isspace()):
             regions.append((opened[0], end))
@@ -81,7 +81,7 @@ def fences(text: str) -> list[Region]:
 
 
 def _outside(cuts: Iterator[int], regions: list[Region]) -> Iterator[int]:
-    """The cuts that do not fall inside a region; its two ends are not inside."""
+    """The cuts that are not inside a region; a region's two ends are not inside it."""
     starts = [start for start, _ in regions]
     for cut in cuts:
         region = bisect_right(starts, cut - 1) - 1
@@ -109,10 +109,10 @@ def _after_blank_lines(text: str) -> Iterator[int]:
 def numbered_cuts(text: str) -> Iterator[int]:
     """A step begins at a line with its number: `Step 1:`, or `1.`, `1)`, `(1)`.
 
-    Where a text has lines of the form `Step N`, only they count. Otherwise a number counts if it
-    is the first, or follows the one before by one in the same form and no deeper indented: so
-    lists inside a step and lines that happen to begin with a number cut nothing. What comes
-    before the first number is a step of its own.
+    If a text has lines of the form `Step N`, only they count. Otherwise a number counts if it is
+    the first, or one more than the number before, in the same form and not indented deeper: lists
+    inside a step, and lines that happen to begin with a number, cut nothing. Text before the first
+    number is a step of its own.
     """
     starts = list(_outside(iter(line_starts(text)), fences(text)))
     words = [start for start in starts if _WORD_NUMBER.match(text, start)]
@@ -132,23 +132,23 @@ def numbered_cuts(text: str) -> Iterator[int]:
 
 
 def sentence_cuts(text: str) -> Iterator[int]:
-    """A step is a sentence or a fenced code block; paragraphs, list items and titles end one, too.
+    """A step is a sentence or a fenced code block; paragraphs, list items and titles end one too.
 
-    A sentence ends at `.`, `!` or `?` before white space unless the text goes on in lower case.
-    It does not end at an abbreviation, a decimal point, an ellipsis inside a sentence, the number
-    of a list item or a factorial, nor inside a formula or code.
+    A sentence ends at `.`, `!` or `?` before white space unless the next letter is lower case. It
+    does not end at an abbreviation, a decimal point, an ellipsis inside a sentence, the number of a
+    list item or a factorial, nor inside a formula or code.
     """
     code = fences(text)
     for start, end in code:
         yield start
         yield end
-    kept_whole = sorted(code + _formulas(text, code))
-    yield from _outside(_after_blank_lines(text), kept_whole)
+    uncut = sorted(code + _formulas(text, code))
+    yield from _outside(_after_blank_lines(text), uncut)
     starts = line_starts(text)
     items = (start for start in starts if _LIST_ITEM.match(text, start))
-    yield from _outside(items, kept_whole)
+    yield from _outside(items, uncut)
     ends = (m.end() for m in _SENTENCE_END.finditer(text) if _ends_sentence(text, m, starts))
-    yield from _outside(ends, kept_whole)
+    yield from _outside(ends, uncut)
 
 
 def _ends_sentence(text: str, match: re.Match[str], starts: list[int]) -> bool:
@@ -184,12 +184,12 @@ def _is_abbreviation(before: str, following: str) -> bool:
 
 
 def _formulas(text: str, code: list[Region]) -> list[Region]:
-    """LaTeX formulas and inline code outside `code`, none of them across a blank line."""
+    """LaTeX formulas and inline code outside `code` that do not cross a blank line."""
     code_starts = [start for start, _ in code]
     barriers = sorted([*_after_blank_lines(text), *code_starts, len(text) + 1])
     regions: list[Region] = []
-    # per kind the first end at or after some earlier position: looked for once per region, so
-    # that a thousand marks without an end do not cost a thousand searches
+    # per kind the first end at or after an earlier position: one search per region, so that a
+    # thousand marks without an end do not cost a thousand searches
     next_end: dict[str, re.Match[str] | None] = {}
     position = 0
     while match := _FORMULA_START.search(text, position):

@@ -31,10 +31,10 @@ def get(name: str) -> Task:
 
 
 def load(spec: str) -> list[Problem]:
-    """Problems of `task:NAME?n=..&seed=..&variant=..`; defaults n=100, seed=0.
+    """The problems of `task:NAME?n=..&seed=..&variant=..`; the defaults are n=100 and seed=0.
 
     Raises:
-        InputError: unknown task or option, or a number that is not one.
+        InputError: an unknown task or option, or `n` or `seed` is not a whole number.
     """
     name, _, query = spec.removeprefix(PREFIX).partition("?")
     task = get(name)
@@ -47,6 +47,6 @@ def load(spec: str) -> list[Problem]:
         numbers[key] = int(text)
     for key, value in options.items():
         if value not in task.options.get(key, ()):
-            known = "; ".join(f"{k}={'|'.join(v)}" for k, v in task.options.items())
-            raise InputError(f"{spec}: no option {key}={value} (there is {known})")
+            allowed = "; ".join(f"{k}={'|'.join(v)}" for k, v in task.options.items())
+            raise InputError(f"{spec}: no option {key}={value} (there is {allowed})")
     return task.generate(numbers["n"], numbers["seed"], **options)

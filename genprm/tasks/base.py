@@ -1,4 +1,4 @@
-"""What a built-in task offers: problems, worked text to learn from, an oracle, a rule writer."""
+"""The contract of a built-in task: problems, text for pretraining, an oracle and a rule writer."""
 
 from __future__ import annotations
 
@@ -9,41 +9,41 @@ from typing import ClassVar, NamedTuple, Protocol
 
 from genprm.records import Problem
 
-_GIVEN = re.compile("\x0e([^\x0f]*)\x0f")  # shift out, shift in: never in a task's text
+_MARKED = re.compile("\x0e([^\x0f]*)\x0f")  # shift out, shift in: never in a task's text
 
 
-def given(text: str) -> str:
-    """Mark what nobody could foretell (operands, a scene): pretraining reads it, and learns it not.
+def mark_unpredictable(text: str) -> str:
+    """Mark text that cannot be predicted (operands, a scene): pretraining puts no loss on it.
 
-    A loss on random text is noise in the gradient. Marks do not nest; see `pieces`.
+    A loss on random text is noise in the gradient. Marks do not nest; `split_marked` reads them.
     """
     return f"\x0e{text}\x0f"
 
 
-def pieces(text: str) -> Iterator[tuple[str, bool]]:
-    """The parts of a marked text in order, each with whether it was given."""
-    for index, part in enumerate(_GIVEN.split(text)):
+def split_marked(text: str) -> Iterator[tuple[str, bool]]:
+    """The parts of a text in order, each with whether it was marked as unpredictable."""
+    for index, part in enumerate(_MARKED.split(text)):
         if part:
             yield part, index % 2 == 1
 
 
 class RuleCritique(NamedTuple):
-    """A critique body without its verdict line, and the verdict its writer reached."""
+    """A critique without its verdict line, and the writer's verdict."""
 
     body: str
     correct: bool
 
 
 class Task(Protocol):
-    """One problem source with exact answers.
+    """A source of problems with exact answers.
 
-    The oracle (`first_error`) measures and never labels what is trained on; the rule writer
-    (`critique`) errs at the rate it is given.
+    The oracle (`first_error`) is for measuring and never labels training rows. The rule writer
+    (`critique`) errs at the given rate.
     """
 
     name: str
-    verifier: str  # the kind of answer check, a key of genprm.verifiers
-    options: ClassVar[dict[str, tuple[str, ...]]]  # what `generate` takes besides n and seed
+    verifier: str  # the kind of answer check, a key of genprm.verifiers.VERIFIERS
+    options: ClassVar[dict[str, tuple[str, ...]]]  # of `generate`, with their values
 
     def generate(self, n: int, seed: int, **options: str) -> list[Problem]:
         """`n` problems; the same n, seed and options give the same problems, and a larger n
@@ -51,7 +51,7 @@ class Task(Protocol):
         ...
 
     def first_error(self, problem: str, steps: Sequence[str]) -> int:
-        """0-based index of the first wrong step, -1 for none, by exact checking."""
+        """0-based index of the first wrong step by exact checking; -1 if all are right."""
         ...
 
     def critique(
@@ -61,14 +61,15 @@ class Task(Protocol):
         ...
 
     def solution(self, rng: random.Random, slip_rate: float) -> tuple[Problem, list[str]]:
-        """A fresh problem with a written solution; pretraining text."""
+        """A new problem with a written solution, for pretraining. `slip_rate` is the probability of
+        a mistake where one can be made."""
         ...
 
     def comparisons(self, rng: random.Random) -> str:
-        """Things of the task side by side, the same or not; marked like `facts`."""
+        """Pairs of things of the task, each with whether they are the same; marked like `facts`."""
         ...
 
     def facts(self, rng: random.Random) -> str:
-        """A few lines of plain facts of the task, what is asked marked as `given`; pretraining
-        text without any verdict."""
+        """A few lines of plain facts of the task for pretraining, without any verdict. Questions
+        are marked by `mark_unpredictable`."""
         ...

@@ -1,5 +1,5 @@
-"""Answer checks, chosen by a row's `task`: a built-in task, `math`, `choice`, `exact`, `code`, or
-none."""
+"""Checks of final answers. A row's `task` selects one: `math`, `choice`, `exact`, `code`, or the
+name of a built-in task; without a task it is `math`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def get_verifier(task_name_or_kind: str | None) -> Verifier:
     None means `math`.
 
     Raises:
-        InputError: neither a kind nor a built-in task.
+        InputError: the name is neither a kind nor a built-in task.
     """
     name = task_name_or_kind or "math"
     if name in VERIFIERS:
@@ -46,7 +46,7 @@ def get_verifier(task_name_or_kind: str | None) -> Verifier:
 
 
 def verifier_for(problem: Problem) -> Verifier:
-    """The verifier that decides about answers to `problem`.
+    """The verifier that checks answers to `problem`.
 
     Raises:
         InputError: the problem has neither an answer nor tests to verify against, or an unknown

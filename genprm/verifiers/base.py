@@ -1,4 +1,4 @@
-"""What a verifier is, and how the final answer of a solution is found.
+"""The contract of a verifier, and the extraction of a solution's final answer.
 
 A verifier compares one stated answer with a problem's reference. It knows nothing of steps,
 rollouts or engines. `check` may block for seconds on hostile input: call it off the event loop.
@@ -19,23 +19,24 @@ class Verifier(Protocol):
     name: str
 
     def extract(self, steps: Sequence[str]) -> str | None:
-        """The answer that a solution states, None without one."""
+        """The answer that a solution states; None if it states none."""
         ...
 
     def check(self, answer: str, problem: Problem) -> bool | None:
-        """Whether `answer` is right; None if that could not be decided (time, length)."""
+        """Whether `answer` is right; None if undecided (it took too long, or is too long)."""
         ...
 
 
 class Grade(NamedTuple):
-    """A solution's final answer and whether it is right; `correct` is None without an answer."""
+    """A solution's final answer and whether it is right. `correct` is None without an answer, or if
+    the verifier could not decide."""
 
     answer: str | None
     correct: bool | None
 
 
 def grade(verifier: Verifier, problem: Problem, steps: Sequence[str]) -> Grade:
-    """Extract the final answer of a solution and check it."""
+    """Extract the final answer of a solution and check it. May block; see the module."""
     answer = verifier.extract(steps)
     return Grade(answer, None if answer is None else verifier.check(answer, problem))
 
@@ -48,26 +49,25 @@ _BRACES = re.compile(r"\\boxed\{|\\.|[{}]", re.DOTALL)
 
 
 def extract_final_answer(solution: str | Sequence[str]) -> str | None:
-    r"""The last answer a solution states: "the answer is X", `\boxed{X}` or "#### X"; None
-    without one.
+    r"""The last answer that a solution states, as "the answer is X", `\boxed{X}` or "#### X"; None
+    if it states none.
 
-    Statements are ordered by where they begin, so the box wins in "the answer is \boxed{5}".
-    Statements without content do not count.
+    The statement that begins last counts, so the box wins in "the answer is \boxed{5}". Statements
+    without content do not count.
     """
     text = solution if isinstance(solution, str) else "\n".join(solution)
-    found = [(m.start(), m["x"]) for rx in (_PHRASE, _HASHES) for m in rx.finditer(text)]
-    found += _boxed(text)
-    stated = [(start, answer) for start, raw in found if (answer := _strip(raw))]
-    return max(stated)[1] if stated else None
+    statements = [(m.start(), m["x"]) for rx in (_PHRASE, _HASHES) for m in rx.finditer(text)]
+    statements += _boxed(text)
+    answers = [(start, answer) for start, raw in statements if (answer := _strip(raw))]
+    return max(answers)[1] if answers else None
 
 
 def normalise(text: str) -> str:
-    """Text whose case, runs of white space and final period do not matter."""
+    """The text in lower case, with single spaces and without final periods, for comparison."""
     return " ".join(text.split()).rstrip(". ").casefold()
 
 
 def _strip(answer: str) -> str:
-    """Without surrounding space, Markdown emphasis and the sentence's period."""
     return answer.strip().rstrip(".").strip("*` \t").rstrip(". \t")
 
 

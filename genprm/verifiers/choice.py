@@ -1,4 +1,4 @@
-"""Answers that name one of a few things: an option, or who has what.
+"""Answers that name an option, or say who has which thing.
 
 Options compare by letter: `(A)`, `A`, `(a) striker`, or the option's text where the problem lists
 its options. Assignments such as `Alice: lime, Bob: red` compare as mappings, whatever the order
@@ -19,7 +19,7 @@ _NEXT_PAIR = re.compile(r"[,;]\s*(?:and\s+)?(?=[^,;:]+:)")
 
 
 class ChoiceVerifier:
-    """Compares options, assignments and short texts; decides always."""
+    """Compares options, assignments and short texts; never undecided."""
 
     name = "choice"
 
@@ -51,8 +51,8 @@ def _named_option(answer: str, problem_text: str) -> str | None:
 
 
 def _assignment(answer: str) -> dict[str, str] | None:
-    """`Alice: lime, Bob: red` as a mapping; None if some part is no pair or a name repeats."""
+    """`Alice: lime, Bob: red` as a mapping; None if a part is not a pair or a name repeats."""
     pairs = [part.partition(":") for part in _NEXT_PAIR.split(answer.strip())]
     mapping = {normalise(name): normalise(value) for name, _, value in pairs}
-    whole = all(name.strip() and value.strip() for name, _, value in pairs)
-    return mapping if whole and len(mapping) == len(pairs) else None
+    complete = all(name.strip() and value.strip() for name, _, value in pairs)
+    return mapping if complete and len(mapping) == len(pairs) else None

@@ -1,10 +1,10 @@
-"""Code answers: the program of a solution against the problem's unit tests, in the sandbox.
+"""Code answers: runs the program of a solution with the problem's unit tests, in the sandbox.
 
-A solution passes if it and all tests run to the end within the limits. What counts is a word, drawn
-anew each time, that the harness writes after the last test with functions it took hold of before
-the solution ran: leaving early with status 0 fails, and so does replacing `print` or `exec`. That
-holds against slips and plain tricks. A program that searches its own interpreter for the word, or
-makes objects that equal everything, is not stopped by it.
+A solution passes if it and all tests run to the end within the limits. The proof is a random word
+that the harness writes after the last test, with functions that it took before the solution ran: a
+program that exits early with status 0 fails, and so does one that replaces `print` or `exec`. That
+protects against slips and plain tricks. It does not stop a program that searches its own
+interpreter for the word, or makes objects that equal everything.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from genprm.verifiers.sandbox import DEFAULT_LIMITS, Limits, run_python
 
 _FENCE = re.compile(r"[ \t]*(```+|~~~+)[ \t]*([\w+-]*)")
 PYTHON = ("python", "python3", "py")
-# `__name__` is a module's, so that what a script asks of its user is not run.
+# `__name__` is that of a module, so that the part of a script under `__main__` does not run.
 _HARNESS = """
 def harness(run, build, write, modules, new_module, word, solution, tests):
     module = new_module("solution")
@@ -33,7 +33,7 @@ harness(exec, compile, os.write, sys.modules, types.ModuleType, {word!r}, {solut
 
 
 class CodeVerifier:
-    """Runs `problem.tests`, statements that raise where the solution is wrong."""
+    """Runs `problem.tests`: statements that raise if the solution is wrong."""
 
     name = "code"
 
@@ -41,16 +41,17 @@ class CodeVerifier:
         self.limits = limits
 
     def extract(self, steps: Sequence[str]) -> str | None:
-        """The program of a solution: its Python blocks, else its other fenced blocks, else all."""
+        """The program of a solution: its Python blocks; without them its fenced blocks without a
+        language; without those the text. None if that is blank."""
         text = "\n\n".join(steps)
         blocks = list(fenced_blocks(text))
         python = [code for language, code in blocks if language.lower() in PYTHON]
-        chosen = python or [code for language, code in blocks if not language] or [text]
-        code = "\n".join(chosen)
+        parts = python or [code for language, code in blocks if not language] or [text]
+        code = "\n".join(parts)
         return code if code.strip() else None
 
     def check(self, answer: str, problem: Problem) -> bool | None:
-        """Never undecided: a program that takes too long, or too much, does not pass.
+        """Whether the program passes; never None: a program that exceeds a limit does not pass.
 
         Raises:
             ConfigError: there is no sandbox.
@@ -64,7 +65,7 @@ class CodeVerifier:
 
 
 def fenced_blocks(text: str) -> Iterator[tuple[str, str]]:
-    """Language and content of every fenced block; one that never closes goes to the end."""
+    """Language and content of every fenced block; an unclosed one goes to the end."""
     fence, language, lines = "", "", list[str]()
     for line in text.split("\n"):
         match = _FENCE.match(line)

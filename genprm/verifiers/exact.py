@@ -1,4 +1,4 @@
-"""Answers compared as text: nothing is equal but what reads the same. A second opinion."""
+"""Answers compared as text: only identical text is equal. Meant as a second opinion."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from genprm.verifiers.base import extract_final_answer, normalise
 
 
 class ExactVerifier:
-    """Case, spacing and a final period aside. Strict where others are lenient, so that what they
-    call equal and this does not is what a person should look at."""
+    """Compares text without regard to case, spacing and a final period. It is strict where other
+    verifiers are lenient: a person should look at answers on which they differ."""
 
     name = "exact"
 

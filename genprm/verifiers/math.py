@@ -1,8 +1,8 @@
-"""Mathematical answers: exact numbers at once, everything else by math-verify under a time limit.
+"""Mathematical answers: exact numbers are compared here, everything else by math-verify.
 
 math-verify stops itself with SIGALRM, which works in a main thread only, and an answer such as
-`9^{9^{9}}` runs in C code that no signal interrupts. So it runs in one helper process per process
-(`math_worker`), bounded in CPU time and memory; a comparison that exceeds them is undecided.
+`9^{9^{9}}` runs in C code that no signal interrupts. So each process has one helper process
+(`math_worker`), limited in CPU time and memory; a comparison that exceeds a limit is undecided.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ import threading
 from collections.abc import Sequence
 from decimal import Decimal
 from functools import cache
+from typing import Any
 
 from genprm.errors import ConfigError, EngineError
 from genprm.records import Problem
 from genprm.verifiers.base import extract_final_answer
 
 MAX_ANSWER_CHARS = 400  # longer is run-on text; no reference of MATH (train) exceeds 159
-WALL_SECONDS = 60.0  # backstop for a stuck machine; the worker's own bound is CPU time
+WALL_SECONDS = 60.0  # for a stuck machine; the worker itself limits CPU time
 
 _NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?")
 # "5 dollars", "1,200 pounds of rice": the number decides, unless a word is part of the number.
@@ -48,7 +49,8 @@ class MathVerifier:
         return extract_final_answer(steps)
 
     def check(self, answer: str, problem: Problem) -> bool | None:
-        """None for an answer over MAX_ANSWER_CHARS, or one that exceeds its time or memory.
+        """Whether the answer equals the reference; None for an answer that is longer than
+        MAX_ANSWER_CHARS or exceeds the limits of time or memory.
 
         Raises:
             ConfigError: the answer needs math-verify, which is not installed.
@@ -67,7 +69,7 @@ class MathVerifier:
 
 
 def _plain(answer: str) -> str:
-    """One pair of math delimiters, the unit of a number and a typographic minus removed."""
+    """The answer without math delimiters and unit, and with an ASCII minus."""
     answer = answer.strip().replace("\u2212", "-")
     for left, right in (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]")):
         inner = answer[len(left) : -len(right)]
@@ -79,7 +81,8 @@ def _plain(answer: str) -> str:
 
 
 def exact_number(answer: str) -> Decimal | None:
-    """The value of an integer or decimal, with thousands separators or a dollar sign or not."""
+    """The value of an integer or decimal, which may have thousands separators and a dollar sign;
+    None for any other text."""
     digits = answer.replace("\\$", "$").strip().rstrip(".")
     sign = "-" if digits.startswith("-") else ""
     digits = sign + digits.removeprefix("-").removeprefix("$").lstrip()
@@ -94,19 +97,20 @@ class _Worker:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._asked = 0
+        self._requests = 0
         atexit.register(self._stop)
 
     def equal(self, gold: str, answer: str) -> bool | None:
         with self._lock:
             process = self._process or self._start()
-            self._asked += 1
-            request = {"id": self._asked, "gold": gold, "answer": answer}
-            reply = _ask(process, json.dumps(request).encode() + b"\n")
-            if reply is None or reply["id"] != self._asked:
-                self._stop()  # it died of its limits or hangs; the next question starts anew
+            self._requests += 1
+            request = {"id": self._requests, "gold": gold, "answer": answer}
+            reply = _exchange(process, json.dumps(request).encode() + b"\n")
+            if reply is None or reply["id"] != self._requests:
+                self._stop()  # it died of its limits or hangs; the next request starts a new one
                 return None
-            return reply["equal"]
+            equal: bool | None = reply["equal"]
+            return equal
 
     def _start(self) -> subprocess.Popen[bytes]:
         # -P: the script's folder must not be on the path, its `math` would hide the real one
@@ -114,11 +118,11 @@ class _Worker:
             [sys.executable, "-P", "-m", "genprm.verifiers.math_worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # the LaTeX parser reports every bad answer there
+            stderr=subprocess.DEVNULL,  # the LaTeX parser writes about every bad answer there
             env={**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)},
             start_new_session=True,  # Ctrl-C is for the parent
         )
-        if (ready := _ask(self._process, b"")) is None or ready["error"]:
+        if (ready := _exchange(self._process, b"")) is None or ready["error"]:
             self._stop()
             if ready is None:
                 raise EngineError("math verifier: the helper process did not start")
@@ -136,8 +140,8 @@ class _Worker:
                 pipe.close()
 
 
-def _ask(process: subprocess.Popen[bytes], line: bytes) -> dict | None:
-    """Send a line, read the answering one; None if the process died or took WALL_SECONDS."""
+def _exchange(process: subprocess.Popen[bytes], line: bytes) -> dict[str, Any] | None:
+    """Send a line and read the reply; None if the process died or took WALL_SECONDS."""
     assert process.stdin and process.stdout
     try:
         process.stdin.write(line)
@@ -147,10 +151,13 @@ def _ask(process: subprocess.Popen[bytes], line: bytes) -> dict | None:
     if not select.select([process.stdout], [], [], WALL_SECONDS)[0]:
         return None
     reply = process.stdout.readline()
-    return json.loads(reply) if reply.endswith(b"\n") else None
+    if not reply.endswith(b"\n"):
+        return None
+    parsed: dict[str, Any] = json.loads(reply)
+    return parsed
 
 
 @cache
 def _worker(pid: int) -> _Worker:
-    """One worker per process: a fork must not share its parent's pipes."""
+    """One worker per process, because a fork must not share its parent's pipes."""
     return _Worker()

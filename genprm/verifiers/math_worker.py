@@ -1,8 +1,8 @@
-"""Helper process of the math verifier: JSON questions on stdin, verdicts on stdout, one per line.
+"""Helper process of the math verifier: JSON requests on stdin, verdicts on stdout, one per line.
 
-Every question gets CPU_SECONDS of processor time: a timer raises in Python code, and where C code
-does not come back the kernel ends the process one moment later. Memory is bounded too. The
-process ends when its stdin does.
+Every request has CPU_SECONDS of processor time. A timer raises in Python code; where C code does
+not return, the kernel ends the process a moment later. Memory is limited too. The process ends when
+its stdin ends.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MEMORY_BYTES = 4 << 30  # of address space
 
 
 class _OutOfTimeError(BaseException):
-    """Not an Exception: sympy and math-verify swallow those."""
+    """Not an Exception, because sympy and math-verify catch those."""
 
 
 def _out_of_time(signum: int, frame: Any) -> None:
@@ -37,16 +37,17 @@ def _start_clock() -> None:
 
 
 def _comparer() -> Callable[[str, str], bool]:
-    """Import math-verify; its own timeouts are off, they would set SIGALRM for wall time."""
+    """Import math-verify. Its own timeouts are off, because they set SIGALRM for wall time."""
     import math_verify
 
     @lru_cache(maxsize=1024)
-    def parse(answer: str) -> list:
+    def parse(answer: str) -> list[Any]:
         marked = answer if "$" in answer or "\\boxed" in answer else f"${answer}$"
-        return math_verify.parse(marked, parsing_timeout=None)
+        parsed: list[Any] = math_verify.parse(marked, parsing_timeout=None)
+        return parsed
 
     def equal(gold: str, answer: str) -> bool:
-        return math_verify.verify(parse(gold), parse(answer), timeout_seconds=None)
+        return bool(math_verify.verify(parse(gold), parse(answer), timeout_seconds=None))
 
     return equal
 
@@ -63,7 +64,7 @@ def _answer(equal: Callable[[str, str], bool], gold: str, answer: str) -> bool |
 
 def main() -> None:
     out = sys.stdout
-    sys.stdout = sys.stderr  # what libraries print must not mix with the verdicts
+    sys.stdout = sys.stderr  # output of libraries must not mix with the verdicts
     logging.disable(logging.WARNING)  # math-verify warns once that its timeouts are off
     signal.signal(signal.SIGPROF, _out_of_time)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
@@ -75,9 +76,9 @@ def main() -> None:
         return
     print(json.dumps({"error": None}), file=out, flush=True)
     for line in sys.stdin:
-        question = json.loads(line)
-        verdict = _answer(equal, question["gold"], question["answer"])
-        print(json.dumps({"id": question["id"], "equal": verdict}), file=out, flush=True)
+        request = json.loads(line)
+        verdict = _answer(equal, request["gold"], request["answer"])
+        print(json.dumps({"id": request["id"], "equal": verdict}), file=out, flush=True)
 
 
 if __name__ == "__main__":

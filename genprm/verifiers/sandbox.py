@@ -1,10 +1,11 @@
-"""Untrusted Python in bubblewrap: no network, no writes outside a scratch folder in memory, limits.
+"""Runs untrusted Python in bubblewrap: no network, writes only to a folder in memory, limits.
 
-Every call is a fresh set of namespaces that ends with it, whatever the program has started. The
-file system is the interpreter and the system's libraries, read-only; nothing of the caller's files
-or environment is in it. Root is given up inside: a caller that is root runs the program as a user
-that nobody else is, so that the limit on processes holds for it too. Memory is bounded per process,
-and so in all by that times the processes; shared memory that no process has mapped is not.
+Every call has a fresh set of namespaces, which ends with the call and ends all processes in it. The
+file system holds the interpreter and the system's libraries, read-only, and none of the caller's
+files or environment. The program never runs as root: a caller that is root runs it under a user id
+of its own, so that the limit on processes holds too. Memory is limited per process, and therefore
+in total by that times the number of processes; shared memory that no process has mapped is not
+limited.
 
 Knows nothing of problems or tests.
 """
@@ -19,19 +20,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
 from genprm.errors import ConfigError, EngineError, one_line
 
-UNSAFE = "GENPRM_RUN_UNTRUSTED_CODE_WITHOUT_SANDBOX"  # set to "yes" to do just that
+UNSAFE = "GENPRM_RUN_UNTRUSTED_CODE_WITHOUT_SANDBOX"  # "yes" does what the name says
 SCRATCH = "/scratch"
 PYTHON = "/python"
-_FIRST_UID = 2_000_000_000  # above what systems and containers hand out
+_FIRST_UID = 2_000_000_000  # above the ids that systems and containers assign
 READY = b"ready\n"
-# Runs first inside: limits, then no more root, then a word that says so, then the program.
+# Runs first inside: sets limits, gives up root, writes READY, then runs the program.
 _PRELUDE = """
 import os, resource, sys
 uid, cpu, memory, processes, file_size = map(int, sys.argv[1:6])
@@ -55,9 +55,9 @@ _uid_lock = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one program may use."""
+    """Limits of one program."""
 
-    seconds: float = 10.0  # wall time; CPU time is bounded by the next whole second
+    seconds: float = 10.0  # wall time; the limit of CPU time is the next whole second
     memory_mib: int = 512  # address space of each process
     processes: int = 8
     output_bytes: int = 65_536
@@ -69,16 +69,16 @@ DEFAULT_LIMITS = Limits()
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """How a program ended. `returncode` is None where it was stopped from outside."""
+    """How a program ended. `returncode` is None if it was stopped from outside."""
 
     ended: Literal["by itself", "time", "output"]
     returncode: int | None
-    output: str  # stdout and stderr together, as far as they were read
+    output: str  # stdout and stderr together, up to Limits.output_bytes
 
 
 @cache
 def sandbox_program() -> str | None:
-    """The path of a bubblewrap that works here, None without one."""
+    """The path of a bubblewrap that works here; None without one."""
     path = shutil.which("bwrap")
     if path is None or sys.platform != "linux":
         return None
@@ -89,8 +89,11 @@ def sandbox_program() -> str | None:
 
 
 def check_sandbox() -> None:
-    """ConfigError unless untrusted code can run here: in bubblewrap, or because somebody said in so
-    many words that it may run without."""
+    """Check that untrusted code may run here: in bubblewrap, or because UNSAFE allows it without.
+
+    Raises:
+        ConfigError: neither is the case.
+    """
     if sandbox_program() is None and os.environ.get(UNSAFE) != "yes":
         raise ConfigError(
             "running untrusted code needs bubblewrap (Debian: apt install bubblewrap); to run it "
@@ -102,9 +105,8 @@ def run_python(program: str, limits: Limits = DEFAULT_LIMITS) -> Run:
     """Run a program with nothing but the standard library.
 
     Raises:
-        ConfigError: there is no working bubblewrap, and nobody said in so many words that
-            untrusted code may run without one.
-        EngineError: the sandbox did not come up this time.
+        ConfigError: there is no working bubblewrap, and UNSAFE is not set.
+        EngineError: the sandbox did not start this time.
     """
     check_sandbox()
     return _start(program, limits, sandbox_program())
@@ -128,19 +130,19 @@ def _start(program: str, limits: Limits, bwrap: str | None) -> Run:
         for pipe in (process.stdin, process.stdout):
             if pipe and not pipe.closed:
                 pipe.close()
-    said, ready, rest = run.output.partition(READY.decode())
-    if not ready:  # nothing of the program has run: its failure is not the program's
-        raise EngineError(f"the sandbox did not come up: {one_line(said)[-300:] or run}")
-    return replace(run, output=rest)
+    before, ready, output = run.output.partition(READY.decode())
+    if not ready:  # the program has not begun, so the failure is the sandbox's
+        raise EngineError(f"the sandbox did not start: {one_line(before)[-300:] or run}")
+    return replace(run, output=output)
 
 
 def _command(bwrap: str, limits: Limits) -> list[str]:
     """Everything up to the interpreter, which takes `-c` next."""
-    # As root there must be no user namespace: in one, the process limit would be root's: none.
+    # Root gets no user namespace: in one, the program would have root's limit on processes (none).
     root = os.geteuid() == 0
     apart = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
     keep = ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
-    # Python stands where everyone may go: above it there may be a folder that only root enters.
+    # Python is bound to a path that every user may enter; the folders above it may be root's alone.
     system = {path: path for path in ("/usr", "/lib", "/lib64", "/bin")} | {PYTHON: sys.base_prefix}
     binds = [a for inside, path in system.items() for a in ("--ro-bind-try", path, inside)]
     return [
@@ -160,12 +162,12 @@ def _command(bwrap: str, limits: Limits) -> list[str]:
 
 
 def _interpreter() -> str:
-    """Python outside any virtual environment: the program gets the standard library alone."""
+    """Python outside any virtual environment: the program has only the standard library."""
     return getattr(sys, "_base_executable", None) or sys.executable
 
 
 def _prelude_arguments(limits: Limits, with_uid: bool) -> list[str]:
-    with _uid_lock:  # two programs of one user would share its limit on processes
+    with _uid_lock:  # two programs of one user would share the limit on processes
         uid = next(_uids)
     return [
         str(uid if with_uid and os.geteuid() == 0 else 0),
@@ -177,33 +179,33 @@ def _prelude_arguments(limits: Limits, with_uid: bool) -> list[str]:
 
 
 def _watch(process: subprocess.Popen[bytes], program: bytes, limits: Limits) -> Run:
-    """Feed the program, read what it says, stop at the limits."""
+    """Feed the program, read its output, stop at the limits."""
     assert process.stdin and process.stdout
     deadline = time.monotonic() + limits.seconds
-    said = bytearray()
+    output = bytearray()
     try:
         process.stdin.write(program)
         process.stdin.close()
     except BrokenPipeError:
-        pass  # it died before it had read everything; its end says why
+        pass  # it died before it had read everything; its exit status says why
     with selectors.DefaultSelector() as selector:  # select() knows no descriptor above 1023
         selector.register(process.stdout, selectors.EVENT_READ)
         while True:
             left = deadline - time.monotonic()
             if left <= 0 or not selector.select(left):
-                return Run("time", None, _text(said))
+                return Run("time", None, _text(output))
             chunk = os.read(process.stdout.fileno(), 65_536)
-            said += chunk
-            if len(said) > limits.output_bytes:
-                return Run("output", None, _text(said[: limits.output_bytes]))
+            output += chunk
+            if len(output) > limits.output_bytes:
+                return Run("output", None, _text(output[: limits.output_bytes]))
             if not chunk:
                 break
     try:
         code = process.wait(max(deadline - time.monotonic(), 0.1))
-    except subprocess.TimeoutExpired:  # it closed its output and goes on
-        return Run("time", None, _text(said))
-    return Run("by itself", code, _text(said))
+    except subprocess.TimeoutExpired:  # it closed its output and still runs
+        return Run("time", None, _text(output))
+    return Run("by itself", code, _text(output))
 
 
-def _text(said: Sequence[int]) -> str:
-    return bytes(said).decode("utf-8", "replace")
+def _text(output: bytearray) -> str:
+    return output.decode("utf-8", "replace")

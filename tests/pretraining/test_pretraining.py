@@ -16,7 +16,7 @@ from genprm.pretraining.text import Document, PackedRows, early_share
 from genprm.pretraining.tokenizer import build_tokenizer
 from genprm.prompts.packs import load_pack
 from genprm.prompts.render import label_tokens
-from genprm.tasks.base import given
+from genprm.tasks.base import mark_unpredictable
 from places import ROOT
 
 TINY = (
@@ -122,7 +122,9 @@ def test_training_goes_on_from_a_base(tmp_path: Path) -> None:
 
 
 def test_what_is_given_is_read_and_not_learned(tokenizer: Any) -> None:
-    document = Document((), given("12 + 30 =") + " 42, " + given("5 - 9 =") + " -4.")
+    document = Document(
+        (), mark_unpredictable("12 + 30 =") + " 42, " + mark_unpredictable("5 - 9 =") + " -4."
+    )
     ids, labels = document.encode(tokenizer)
     assert tokenizer.decode(ids) == "12 + 30 = 42, 5 - 9 = -4."
     learned = [label for label in labels if label != -100]

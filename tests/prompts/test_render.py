@@ -282,6 +282,6 @@ def test_labels_that_share_their_first_token() -> None:
         label_tokens(pack, bpe())
 
 
-def test_label_that_melts_into_the_opener() -> None:
-    with pytest.raises(ConfigError, match="melts into the opener"):
+def test_label_that_merges_with_the_opener() -> None:
+    with pytest.raises(ConfigError, match="merges with the opener"):
         label_tokens(NATIVE, bpe(merge_labels=True))

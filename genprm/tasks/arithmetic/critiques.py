@@ -1,8 +1,8 @@
 """The rule writer: a short critique of the last step, worked out from the problem and the plan.
 
-What the step claims comes first: who writes it down after his own result writes his own again. It
-reads, computes and compares as `oracle` does, then errs on purpose at a given rate, so that it
-stands in for a fallible teacher. Its verdict is part of what it writes, never a label.
+The claim of the step comes first: a model that writes it after its own result repeats its own
+result. The writer reads, computes and compares as `oracle` does, then errs on purpose at a given
+rate, in place of a fallible teacher. Its verdict is part of the critique, never a label.
 """
 
 from __future__ import annotations
@@ -29,7 +29,12 @@ from genprm.tasks.base import RuleCritique
 def critique(
     problem_text: str, steps: list[str], rng: random.Random, error_rate: float
 ) -> RuleCritique:
-    """Critique `steps[-1]` given what comes before it; wrong with probability `error_rate`."""
+    """Critique `steps[-1]` after the earlier steps; the verdict is wrong with probability
+    `error_rate`.
+
+    Raises:
+        ValueError: the problem is not an arithmetic expression.
+    """
     problem = parse(problem_text)
     if not isinstance(problem, Group):
         raise ValueError(f"not a multistep problem: {problem_text!r}")
@@ -46,9 +51,10 @@ def critique(
 
 
 def _on_plan(problem: Group, plan: oracle.Plan, err: bool, rng: random.Random) -> RuleCritique:
-    # the plan's own letters, as far as one can tell
-    alike = [way for way in cuts(problem) if len(way) == len(plan.letters)] or cuts(problem)[-1:]
-    parts = max(alike, key=lambda way: sum(map(eq, way, plan.letters.values())))
+    # the way to give letters that agrees best with the plan's
+    ways = cuts(problem)
+    ways = [way for way in ways if len(way) == len(plan.letters)] or ways[-1:]
+    parts = max(ways, key=lambda way: sum(map(eq, way, plan.letters.values())))
     names = "".join(plan.letters)[: len(parts)].ljust(len(parts), "Z")
     frame = skeleton(problem, parts, names)
     flat = flatten(frame)
@@ -57,20 +63,20 @@ def _on_plan(problem: Group, plan: oracle.Plan, err: bool, rng: random.Random) -
         forms.append(render(flat, outer=False))
     same = {name: plan.letters.get(name) == part for name, part in zip(names, parts, strict=True)}
     right = oracle.check_plan(problem, plan)
-    said = right != err
-    if said != right:
+    verdict = right != err
+    if err:
         wrong_letter = rng.choice(list(same))
-        same = dict.fromkeys(same, True) | ({} if said else {wrong_letter: False})
+        same = dict.fromkeys(same, True) | ({} if verdict else {wrong_letter: False})
     copied = ", ".join(f"{name} {'same' if ok else 'differs'}" for name, ok in same.items())
     body = (
         f"The problem is {', that is '.join(forms)}. "
         f"The step has {render(plan.shown, outer=False)}. {copied}."
     )
-    return RuleCritique(body, said)
+    return RuleCritique(body, verdict)
 
 
 def _worked(node: Node, err: bool, rng: random.Random, claim: int | None) -> tuple[str, int]:
-    """The working of an expression and the value it arrives at; with `err`, a wrong value."""
+    """The working of an expression and its value; with `err`, a wrong value."""
     done = operations(node)
     value = evaluate(node)
     if err:
@@ -86,7 +92,7 @@ def _on_calculation(plan: oracle.Plan, step: str, err: bool, rng: random.Random)
     node = plan.letters.get(letter)
     if node is None:
         return RuleCritique(f"The plan has no {letter}.", err)
-    asked = render(node)
+    definition = render(node)
     for _ in range(len(plan.letters)):
         node = substitute(node, plan.letters)
     values = [_value(member, plan) for member in members]
@@ -96,22 +102,22 @@ def _on_calculation(plan: oracle.Plan, step: str, err: bool, rng: random.Random)
         working, value = _worked(node, True, rng, None)
     else:
         working, value = _worked(node, err, rng, stated)
-    said = right != err
+    verdict = right != err
     claim = _shown(stated, members[-1])
     body = (
-        f"The step says {claim}. {letter} = {asked}. {working}. So {letter} = {value}. "
+        f"The step says {claim}. {letter} = {definition}. {working}. So {letter} = {value}. "
         f"{_compared(value, claim)}"
     )
-    if not said and value == stated:  # the end is right, a member on the way is not
+    if not verdict and value == stated:  # the last member is right, an earlier one is not
         at = next(i for i, v in enumerate(values) if v != value)
         body += f" But {members[at]} is {_shown(values[at], 'unreadable')}."
-    return RuleCritique(body, said)
+    return RuleCritique(body, verdict)
 
 
 def _on_final(plan: oracle.Plan, steps: list[str], err: bool, rng: random.Random) -> RuleCritique:
     members, answer = oracle.read_final(steps[-1])
     letters: dict[str, Node] = {name: plan.value(name) for name in plan.letters}
-    for step in steps[1:-1]:  # what the solution itself arrived at, where it says so
+    for step in steps[1:-1]:  # the solution's own values of letters, where it states them
         letter, chain = oracle.read_calculation(step)
         stated = _value(chain[-1], plan)
         if stated is not None:
@@ -124,28 +130,28 @@ def _on_final(plan: oracle.Plan, steps: list[str], err: bool, rng: random.Random
         working, value = _worked(node, True, rng, None)
     else:
         working, value = _worked(node, err, rng, answer)
-    said = right != err
+    verdict = right != err
     listed = ", ".join(f"{name} = {render(part)}" for name, part in letters.items())
     body = (
         f"The step says {answer}. {listed}. "
         f"{render(plan.shown, outer=False)} is {render(node, outer=False)}. {working}. "
         f"So the answer is {value}. {_compared(value, str(answer))}"
     )
-    if not said and value == answer and not err:
+    if not verdict and value == answer and not err:
         at = next(i for i, v in enumerate(values) if v != value)
         body += f" But {members[at]} is {_shown(values[at], 'unreadable')}."
-    return RuleCritique(body, said)
+    return RuleCritique(body, verdict)
 
 
-def _compared(value: int, said: str) -> str:
-    return f"{value} and {said} are {'the same' if str(value) == said else 'different'}."
+def _compared(value: int, claim: str) -> str:
+    return f"{value} and {claim} are {'the same' if str(value) == claim else 'different'}."
 
 
 def _value(member: str, plan: oracle.Plan, letters: dict[str, Node] | None = None) -> int | None:
-    """Value of one member of a chain, None if it cannot be read."""
-    known = letters or {name: plan.value(name) for name in plan.letters}
+    """The value of one member of a chain; None if it cannot be read."""
+    values = letters or {name: plan.value(name) for name in plan.letters}
     try:
-        return evaluate(substitute(parse(member), known))
+        return evaluate(substitute(parse(member), values))
     except ValueError:
         return None
 

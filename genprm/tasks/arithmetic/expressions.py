@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 OPERATORS = ("+", "-", "*")
 _TOKEN = re.compile(r"\s*(\d+|[A-Za-z]|[-+*()])")
-_MAX_DEPTH = 60  # brackets of a hostile or runaway text; real problems stay below 10
+_MAX_DEPTH = 60  # of brackets, for hostile or runaway text; real problems stay below 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def parse(text: str) -> Node:
     """Read an expression; a trailing `=` is allowed.
 
     Raises:
-        ValueError: the text is no complete expression of integers, letters and brackets.
+        ValueError: the text is not a complete expression of integers, letters and brackets.
     """
     tokens: list[str] = []
     text = text.strip().removesuffix("=").rstrip()
@@ -134,7 +134,7 @@ def evaluate(node: Node, letters: Mapping[str, int] | None = None) -> int:
 
 
 def substitute(node: Node, letters: Mapping[str, Node]) -> Node:
-    """Put what each letter stands for in its place; unknown letters stay."""
+    """Replace each letter by its expression; letters without one stay."""
     if isinstance(node, str):
         return letters.get(node, node)
     if isinstance(node, int):
@@ -143,8 +143,8 @@ def substitute(node: Node, letters: Mapping[str, Node]) -> Node:
 
 
 def render(node: Node, *, outer: bool = True, wrap_negative: bool = False) -> str:
-    """`(3 - -4)`; brackets around the whole only if `outer`; with `wrap_negative` a negative
-    integer that is not first in its bracket is written `(-4)`."""
+    """The text of an expression: `(3 - -4)`. The outermost brackets are written only if `outer`;
+    with `wrap_negative` a negative integer that is not first in its bracket is `(-4)`."""
     if not isinstance(node, Group):
         return str(node)
     parts: list[str] = []
@@ -159,7 +159,7 @@ def render(node: Node, *, outer: bool = True, wrap_negative: bool = False) -> st
 
 
 def next_operation(group: Group) -> int:
-    """Index of the operator that is computed first: the first product, else the first."""
+    """Index of the operator to compute first: the first product, else the first operator."""
     return group.ops.index("*") if "*" in group.ops else 0
 
 
@@ -176,7 +176,7 @@ def reduce_at(group: Group, index: int, result: int) -> Node:
 
 
 def operations(node: Node) -> list[Operation]:
-    """Every binary operation in the order a careful person does them: inner brackets first.
+    """Every binary operation in the order of careful work: inner brackets first.
 
     Raises:
         ValueError: the expression contains a letter.

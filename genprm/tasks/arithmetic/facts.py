@@ -18,7 +18,7 @@ from genprm.tasks.arithmetic.expressions import (
 from genprm.tasks.arithmetic.problems import draw, draw_bracket
 from genprm.tasks.arithmetic.solutions import draw_parts, flatten, skeleton, wrong_number
 from genprm.tasks.arithmetic.wording import work_out
-from genprm.tasks.base import given
+from genprm.tasks.base import mark_unpredictable
 
 
 def _number(rng: random.Random, digits: int) -> int:
@@ -36,8 +36,9 @@ def _single(rng: random.Random) -> str:
             left, right = left % 1000 * rng.choice((1, -1)), right % 100 * rng.choice((1, -1))
         if rng.random() < 0.3:
             left, right = right, left
-        asked, _, result = str(Operation(left, op, right, apply(left, op, right))).rpartition(" ")
-        lines.append(f"{given(asked)} {result}")
+        operation = Operation(left, op, right, apply(left, op, right))
+        question, _, result = str(operation).rpartition(" ")
+        lines.append(f"{mark_unpredictable(question)} {result}")
     return ", ".join(lines) + "."
 
 
@@ -49,18 +50,18 @@ def _bracket(rng: random.Random) -> str:
         node = Group((bracket, other), (rng.choice(OPERATORS),))
     letter = rng.choice("ABCDEFGH")
     working = work_out(operations(node))
-    asked = given(f"{letter} = {render(node)}.")
-    return f"{asked} {working}. So {letter} = {evaluate(node)}."
+    question = mark_unpredictable(f"{letter} = {render(node)}.")
+    return f"{question} {working}. So {letter} = {evaluate(node)}."
 
 
 def _product(rng: random.Random) -> str:
     left, right = _number(rng, 4), _number(rng, 3)
     op = Operation(left, "*", right, left * right)
-    return f"{given(f'{left} * {right}.')} {work_out([op])}."
+    return f"{mark_unpredictable(f'{left} * {right}.')} {work_out([op])}."
 
 
 def _letters(rng: random.Random) -> str:
-    """A plan's shape with values in place of its letters, worked out."""
+    """A plan with values in place of its letters, worked out."""
     problem = draw(rng)
     parts = draw_parts(problem, rng)
     names = "ABCDEFGH"[: len(parts)]
@@ -70,8 +71,9 @@ def _letters(rng: random.Random) -> str:
     values: dict[str, Node] = {n: evaluate(p) for n, p in zip(names, parts, strict=True)}
     node = substitute(frame, values)
     listed = ", ".join(f"{name} = {value}" for name, value in values.items())
+    question = mark_unpredictable(f"{listed}. {render(frame, outer=False)}")
     return (
-        f"{given(f'{listed}. {render(frame, outer=False)}')} is {render(node, outer=False)}. "
+        f"{question} is {render(node, outer=False)}. "
         f"{work_out(operations(node))}. So the answer is {evaluate(node)}."
     )
 
@@ -81,8 +83,8 @@ def _shape(rng: random.Random) -> str:
     problem = draw(rng)
     frame = skeleton(problem, draw_parts(problem, rng), "ABCDEFGH")
     forms = [render(frame, outer=False), render(flatten(frame), outer=False)]
-    told = forms[0] if forms[0] == forms[1] else ", that is ".join(forms)
-    return f"{given(render(problem))} =\nThe problem is {told}."
+    shape = forms[0] if forms[0] == forms[1] else ", that is ".join(forms)
+    return f"{mark_unpredictable(render(problem))} =\nThe problem is {shape}."
 
 
 def _equal(rng: random.Random) -> str:
@@ -101,7 +103,7 @@ def _equal(rng: random.Random) -> str:
             other = bracket if rng.random() < 0.5 else Group(items, bracket.ops)
             pair = (render(bracket), render(other))
         same = "the same" if pair[0] == pair[1] else "different"
-        lines.append(f"{given(' and '.join(pair))} are {same}")
+        lines.append(f"{mark_unpredictable(' and '.join(pair))} are {same}")
     return ", ".join(lines) + "."
 
 
@@ -113,8 +115,8 @@ def _parts(rng: random.Random) -> str:
         ok = rng.random() < 0.6
         lines.append(f"{name} = {render(part if ok else slipped_part(part, rng))}")
         marks.append(f"{name} {'same' if ok else 'differs'}")
-    asked = given(f"{render(problem)} =\n{', '.join(lines)}:")
-    return f"{asked} {', '.join(marks)}."
+    question = mark_unpredictable(f"{render(problem)} =\n{', '.join(lines)}:")
+    return f"{question} {', '.join(marks)}."
 
 
 def slipped_part(part: Node, rng: random.Random) -> Node:
@@ -141,6 +143,6 @@ def facts(rng: random.Random) -> str:
 
 
 def comparisons(rng: random.Random) -> str:
-    """Numbers and brackets beside each other, or the parts of a problem beside it."""
+    """Pairs of numbers and brackets, or a problem and its parts, each the same or different."""
     kind = rng.choices((_equal, _parts), (0.75, 0.25))[0]
     return "\n".join(kind(rng) for _ in range(rng.randint(1, 3)))

@@ -1,8 +1,8 @@
-"""The exact checker: reads a written solution and names its first wrong step.
+"""The exact checker: reads a written solution and finds its first wrong step.
 
-It measures; it labels nothing that is trained on. A step is right when it is true given the
-problem and the plan: every equality holds, letters stand for what the plan says, and the plan
-says what the problem says. Text that cannot be read as the task's format is wrong.
+It is for measuring and labels no training rows. A step is right if it is true for the problem and
+the plan: every equality holds, letters have the values of the plan, and the plan agrees with the
+problem. Text that is not in the task's format is wrong.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _FINAL = re.compile(r"final equation is (.+?)\.? So the answer is (-?\d+)\s*\.?\
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The letters of a solution: the expression in letters and what each letter stands for."""
+    """The plan of a solution: the expression in letters, and the expression of each letter."""
 
     shown: Node
     letters: dict[str, Node] = field(default_factory=dict)
 
     def value(self, letter: str) -> int:
-        """Exact value of a letter, others substituted.
+        """The exact value of a letter, after substituting other letters.
 
         Raises:
             ValueError: the letter is not in the plan, or the plan is circular.
@@ -38,10 +38,10 @@ class Plan:
 
 
 def read_plan(step: str) -> Plan:
-    """The plan step.
+    """Read the plan from a solution's first step.
 
     Raises:
-        ValueError: not a plan in the task's format.
+        ValueError: the step is not a plan in the task's format.
     """
     match = _PLAN.search(step)
     if match is None:
@@ -58,7 +58,7 @@ def read_calculation(step: str) -> tuple[str, list[str]]:
     """The letter of a calculation step and the members of its chain of equalities.
 
     Raises:
-        ValueError: not a calculation in the task's format.
+        ValueError: the step is not a calculation in the task's format.
     """
     match = _CALCULATION.match(step)
     if match is None:
@@ -70,7 +70,7 @@ def read_final(step: str) -> tuple[list[str], int]:
     """The members of the final equation and the answer.
 
     Raises:
-        ValueError: not a final step in the task's format.
+        ValueError: the step is not a final step in the task's format.
     """
     match = _FINAL.search(step)
     if match is None:
@@ -79,7 +79,7 @@ def read_final(step: str) -> tuple[list[str], int]:
 
 
 def integers(node: Node) -> list[int]:
-    """All integers of an expression, sorted: the fingerprint of a faithful copy."""
+    """All integers of an expression, sorted; equal for a faithful copy."""
     if isinstance(node, int):
         return [node]
     if isinstance(node, str):
@@ -88,11 +88,12 @@ def integers(node: Node) -> list[int]:
 
 
 def check_plan(problem: Group, plan: Plan) -> bool:
-    """Whether the plan says what the problem says: the same value from the same numbers."""
-    whole = plan.shown
+    """Whether the plan agrees with the problem: the same value from the same numbers."""
+    expression = plan.shown
     for _ in range(len(plan.letters) + 1):
-        whole = substitute(whole, plan.letters)
-    return evaluate(whole) == evaluate(problem) and integers(whole) == integers(problem)
+        expression = substitute(expression, plan.letters)
+    same_value = evaluate(expression) == evaluate(problem)
+    return same_value and integers(expression) == integers(problem)
 
 
 def _step_is_right(problem: Group, plan: Plan | None, step: str, last: bool) -> bool:
@@ -125,7 +126,7 @@ def first_error(problem_text: str, steps: list[str]) -> int:
                 right = check_plan(problem, plan)
             else:
                 right = _step_is_right(problem, plan, step, index == len(steps) - 1)
-        except ValueError:  # unreadable is wrong
+        except ValueError:  # a step that cannot be read is wrong
             right = False
         if not right:
             return index

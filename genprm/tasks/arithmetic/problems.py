@@ -1,4 +1,4 @@
-"""Unlimited seeded problems in the shape of BIG-Bench Hard's multistep arithmetic.
+"""Unlimited problems from seeds, in the shape of BIG-Bench Hard's multistep arithmetic.
 
 Shapes and operand range follow the public task description (nested brackets of single-digit
 operands under + - *); every problem is drawn here, none is copied.
@@ -10,7 +10,7 @@ import random
 
 from genprm.tasks.arithmetic.expressions import OPERATORS, Group, Node, evaluate, render
 
-# (brackets, operands per bracket) and how often. The standard mix is what the public task shows.
+# (brackets, operands per bracket) and their shares. The standard mix follows the public task.
 SHAPES: dict[str, list[tuple[tuple[int, int], float]]] = {
     "standard": [
         ((2, 4), 0.4),
@@ -51,5 +51,5 @@ def draw(rng: random.Random, variant: str = "standard") -> Group:
 
 
 def text_of(node: Node) -> str:
-    """The problem as it is asked."""
+    """The text of the problem."""
     return render(node) + " ="

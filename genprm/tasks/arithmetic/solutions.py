@@ -1,7 +1,7 @@
 """Written solutions: a plan with letters, one line per letter, the final equation.
 
-The wording varies as traces of large models do: rewriting in brackets, several equalities in one
-step, negative signs in or out of brackets. After a slip a solution goes on consistently, as a
+The wording varies as in traces of large models: rewriting in brackets, several equalities in one
+step, negative signs in or out of brackets. After a slip a solution continues consistently, as a
 person or a model would.
 """
 
@@ -27,10 +27,10 @@ from genprm.tasks.arithmetic.expressions import (
     substitute,
 )
 
-# How often a slip of each kind is made where it can be, beside one in an operation's result.
+# How often a slip of each kind is made where one can be, relative to slips in a result.
 SLIPS = {"result": 1.0, "precedence": 1.0, "sign": 1.0, "copy": 0.2}
 MOST_LETTERS = 4
-TYPICAL_OPERATIONS = 10  # of a problem whose slip rate is the one named
+TYPICAL_OPERATIONS = 10  # a problem with so many has the given slip rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def draw_style(rng: random.Random) -> Style:
 
 
 def wrong_number(n: int, rng: random.Random) -> int:
-    """A number near `n` that is not `n`: a slip of a unit, a ten, a sign or a digit."""
+    """A number near `n` but not `n`: a slip of a unit, a ten, a sign or a digit."""
     digits = str(abs(n))
     at = rng.randrange(len(digits))
     changed = digits[:at] + str(rng.randrange(10)) + digits[at + 1 :]
@@ -75,7 +75,7 @@ def wrong_number(n: int, rng: random.Random) -> int:
 
 
 class Slips:
-    """Mistakes at random; each chance of one is taken with a probability of its own."""
+    """Decides at random where mistakes are made, with a probability per kind."""
 
     def __init__(self, rate: float, rng: random.Random):
         self.rate, self.rng = rate, rng
@@ -134,7 +134,7 @@ def _copied(node: Node, slips: Slips) -> Node:
 
 
 class Chain:
-    """Writes `expression = stage = ... = value` in a style, with slips."""
+    """Writes `expression = stage = ... = value` in one style, with slips."""
 
     def __init__(self, style: Style, slips: Slips):
         self.style, self.slips = style, slips
@@ -147,7 +147,7 @@ class Chain:
         if self.style.sign_first:
             self._show(node := _signs(node, self.slips))
         while isinstance(node := _unwrap(node), Group):
-            self._show(node)  # differs from the last stage only after an unwrapping
+            self._show(node)  # differs from the last stage only after unwrapping
             if self.style.bracket_first and self.style.pace == "one":
                 self._show(_first_of(node, self._bracket, every=False))
             if (expanded := self._expanded(node)) is not None:
@@ -223,11 +223,11 @@ class Chain:
 def skeleton(root: Node, parts: list[Group], letters: str) -> Node:
     """The problem with each of `parts` (in reading order) replaced by its letter."""
     names = iter(letters)
-    todo = list(parts)
+    remaining = list(parts)
 
     def walk(node: Node) -> Node:
-        if todo and node is todo[0]:
-            todo.pop(0)
+        if remaining and node is remaining[0]:
+            remaining.pop(0)
             return next(names)
         if not isinstance(node, Group):
             return node
@@ -272,15 +272,16 @@ def flatten(node: Node) -> Node:
 
 
 def cuts(root: Node) -> list[list[Group]]:
-    """Every way to give letters to the brackets inside `root`, in reading order: each bracket
-    whole, or those inside it. The last way is the finest.
+    """Every way to give letters to the brackets inside `root`, in reading order: a letter for the
+    bracket, or letters for the brackets inside it. The last way has the smallest brackets.
     """
 
     def ways(node: Group) -> list[list[Group]]:
         inner = [item for item in node.items if isinstance(item, Group)]
-        return [[part for way in chosen for part in way] for chosen in product(*map(whole, inner))]
+        combinations = product(*map(own_and_inner_ways, inner))
+        return [[part for way in combination for part in way] for combination in combinations]
 
-    def whole(node: Group) -> list[list[Group]]:
+    def own_and_inner_ways(node: Group) -> list[list[Group]]:
         return [[node], *(way for way in ways(node) if way)]
 
     return ways(root) if isinstance(root, Group) else [[]]
@@ -288,15 +289,15 @@ def cuts(root: Node) -> list[list[Group]]:
 
 def draw_parts(root: Node, rng: random.Random) -> list[Group]:
     """The brackets that a writer gives letters: mostly the innermost, if those are few."""
-    finest = cuts(root)[-1]
-    if len(finest) <= MOST_LETTERS and rng.random() < 0.8:
-        return finest
+    innermost = cuts(root)[-1]
+    if len(innermost) <= MOST_LETTERS and rng.random() < 0.8:
+        return innermost
     return rng.choice([way for way in cuts(root) if len(way) <= MOST_LETTERS])
 
 
 def write_solution(root: Group, rng: random.Random, slip_rate: float) -> list[str]:
-    """One solution as steps. An operation slips with probability `slip_rate` if the problem has ten
-    of them, more often in longer problems: who writes much loses track.
+    """One solution as steps. In a problem with ten operations each slips with probability
+    `slip_rate`; the rate grows with their number, because long work is error-prone.
     """
     style = draw_style(rng)
     parts = draw_parts(root, rng)
@@ -320,9 +321,9 @@ def write_solution(root: Group, rng: random.Random, slip_rate: float) -> list[st
         chain = Chain(style, slips)
         values[name] = chain.write(part)
         steps.append(f"Let's calculate {name} = {' = '.join(chain.stages)}.")
-    taken = {name: _copied(value, slips) for name, value in values.items()}
+    copied = {name: _copied(value, slips) for name, value in values.items()}
     chain = Chain(style, slips)
-    total = chain.write(substitute(shown, taken))
+    total = chain.write(substitute(shown, copied))
     stages = [_without_outer(stage) for stage in chain.stages] if not outer else chain.stages
     steps.append(
         f"Then, the final equation is {render(shown, outer=outer)} = {' = '.join(stages)}. "
@@ -332,7 +333,7 @@ def write_solution(root: Group, rng: random.Random, slip_rate: float) -> list[st
 
 
 def _without_outer(stage: str) -> str:
-    """`(3 - 4)` as `3 - 4` where one bracket spans the whole; `(3 - 4) * (2)` stays."""
+    """`(3 - 4)` as `3 - 4` if one bracket spans the stage; `(3 - 4) * (2)` stays."""
     if not (stage.startswith("(") and stage.endswith(")")):
         return stage
     depth = 0

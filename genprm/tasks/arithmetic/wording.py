@@ -1,4 +1,4 @@
-"""Working out in words: the operations of an expression as one line of plain facts."""
+"""Writes the operations of an expression as one line of plain facts."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The rule writer for tracking: what the swap makes of the line before, person by person.
+"""The rule writer for tracking: compares the state of a line with the true one, person by person.
 
-It works out the state from the problem, compares, then errs on purpose at a given rate, so that it
-stands in for a fallible teacher. After a solution's first error its comparisons mean nothing.
+It works out the state from the problem, then errs on purpose at a given rate, in place of a
+fallible teacher. After a solution's first error its comparisons have no meaning.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import random
 from genprm.tasks.base import RuleCritique
 from genprm.tasks.tracking.oracle import (
     Line,
-    Told,
+    Scenario,
     answer_is_right,
     line_is_right,
     names,
@@ -22,89 +22,94 @@ from genprm.tasks.tracking.oracle import (
 
 
 def critique(problem: str, steps: list[str], rng: random.Random, error_rate: float) -> RuleCritique:
-    """Critique `steps[-1]` given what comes before it; wrong with probability `error_rate`."""
-    told = read_problem(problem)
+    """Critique `steps[-1]` after the earlier steps; the verdict is wrong with probability
+    `error_rate`.
+
+    Raises:
+        ValueError: the problem is not a tracking problem of a known scene.
+    """
+    scenario = read_problem(problem)
     err = rng.random() < error_rate
-    line = read_line(told, steps)
-    right = line_is_right(told, line)
+    line = read_line(scenario, steps)
+    right = line_is_right(scenario, line)
     parts: list[str] = []
     state_right = True
-    if line.written and line.position < len(told.states):
-        true = told.states[line.position]
-        state_right = all(names(thing, true[p]) for p, thing in line.written.items())
-        missing = line.position == 0 and len(line.written) < len(true)
+    if line.state and line.position < len(scenario.states):
+        true = scenario.states[line.position]
+        state_right = all(names(thing, true[p]) for p, thing in line.state.items())
+        missing = line.position == 0 and len(line.state) < len(true)
         state_right = state_right and not missing
-        parts.append(_on_state(told, line, err and state_right == right, rng))
+        parts.append(_on_state(scenario, line, err and state_right == right, rng))
     if line.answer is not None:
-        parts.append(_on_answer(told, line, err and state_right, rng))
+        parts.append(_on_answer(scenario, line, err and state_right, rng))
     if not parts:
         parts.append("The step writes no state that follows from the swaps.")
     return RuleCritique(" ".join(parts), right != err)
 
 
-def _on_state(told: Told, line: Line, err: bool, rng: random.Random) -> str:
+def _on_state(scenario: Scenario, line: Line, err: bool, rng: random.Random) -> str:
     """`Swap 2: Bob and Eve. Bob had red, Eve had blue. Bob: blue, not green; ...`
 
-    The pair stands first, as the problem has it, so that it is copied and not put together.
+    The pair comes first, in the words of the problem, so that a model can copy it.
     """
-    true = told.states[line.position]
+    true = scenario.states[line.position]
     if line.position:
-        a, b = told.swaps[line.position - 1]
-        before = told.states[line.position - 1]
+        a, b = scenario.swaps[line.position - 1]
+        before = scenario.states[line.position - 1]
         head = f"Swap {line.position}: {a} and {b}. {a} had {before[a]}, {b} had {before[b]}."
     else:
         head = "The start:"
-    wrong = [p for p in true if not names(line.written.get(p, true[p]), true[p])]
-    stray = rng.choice(list(line.written)) if err and not wrong else None
-    told_parts = []
+    wrong = [p for p in true if not names(line.state.get(p, true[p]), true[p])]
+    stray = rng.choice(list(line.state)) if err and not wrong else None
+    parts = []
     for person, thing in true.items():
-        said = line.written.get(person)
-        if said is None:
+        claim = line.state.get(person)
+        if claim is None:
             continue
         if person == stray:
-            thing = rng.choice([t for t in true.values() if t != said])
-        elif (err and person in wrong) or names(said, thing):
-            thing = said
-        told_parts.append(f"{person}: {thing}, {'same' if thing == said else f'not {said}'}")
-    return f"{head} {'; '.join(told_parts)}."
+            thing = rng.choice([t for t in true.values() if t != claim])
+        elif (err and person in wrong) or names(claim, thing):
+            thing = claim
+        parts.append(f"{person}: {thing}, {'same' if thing == claim else f'not {claim}'}")
+    return f"{head} {'; '.join(parts)}."
 
 
-def _on_answer(told: Told, line: Line, err: bool, rng: random.Random) -> str:
+def _on_answer(scenario: Scenario, line: Line, err: bool, rng: random.Random) -> str:
     """`The step says red and (C). (C) lime. At the end Alice has lime. lime and red are ...`"""
-    last = told.states[-1]
-    if told.asked is None:
-        said = read_state(line.answer or "", told)
-        wrong = [p for p in last if not names(said.get(p, ""), last[p])]
+    last = scenario.states[-1]
+    if scenario.person is None:
+        claims_by_person = read_state(line.answer or "", scenario)
+        wrong = [p for p in last if not names(claims_by_person.get(p, ""), last[p])]
         stray = rng.choice(list(last)) if err and not wrong else None
         parts = []
         for person, thing in last.items():
-            other = said.get(person, "nothing")
+            other = claims_by_person.get(person, "nothing")
             if person == stray:
                 thing = rng.choice([t for t in last.values() if t != other])
             elif (err and person in wrong) or names(other, thing):
                 thing = other
             parts.append(f"{person}: {thing}, {'same' if thing == other else f'not {other}'}")
         return f"The end: {'; '.join(parts)}."
-    # From a letter to its thing, and in the problem's own words: a small model finds what follows
-    # something far more easily than what stands before it, or behind another word.
-    thing = last[told.asked]
+    # From a letter to its thing, in the problem's own words: a small model finds the text after
+    # something far more easily than the text before it, or after another word.
+    thing = last[scenario.person]
     letter = (line.answer or "").strip("()")[:1]
-    chosen = told.options.get(letter, "nothing")
-    spoken = None if line.said is None else line.said[1]
-    if err and answer_is_right(told, line):
-        thing = rng.choice([t for t in told.options.values() if t != thing])
+    option = scenario.options.get(letter, "nothing")
+    claim = None if line.claim is None else line.claim[1]
+    if err and answer_is_right(scenario, line):
+        thing = rng.choice([t for t in scenario.options.values() if t != thing])
     elif err:
-        thing = chosen
-        spoken = spoken and thing
-    claims, compared = [f"({letter})"], [_compared(thing, chosen)]
-    if spoken is not None:
-        claims.insert(0, spoken)
-        compared.insert(0, _compared(thing, thing if names(spoken, thing) else spoken))
+        thing = option
+        claim = claim and thing
+    claims, compared = [f"({letter})"], [_compared(thing, option)]
+    if claim is not None:
+        claims.insert(0, claim)
+        compared.insert(0, _compared(thing, thing if names(claim, thing) else claim))
     return (
-        f"The step says {' and '.join(claims)}. ({letter}) {chosen}. "
-        f"At the end {told.asked} has {thing}. {', '.join(compared)}."
+        f"The step says {' and '.join(claims)}. ({letter}) {option}. "
+        f"At the end {scenario.person} has {thing}. {', '.join(compared)}."
     )
 
 
-def _compared(true: str, said: str) -> str:
-    return f"{true} and {said} are {'the same' if true == said else 'different'}"
+def _compared(true: str, claim: str) -> str:
+    return f"{true} and {claim} are {'the same' if true == claim else 'different'}"

@@ -1,7 +1,7 @@
-"""The exact checker for tracking: reads the problem's text and names the first wrong step.
+"""The exact checker for tracking: reads the problem's text and finds the first wrong step.
 
-It measures; it labels nothing that is trained on. A line is right when it follows from the line
-before it: the states it names are what the next swap makes of the states before.
+It is for measuring and labels no training rows. A line is right if the state that it writes is the
+true state after the next swap.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ _ANSWER = re.compile(r"So the answer is (.+?)\s*$", re.S)
 _PAIR = re.compile(
     rf"\b({_NAME}|[A-G])(?::| has(?: the| a)?) ([^,.;]+?)(?: (?:ball|present))?(?=[,.;]|$)"
 )
-_SAID = re.compile(rf"At the end of the \w+, ({_NAME}) (?:has|is \w+)(?: with)? (.+)")
+_CLAIM = re.compile(rf"At the end of the \w+, ({_NAME}) (?:has|is \w+)(?: with)? (.+)")
 _FIRST_SWAP = re.compile(rf"^({_NAME}|[A-G]) and ({_NAME}|[A-G]) ")
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """A tracking problem as its text tells it."""
+class Scenario:
+    """A tracking problem, read from its text."""
 
     states: tuple[dict[str, str], ...]  # at the start and after each swap
     swaps: tuple[tuple[str, str], ...]
-    asked: str | None
+    person: str | None  # the question is about; None: everyone
     options: dict[str, str]  # letter -> thing
 
 
@@ -37,13 +37,13 @@ def _scene_of(text: str) -> re.Pattern[str]:
         if scene.intro in text:
             before, after = scene.has.split("{}")
             pattern = re.escape(before).replace(r"a\ ", r"an?\ ")
-            if after:  # gifts are called presents and balls, as BIG-Bench mixes them
+            if after:  # BIG-Bench mixes presents and balls
                 after = r"\ (?:ball|present)"
             return re.compile(rf"({_NAME}) {pattern}(.+?){after}(?=,|\.|$)")
     raise ValueError("not a tracking problem")
 
 
-def read_problem(text: str) -> Told:
+def read_problem(text: str) -> Scenario:
     """Read a problem's text.
 
     Raises:
@@ -60,27 +60,27 @@ def read_problem(text: str) -> Told:
         state[a], state[b] = state[b], state[a]
         states.append(state)
     options = {m[1]: re.sub(r" (ball|present)$", "", m[2]) for m in _OPTION.finditer(rest)}
-    asked = None
+    person = None
     if options:
-        found = re.search(rf"At the end of the \w+, ({_NAME}) ", rest)
-        if found is None:
+        question = re.search(rf"At the end of the \w+, ({_NAME}) ", rest)
+        if question is None:
             raise ValueError("not a tracking problem")
-        asked = found[1]
-    return Told(tuple(states), swaps, asked, options)
+        person = question[1]
+    return Scenario(tuple(states), swaps, person, options)
 
 
-def read_state(step: str, told: Told) -> dict[str, str]:
-    """The state a step writes, by full names; empty where it writes none."""
-    people = {p[0]: p for p in told.states[0]} | {p: p for p in told.states[0]}
+def read_state(step: str, scenario: Scenario) -> dict[str, str]:
+    """The state that a step writes, by full names; empty if it writes none."""
+    people = {p[0]: p for p in scenario.states[0]} | {p: p for p in scenario.states[0]}
     return {people[m[1]]: m[2].strip() for m in _PAIR.finditer(step) if m[1] in people}
 
 
 def names(written: str, true: str) -> bool:
-    """Whether `written` names the thing `true`: itself, or some of a title's words."""
-    said, meant = _words(written), _words(true)
-    if meant & {"left", "right", "center"}:  # "midfielder" and "left" could be several
-        return said == meant
-    return bool(said) and said <= meant
+    """Whether `written` names the thing `true`: in full, or by some of a title's words."""
+    words, all_words = _words(written), _words(true)
+    if all_words & {"left", "right", "center"}:  # "midfielder" and "left" could be several
+        return words == all_words
+    return bool(words) and words <= all_words
 
 
 def _words(name: str) -> set[str]:
@@ -89,60 +89,60 @@ def _words(name: str) -> set[str]:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One step, read: the state it writes, which state it should be, and its answer if any."""
+    """The content of one step."""
 
-    written: dict[str, str]
-    position: int  # index into Told.states that the written state claims
+    state: dict[str, str]  # as the step writes it; empty if it writes none
+    position: int  # index into Scenario.states of the state that it should be
     answer: str | None
-    said: tuple[str, str] | None  # "Alice is dancing with Lola" in the last line
+    claim: tuple[str, str] | None  # person and thing of "Alice is dancing with Lola"
 
 
-def read_line(told: Told, steps: list[str]) -> Line:
-    """Read the last of `steps`; the number of states written before it says which swap it is."""
+def read_line(scenario: Scenario, steps: list[str]) -> Line:
+    """Read the last of `steps`. The number of states before it decides which swap it is about."""
     step = steps[-1]
     match = _ANSWER.search(step)
     answer = match[1].rstrip(".").strip() if match else None
     body = step[: match.start()] if match else step
-    said = None
-    if found := _SAID.search(body):
-        thing = re.sub(r"^the ", "", found[2].strip().rstrip("."))
-        said = (found[1], re.sub(r" (ball|present)$", "", thing))
-        body = body[: found.start()]
-    written = read_state(body, told)
-    earlier = [read_state(_ANSWER.sub("", s), told) for s in steps[:-1]]
-    position = sum(bool(state) for state in earlier)
+    claim = None
+    if claim_match := _CLAIM.search(body):
+        thing = re.sub(r"^the ", "", claim_match[2].strip().rstrip("."))
+        claim = (claim_match[1], re.sub(r" (ball|present)$", "", thing))
+        body = body[: claim_match.start()]
+    state = read_state(body, scenario)
+    earlier = [read_state(_ANSWER.sub("", s), scenario) for s in steps[:-1]]
+    position = sum(bool(earlier_state) for earlier_state in earlier)
     if _FIRST_SWAP.match(steps[0]):  # no line for the start
         position += 1
-    return Line(written, position, answer, said)
+    return Line(state, position, answer, claim)
 
 
-def line_is_right(told: Told, line: Line) -> bool:
-    """Whether the last step follows, all steps before it being right."""
-    if not line.written and line.answer is None:
+def line_is_right(scenario: Scenario, line: Line) -> bool:
+    """Whether a step is right if all steps before it are."""
+    if not line.state and line.answer is None:
         return False
-    if line.written:
-        if line.position >= len(told.states):
+    if line.state:
+        if line.position >= len(scenario.states):
             return False
-        true = told.states[line.position]
-        full = len(line.written) == len(true) or line.position > 0
-        if not full or any(not names(thing, true[p]) for p, thing in line.written.items()):
+        true = scenario.states[line.position]
+        full = len(line.state) == len(true) or line.position > 0
+        if not full or any(not names(thing, true[p]) for p, thing in line.state.items()):
             return False
     if line.answer is None:
-        return line.said is None
-    return answer_is_right(told, line)
+        return line.claim is None
+    return answer_is_right(scenario, line)
 
 
-def answer_is_right(told: Told, line: Line) -> bool:
-    """Whether the answer, and what is said before it, fit the final state."""
-    last = told.states[-1]
-    done = line.position + bool(line.written) >= len(told.states)
-    if line.said is not None and not names(line.said[1], last.get(line.said[0], "")):
+def answer_is_right(scenario: Scenario, line: Line) -> bool:
+    """Whether the answer, and the claim before it, agree with the final state."""
+    last = scenario.states[-1]
+    done = line.position + bool(line.state) >= len(scenario.states)
+    if line.claim is not None and not names(line.claim[1], last.get(line.claim[0], "")):
         return False
-    if told.asked is None:
-        said = read_state(line.answer or "", told)
-        return done and said.keys() == last.keys() and all(names(said[p], last[p]) for p in last)
+    if scenario.person is None:
+        state = read_state(line.answer or "", scenario)
+        return done and state.keys() == last.keys() and all(names(state[p], last[p]) for p in last)
     letter = re.fullmatch(r"\(?([A-G])\)?.*", line.answer or "")
-    return done and letter is not None and told.options.get(letter[1]) == last[told.asked]
+    return done and letter is not None and scenario.options.get(letter[1]) == last[scenario.person]
 
 
 def first_error(problem: str, steps: list[str]) -> int:
@@ -151,10 +151,10 @@ def first_error(problem: str, steps: list[str]) -> int:
     Raises:
         ValueError: the problem is not a tracking problem of a known scene.
     """
-    told = read_problem(problem)
+    scenario = read_problem(problem)
     for index in range(len(steps)):
-        line = read_line(told, steps[: index + 1])
+        line = read_line(scenario, steps[: index + 1])
         last = index == len(steps) - 1
-        if not line_is_right(told, line) or (last and line.answer is None):
+        if not line_is_right(scenario, line) or (last and line.answer is None):
             return index
     return -1

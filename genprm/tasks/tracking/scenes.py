@@ -1,7 +1,7 @@
-"""Scenes of the tracking task: who swaps what, and how it is told.
+"""Scenes of the tracking task: who swaps what, in which words.
 
 The five scenes follow the public BIG-Bench task (dancers, players, gifts, books, positions); the
-names and things are lists of our own and of that task's kind. Nothing here draws a problem.
+lists of names and things are our own, in that task's style. Nothing here draws a problem.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ _COLOURS = ("red", "blue", "green", "yellow", "orange", "purple", "pink", "white
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Wording of one scene. `has` is how a person holds a thing, with `{}` for the thing as the
-    solution names it; `verb` is the swap as the problem tells it, `verbs` as solutions do."""
+    """Wording of one scene. `has` says that a person has a thing, with `{}` for the thing as
+    solutions name it; `verb` is the problem's word for a swap, `verbs` are those of solutions."""
 
     intro: str
     start: str
@@ -27,7 +27,7 @@ class Scene:
     verbs: tuple[str, ...]
     end: str
     end_has: str
-    noun: str  # what follows the thing in the options, " ball" or ""
+    noun: str  # follows the thing in the options: " ball" or ""
 
 
 SCENES = (

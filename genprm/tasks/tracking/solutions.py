@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from genprm.tasks.tracking.problems import Puzzle
 
-TYPICAL_PEOPLE = 5  # of a puzzle whose slip rate is the one named
+TYPICAL_PEOPLE = 5  # a puzzle with so many has the given slip rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +19,12 @@ class Style:
     initials: bool  # A: red, B: blue
     start: str  # "At the start: ", "" or no start line (None in drawing)
     show_start: bool
-    join_last: bool  # the answer stands on the last swap's line
+    join_last: bool  # the answer is on the last swap's line
     plain_end: bool  # only "So the answer is ..."
     short: bool  # "Gatsby" for "The Great Gatsby"
-    order: tuple[str, ...]  # in which people are listed
+    order: tuple[str, ...]  # of people in a state
     stop: str  # "." or "" after a state
-    tells: str  # after a swap: "all", "touched" by a swap so far, or the "pair" alone
+    lists: str  # people after a swap: "all", those "touched" by a swap so far, or the "pair"
     pair_first: bool  # the two who swapped, then the others
 
 
@@ -45,13 +45,13 @@ def draw_style(puzzle: Puzzle, rng: random.Random) -> Style:
         short=rng.random() < 0.35,
         order=order,
         stop="" if verb is None and rng.random() < 0.7 else ".",
-        tells=rng.choices(("all", "touched", "pair"), (0.85, 0.1, 0.05))[0],
+        lists=rng.choices(("all", "touched", "pair"), (0.85, 0.1, 0.05))[0],
         pair_first=rng.random() < (0.6 if initials else 0.1),
     )
 
 
 def shortened(thing: str) -> str:
-    """The word by which a long name is known: `Gatsby` for `The Great Gatsby`."""
+    """The short form of a long name: `Gatsby` for `The Great Gatsby`."""
     words = thing.removeprefix("The ").split(" of ")[0].split()
     return words[-1] if thing.startswith("The ") else words[0]
 
@@ -59,7 +59,7 @@ def shortened(thing: str) -> str:
 def state_text(
     state: dict[str, str], style: Style | None = None, people: Sequence[str] | None = None
 ) -> str:
-    """`Alice: red, Bob: blue`, in a style's names and order, or of these people."""
+    """`Alice: red, Bob: blue`, with the names and order of a style; `people` limits it to them."""
     if style is None:
         return ", ".join(f"{person}: {thing}" for person, thing in state.items())
     listed = []
@@ -72,7 +72,7 @@ def state_text(
 
 
 def slipped(before: dict[str, str], swap: tuple[str, str], rng: random.Random) -> dict[str, str]:
-    """A wrong state after `swap`: forgotten, of the wrong pair, half done, or with a stray."""
+    """A wrong state after `swap`, by one of six kinds of mistakes."""
     a, b = swap
     right = dict(before)
     right[a], right[b] = before[b], before[a]
@@ -101,8 +101,8 @@ def slipped(before: dict[str, str], swap: tuple[str, str], rng: random.Random) -
 
 
 def write_solution(puzzle: Puzzle, rng: random.Random, slip_rate: float) -> list[str]:
-    """One solution as steps. A line slips with probability `slip_rate` if it tells of five people,
-    with the square of their number: who tells of many mixes them up.
+    """One solution as steps. With five people each line slips with probability `slip_rate`; the
+    rate grows with the square of their number, because many people are easily mixed up.
     """
     style = draw_style(puzzle, rng)
     rate = min(slip_rate * (len(puzzle.people) / TYPICAL_PEOPLE) ** 2, 1.0)
@@ -125,8 +125,8 @@ def write_solution(puzzle: Puzzle, rng: random.Random, slip_rate: float) -> list
         touched |= {a, b}
         if style.pair_first:
             order = (a, b, *(person for person in order if person not in (a, b)))
-        told = {"all": set(order), "touched": touched, "pair": {a, b}}[style.tells]
-        listed = [person for person in order if person in told]
+        shown = {"all": set(order), "touched": touched, "pair": {a, b}}[style.lists]
+        listed = [person for person in order if person in shown]
         steps.append(f"{head}{state_text(state, style, listed)}{style.stop}")
     end = _answer_line(puzzle, state, style, rng, rng.random() < rate)
     if style.join_last:
@@ -139,14 +139,15 @@ def write_solution(puzzle: Puzzle, rng: random.Random, slip_rate: float) -> list
 def _answer_line(
     puzzle: Puzzle, state: dict[str, str], style: Style, rng: random.Random, slip: bool
 ) -> str:
-    if puzzle.asked is None:
+    if puzzle.person is None:
         if slip:
-            state = slipped(state, tuple(rng.sample(puzzle.people, 2)), rng)  # type: ignore[arg-type]
+            a, b = rng.sample(puzzle.people, 2)
+            state = slipped(state, (a, b), rng)
         return f"So the answer is {state_text(state)}"
-    thing = rng.choice(puzzle.things) if slip else state[puzzle.asked]
+    thing = rng.choice(puzzle.things) if slip else state[puzzle.person]
     letter = rng.choice(puzzle.things) if slip and rng.random() < 0.5 else thing
     option = f"({'ABCDEFG'[puzzle.things.index(letter)]})"
     if style.plain_end or style.join_last:
         return f"So the answer is {option}"
-    said = puzzle.scene.end_has.format(thing)
-    return f"{puzzle.scene.end}, {puzzle.asked} {said}. So the answer is {option}"
+    claim = puzzle.scene.end_has.format(thing)
+    return f"{puzzle.scene.end}, {puzzle.person} {claim}. So the answer is {option}"
