@@ -184,7 +184,7 @@ def replica_settings(settings: ServeConfig) -> dict[str, Any]:
 def most_replicas(scaling: Mapping[str, Any]) -> int:
     """How many replicas there may be at once, by what `replica_settings` gave."""
     config: AutoscalingConfig | None = scaling.get("autoscaling_config")
-    return scaling["num_replicas"] if config is None else config.max_replicas
+    return int(scaling["num_replicas"] if config is None else config.max_replicas)
 
 
 def check_config(config: Config) -> Config:

@@ -32,7 +32,8 @@ class Ranker:
     async def best(self, seed: int) -> BestOfN:
         """The best of some solutions to one problem, which the critic judges in one call."""
         problem, candidates = _candidates(seed)
-        return await self.critic.best_of_n(problem, candidates, votes=2)
+        best: BestOfN = await self.critic.best_of_n(problem, candidates, votes=2)
+        return best
 
 
 async def rewards(critic: StepScorer, problem: str, steps: list[str]) -> list[float | None]:

@@ -324,4 +324,4 @@ def _sorted_rows(path: str) -> Iterator[dict[str, Any]]:
 
 def _first_index(path: str) -> int:
     with storage.open_parquet(path) as file:
-        return min(file.read(columns=["index"])["index"].to_pylist())
+        return int(min(file.read(columns=["index"])["index"].to_pylist()))

@@ -147,7 +147,7 @@ def _useful_seconds(out: Path) -> float:
     starts = [json.loads(line) for line in (out / STARTS_FILE).read_text().splitlines()]
     ends = [later["last_ended"] or start["started"] for start, later in itertools.pairwise(starts)]
     pairs = zip(starts, [*ends, time.time()], strict=True)
-    return sum(max(0.0, end - start["started"]) for start, end in pairs)
+    return float(sum(max(0.0, end - start["started"]) for start, end in pairs))
 
 
 def pretrain(out: str | Path, config: PretrainConfig, pack_name: str = "native") -> Path:

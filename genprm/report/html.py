@@ -32,7 +32,8 @@ def plot_css() -> str:
 
 def render(template: str, **values: Any) -> str:
     """A page from one of the `templates` that extend `page.html`, which needs a `title`."""
-    return environment().get_template(template).render(values)
+    page: str = environment().get_template(template).render(values)
+    return page
 
 
 @lru_cache(maxsize=1)
