@@ -2,7 +2,7 @@
 
 It sends chat messages and leaves templates and tokens to the server; the `openai` client retries
 what can be retried. What goes beyond the common protocol (prefill, label probabilities) is used
-only where the config says that the server is vLLM's. Keys come from the environment and stand in
+only where the config says that the server is vLLM's. Keys come from the environment and appear in
 no message.
 """
 
@@ -117,19 +117,21 @@ class OpenAIEngine:
     ) -> Generation:
         """Sample `sampling.n` completions; see `Engine.generate`.
 
-        A server that gives fewer choices than asked for is asked again for the rest.
+        A server that gives fewer than `n` choices gets further requests for the rest.
         """
         check_sampling(sampling)
         if adapter is not None:
             raise ConfigError(f"adapter {adapter}: a server's adapters are models of their own")
         if prompt.prefill and not self.capabilities.prefill:
             raise ConfigError(f"{self._url} cannot continue an answer; see engine.extra.prefill")
-        told = [await self._chat(prompt, sampling, sampling.n, label_token_ids)]
-        missing = sampling.n - len(told[0][0].choices)
-        told += await asyncio.gather(
-            *(self._chat(prompt, sampling, 1, label_token_ids) for _ in range(missing))
+        first, resent = await self._chat(prompt, sampling, sampling.n, label_token_ids)
+        others = await asyncio.gather(
+            *(
+                self._chat(prompt, sampling, 1, label_token_ids)
+                for _ in range(sampling.n - len(first.choices))
+            )
         )
-        answers = [answer for answer, _ in told]
+        answers = [first, *(answer for answer, _ in others)]
         usages = [answer.usage for answer in answers if answer.usage is not None]
         details = [usage.prompt_tokens_details for usage in usages]
         return Generation(
@@ -140,7 +142,7 @@ class OpenAIEngine:
             ),
             prompt_tokens=sum(usage.prompt_tokens for usage in usages),
             cached_tokens=sum((one.cached_tokens or 0) for one in details if one is not None),
-            resent=sum(resent for _, resent in told),
+            resent=resent + sum(again for _, again in others),
         )
 
     async def check_health(self) -> None:
@@ -274,8 +276,9 @@ def _label_probs(choice: Choice, label_token_ids: Sequence[int]) -> dict[int, fl
     """Probabilities of the labels at the first position; None if the server left one out."""
     if not label_token_ids or choice.logprobs is None or not choice.logprobs.content:
         return None
-    listed = choice.logprobs.content[0].top_logprobs
-    named = {entry.token: math.exp(entry.logprob) for entry in listed}
-    found = {token: named.get(f"token_id:{token}") for token in label_token_ids}
-    given = {token: prob for token, prob in found.items() if prob is not None}
-    return given if len(given) == len(found) else None
+    entries = choice.logprobs.content[0].top_logprobs
+    by_name = {entry.token: math.exp(entry.logprob) for entry in entries}
+    names = {token: f"token_id:{token}" for token in label_token_ids}
+    if not by_name.keys() >= set(names.values()):
+        return None
+    return {token: by_name[name] for token, name in names.items()}

@@ -21,7 +21,7 @@ from genprm.generation import Completion, Generation, Prompt, Sampling
 if TYPE_CHECKING:
     from genprm.config.engine import EngineConfig
 
-# (prompt, sampling, number of the completion) -> the whole text, before stops and budget
+# (prompt, sampling, number of the completion) -> all of the text, before stops and budget
 Script = Callable[[Prompt, Sampling, int], str]
 # (prompt, label token ids) -> a probability for each
 LabelScript = Callable[[Prompt, Sequence[int]], Sequence[float]]
@@ -74,7 +74,7 @@ class ScriptedEngine:
     A request that asks for labels is answered by `label_probs` alone, its text the likeliest
     label; all other text comes from `script`. Both may raise what an engine raises. `calls` holds
     every request so far, with `keep_calls`; `alive = False` makes the engine a dead one. With
-    `tokenizer=None` it stands for an engine that is sent messages.
+    `tokenizer=None` it behaves as an engine that is sent messages.
     """
 
     def __init__(
@@ -142,8 +142,8 @@ class ScriptedEngine:
 
     def _finish(self, text: str, stops: Sequence[str], budget: int) -> Completion:
         """The text up to its first stop string or its budget of tokens, whichever comes first."""
-        found = [(text.find(stop), stop) for stop in stops if stop in text]
-        end, stop = min(found, default=(len(text), None))
+        matches = [(text.find(stop), stop) for stop in stops if stop in text]
+        end, stop = min(matches, default=(len(text), None))
         tokenizer = self.tokenizer or _WORDS
         ids = tuple(tokenizer(text[: end + len(stop or "")], add_special_tokens=False)["input_ids"])
         if len(ids) > budget:
@@ -174,11 +174,9 @@ def scripted_engine(config: EngineConfig, model: str) -> ScriptedEngine:
 
 
 def _function(key: str, path: Any) -> Any:
-    module, colon, function = str(path).partition(":")
+    module, _, name = str(path).partition(":")
     try:
-        found = getattr(import_module(module), function) if colon else None
+        return getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError):
-        found = None
-    if found is None:
-        raise ConfigError(f"engine.extra.{key}: there is no function {path} (module:function)")
-    return found
+        problem = f"engine.extra.{key}: there is no function {path} (module:function)"
+        raise ConfigError(problem) from None

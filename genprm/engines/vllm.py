@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from genprm.generation import Completion, Generation, Prompt, Sampling
 if TYPE_CHECKING:
     from vllm import SamplingParams
     from vllm.lora.request import LoRARequest
-    from vllm.outputs import CompletionOutput
+    from vllm.outputs import CompletionOutput, RequestOutput
     from vllm.v1.engine.async_llm import AsyncLLM
 
     from genprm.config.engine import EngineConfig
@@ -88,11 +88,13 @@ class VllmEngine(VllmProcess):
         if room < 1:
             raise PromptTooLongError(len(prompt.token_ids), self.max_model_len)
         lora = await self._adapter(adapter) if adapter is not None else None
-        params = self._params(sampling, room, label_token_ids)
-        tokens = tokens_input(list(prompt.token_ids))
-        output = await self._last_output(
-            lambda llm, request_id: llm.generate(tokens, params, request_id, lora_request=lora)
-        )
+
+        def request(llm: AsyncLLM, request_id: str) -> AsyncGenerator[RequestOutput]:
+            tokens = tokens_input(list(prompt.token_ids))
+            params = self._params(sampling, room, label_token_ids)  # may be what vLLM refuses
+            return llm.generate(tokens, params, request_id, lora_request=lora)
+
+        output = await self._last_output(request)
         return Generation(
             completions=tuple(_completion(one, label_token_ids) for one in output.outputs),
             prompt_tokens=len(prompt.token_ids),

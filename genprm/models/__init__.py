@@ -1,1 +1,1 @@
-"""Models: what a name stands for, and the manifest that a critic directory carries."""
+"""Models: what their names mean, their tokenizers, and the manifest of a trained model."""

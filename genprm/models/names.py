@@ -1,4 +1,4 @@
-"""Model names: what `embedded:critic`, a directory or a Hugging Face name stands for.
+"""Model names: what `embedded:critic`, a directory or a Hugging Face name refers to.
 
 Knows directories and what lies in them by name; loads no weights and asks no hub.
 """
@@ -75,8 +75,8 @@ def _model_path(name: str) -> Path | None:
     if name.startswith("embedded:"):
         which = name.removeprefix("embedded:")
         if which not in EMBEDDED:
-            known = " and ".join(f"embedded:{known}" for known in EMBEDDED)
-            raise ConfigError(f"unknown embedded model '{name}': there are {known}")
+            names = " and ".join(f"embedded:{model}" for model in EMBEDDED)
+            raise ConfigError(f"unknown embedded model '{name}': there are {names}")
         path = assets_dir() / which
         if not path.is_dir():
             raise ConfigError(f"{name}: not shipped with this copy of genprm (no {path})")

@@ -2,7 +2,7 @@
 
 Muon (Jordan et al. 2024) needs about half the tokens of AdamW on models of this size. torch's own
 computes in bfloat16, which CPUs without such instructions do 50 times slower than float32: there
-the update took longer than the gradients, so the update stands here.
+that update took longer than the gradients, so genprm has its own.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the base model reads: documents drawn from the built-in tasks, packed into rows.
 
-A row depends only on (seed, index, rows), so that a resumed run goes on with the same text.
+A row depends only on (seed, index, rows), so that a resumed run reads the same text.
 Knows nothing of models.
 """
 
@@ -32,7 +32,7 @@ MIX = {
 
 
 class Document(NamedTuple):
-    """A text to learn; the loss falls on what neither is in the prompt nor marked as given."""
+    """A text to learn. Tokens of the prompt, and text marked as given, have no loss."""
 
     prompt_ids: tuple[int, ...]
     text: str
@@ -61,8 +61,8 @@ def draw_document(rng: random.Random, early: float, tokenizer: Any, pack: Any) -
     weights = [early * first + (1 - early) * later for first, later in MIX.values()]
     kind, task = rng.choices(list(MIX), weights)[0]
     if kind != "solution":
-        told = TASKS[task].facts(rng) if kind == "facts" else TASKS[task].comparisons(rng)
-        return Document((), told + tokenizer.eos_token + "\n")
+        text = TASKS[task].facts(rng) if kind == "facts" else TASKS[task].comparisons(rng)
+        return Document((), text + tokenizer.eos_token + "\n")
     problem, steps = TASKS[task].solution(rng, SLIP_RATES[task])
     prompt = solve_prompt(pack, tokenizer, problem.problem)
     return Document(prompt.token_ids, "\n".join(steps) + tokenizer.eos_token + "\n")

@@ -15,7 +15,7 @@ from genprm.tasks import TASKS
 from genprm.tasks.base import split_marked
 
 # A digit, a word or a sign at a time, each with the space before it: "304" is three tokens, and
-# "(-9 - 5)" never depends on which signs happen to stand together.
+# "(-9 - 5)" never depends on which signs happen to be adjacent.
 PATTERN = r" ?\d| ?[A-Za-z]+| ?[^\sA-Za-z\d]|\s+"
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 CHAT_TEMPLATE = (
@@ -28,8 +28,8 @@ CHAT_TEMPLATE = (
 def pack_texts(pack: PromptPack) -> list[str]:
     """What a pack writes around problems and steps."""
     labels = [pack.opener + pack.label_text(correct) for correct in (True, False)]
-    asked = [pack.critique.system, pack.critique.user, pack.question, pack.solve.system]
-    return [*asked, *labels, "system\n", "user\n", "assistant\n"]
+    texts = [pack.critique.system, pack.critique.user, pack.question, pack.solve.system]
+    return [*texts, *labels, "system\n", "user\n", "assistant\n"]
 
 
 def corpus(documents: int, texts: list[str]) -> Iterator[str]:
@@ -41,8 +41,8 @@ def corpus(documents: int, texts: list[str]) -> Iterator[str]:
             at = rng.randrange(len(steps)) + 1
             yield problem.problem
             yield "\n".join(steps)
-            for told in (task.facts(rng), task.comparisons(rng)):
-                yield "".join(part for part, _ in split_marked(told))
+            for text in (task.facts(rng), task.comparisons(rng)):
+                yield "".join(part for part, _ in split_marked(text))
             yield task.critique(problem.problem, steps[:at], rng, 0.2).body
     for text in texts:
         for _ in range(documents // 2):  # often enough that every word becomes one token
