@@ -19,7 +19,7 @@ from genprm.errors import ConfigError, InputError, one_line
 from genprm.models.names import resolve_model
 
 if TYPE_CHECKING:
-    from cluster.stages.run import Report
+    from cluster.stages.report import Report
 
 DEBUG_ENV = "GENPRM_DEBUG"
 OWN_CONFIG = {"quickstart": "quickstart"}  # where a command without --config has one of its own
@@ -210,14 +210,14 @@ def _show(report: Report) -> None:
 
     if report.already_done:
         print(f"{report.out} is already done; nothing to do", file=sys.stderr)
-    rate = report.completion_tokens / report.seconds if report.seconds else None
+    rate = report.usage.completion_tokens / report.seconds if report.seconds else None
     row: dict[str, Any] = {
         "stage": report.stage,
         "rows in": report.rows_in,
         "rows out": report.rows_out,
         "failed": report.failed,
-        "completions": report.completions,
-        "tokens": report.completion_tokens,
+        "completions": report.usage.completions,
+        "tokens": report.usage.completion_tokens,
         "seconds": report.seconds,
         "tokens/s": rate,
     }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from cluster.stages.distill import distill
 from cluster.stages.label import label
-from cluster.stages.run import Report
+from cluster.stages.report import Report
 from cluster.stages.score import score
 from cluster.stages.solve import solve
 

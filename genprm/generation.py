@@ -21,8 +21,8 @@ class Prompt:
     """One prompt in every form an engine may want.
 
     `messages` ends with the user's turn; `prefill` is the beginning of the assistant's turn that
-    the completion continues. `token_ids` is the whole of it rendered and tokenised once; it is
-    empty only for engines without a local tokenizer.
+    the completion continues. `token_ids` is all of this, rendered and tokenised once; it is empty
+    only for engines without a local tokenizer.
     """
 
     messages: tuple[Message, ...]
@@ -48,7 +48,7 @@ class Completion:
     """One sampled completion.
 
     `finish_reason` is `stop`, `length`, `abort`, `error` or `repetition`; `stop_reason` the stop
-    string that matched (the text never contains it), else None. `label_probs` maps each asked
+    string that matched (the text never contains it), else None. `label_probs` maps each requested
     label token id to its probability at the FIRST generated position, before temperature;
     None where the engine cannot tell.
     """
@@ -87,7 +87,7 @@ class Generation:
     completions: tuple[Completion, ...]
     prompt_tokens: int = 0
     cached_tokens: int = 0
-    resent: int = 0  # times that it had to be asked again, of a server that was busy or away
+    resent: int = 0  # how often the request was sent again, to a server that was busy or away
 
     @property
     def usage(self) -> Usage:

@@ -16,8 +16,8 @@ from places import ROOT
 
 FLOORS = {
     "genprm": """
-        records
         generation, errors
+        records
         util
         steps, tasks
         verifiers

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from cluster import pipelines
 from cluster.stages.label import solutions_to_label
 from genprm.config.root import Config
-from genprm.data import sources, storage
+from genprm.data import storage
 from genprm.data.rows import FailedRow, read_rows, write_jsonl
 from genprm.errors import ConfigError, InputError
-from genprm.records import LabelCost, content_id
+from genprm.records import LabelCost, Row, content_id
 from genprm.report.tables import TableRow
 from genprm.util.stats import Estimate, total
 
@@ -95,11 +95,11 @@ def price_of_labels(config: Config, solutions: Sequence[str], out: str, sample: 
     )
 
 
-def _drawn(rows: Iterable[sources.Row], sample: int) -> tuple[int, list[sources.Row]]:
+def _drawn(rows: Iterable[Row], sample: int) -> tuple[int, list[Row]]:
     """How many rows there are to label, and a sample of them that is the same every time."""
     count = 0
 
-    def keyed() -> Iterable[tuple[str, int, sources.Row]]:
+    def keyed() -> Iterable[tuple[str, int, Row]]:
         nonlocal count
         for row in rows:
             if not isinstance(row, FailedRow):

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from cluster.stages.actor import Row
 from cluster.stages.provenance import provenance
-from cluster.stages.run import Report, run_stage
+from cluster.stages.report import Report
+from cluster.stages.run import run_stage
 from cluster.stages.score import scoring_stage
 from genprm.config.root import Config
 from genprm.data import sources, storage
@@ -24,7 +24,7 @@ from genprm.data.rows import FailedRow, LocatedRow, read_records
 from genprm.errors import ConfigError, InputError
 from genprm.evaluation.bon import best_of_n_metrics
 from genprm.evaluation.metrics import ChoiceMetrics, EvaluationMetrics, evaluation_metrics
-from genprm.records import BestOfNRow, EvaluationRow, Judgement, Record
+from genprm.records import BestOfNRow, EvaluationRow, Judgement, Record, Row
 from genprm.report.report import ReportData, write_plots, write_report
 from genprm.report.summary import (
     best_of_n_report,
@@ -115,7 +115,7 @@ def evaluate_best_of_n(
     metrics = ChoiceMetrics(
         choices,
         seconds=judging.seconds,
-        completion_tokens=judging.completion_tokens,
+        completion_tokens=judging.usage.completion_tokens,
         provenance=provenance(config.seed, "genprm eval"),
     )
     _write(folder, metrics, best_of_n_report(metrics))

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from genprm.data.rows import FailedRow, write_jsonl
 from genprm.data.sources import labelled_solutions
 from genprm.errors import ConfigError, InputError
-from genprm.labeling.merge import merge
-from genprm.records import LabelledSolution, content_id
-
-Row = dict[str, Any]
+from genprm.labeling.consensus import combine
+from genprm.records import LabelledSolution, Row, content_id
 
 
 def merge_files(
@@ -45,7 +42,7 @@ def merge_files(
                 counts["alone"] += 1
                 continue
             one, other = (LabelledSolution.model_validate(r) for r in (row, same.popleft()))
-            merged = merge(one, other)
+            merged = combine(one, other)
             counts[merged.verdict] += 1
             if keep or merged.verdict == "agreement":
                 yield merged.solution.row()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cluster.commands.evaluate import BestOfNEvaluation, FirstErrorEvaluation
 from cluster.stages.provenance import provenance
-from cluster.stages.run import Report
+from cluster.stages.report import Report
 from genprm import tasks
 from genprm.config.root import Config
 from genprm.data import storage
@@ -146,7 +146,7 @@ def write(findings: Findings) -> Path:
 
 
 def _task(row: BestOfNRow) -> str:
-    return str((row.model_extra or {}).get("task"))
+    return str(row.task)
 
 
 def _by_task(evaluation: FirstErrorEvaluation) -> dict[str, CriticFigures]:
@@ -226,9 +226,9 @@ def _curve(rows: Sequence[LabelledSolution], oracle: Mapping[str, int]) -> list[
     """
     outcomes = []
     for row in rows:
-        steps = (row.model_extra or {})["outcomes"]
-        if all(steps):
-            outcomes.append(RolloutOutcomes(tuple(tuple(s) for s in steps), oracle[row.id]))
+        if row.outcomes and all(row.outcomes):
+            steps = tuple(tuple(step) for step in row.outcomes)
+            outcomes.append(RolloutOutcomes(steps, oracle[row.id]))
     fewest = min((len(step) for o in outcomes for step in o.outcomes[:-1]), default=0)
     counts = [k for k in ROLLOUT_COUNTS if k <= fewest]
     return rollout_curve(outcomes, labels_from_values, counts) if counts else []
@@ -248,9 +248,8 @@ def _costs(findings: Findings) -> list[StageCost]:
             name,
             findings.seconds.get(name, 0.0),
             rows=report.rows_in,
-            rollouts=report.completions if name.startswith("label") else None,
-            prompt_tokens=report.prompt_tokens,
-            completion_tokens=report.completion_tokens,
+            rollouts=report.usage.completions if name.startswith("label") else None,
+            usage=report.usage,
         )
         for name, report in stages.items()
         if report is not None

@@ -1,8 +1,8 @@
-"""The actor that owns an engine and works on rows: many at once, each charged for what it cost.
+"""The actor that owns an engine and works on many rows at once, each charged for its own calls.
 
 A row that fails becomes a result with its reason, a call that a healthy engine refused is tried
 again, and a dead engine ends the process, so that Ray starts a fresh one with the same rows.
-Knows nothing of files, and of a row only that it is a JSON object.
+Knows no files, and of a row only that it is a JSON object.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -23,8 +23,9 @@ from genprm.config.root import Config
 from genprm.engines import build_engine
 from genprm.engines.base import Engine
 from genprm.errors import ConfigError, EngineError, GenprmError, one_line
-from genprm.generation import Generation, Prompt, Sampling
+from genprm.generation import Generation, Prompt, Sampling, Usage
 from genprm.models.names import CriticSource
+from genprm.records import Row
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
@@ -33,9 +34,8 @@ MAX_DEATHS = 3  # engines that may die over the same block of rows; then the sta
 ROW_ATTEMPTS = 3  # for a call that a healthy engine refused
 RETRY_SECONDS = 1.0
 
-Row = dict[str, Any]
 RowWork = Callable[[Row], Awaitable[list[Row]]]
-# Runs in the actor once its engine is up; returns what turns one input row into its output rows.
+# Runs in the actor once its engine is up; returns the function from an input row to output rows.
 MakeWork = Callable[[Config, Engine | None], Awaitable[RowWork]]
 # Which model the engine loads; runs in the driver, to fail early, and where the engine is.
 ChooseModel = Callable[[Config], CriticSource]
@@ -49,13 +49,13 @@ class RowFailure(GenprmError):
 class Meter:
     """What the calls of one row cost."""
 
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    completion_tokens: int = 0
-    completions: int = 0
-    requests: int = 0
+    usage: Usage = field(default_factory=Usage)
     sequence_ms: int = 0
     resent: int = 0
+
+    def columns(self) -> dict[str, int]:
+        """The columns of a result that say what it cost, see `outputs.COST_COLUMNS`."""
+        return {**asdict(self.usage), "sequence_ms": self.sequence_ms, "resent": self.resent}
 
 
 _METER: contextvars.ContextVar[Meter] = contextvars.ContextVar("meter")
@@ -80,18 +80,14 @@ class MeteredEngine:
         adapter: str | None = None,
     ) -> Generation:
         """See `Engine.generate`."""
-        asked = time.monotonic()
+        started = time.monotonic()
         generation = await self._engine.generate(
             prompt, sampling, label_token_ids=label_token_ids, adapter=adapter
         )
         meter = _METER.get()
-        meter.requests += 1
+        meter.usage += generation.usage
         meter.resent += generation.resent
-        meter.sequence_ms += round(1000 * (time.monotonic() - asked)) * sampling.n
-        meter.prompt_tokens += generation.prompt_tokens
-        meter.cached_tokens += generation.cached_tokens
-        meter.completions += len(generation.completions)
-        meter.completion_tokens += sum(len(c.token_ids) for c in generation.completions)
+        meter.sequence_ms += round(1000 * (time.monotonic() - started)) * sampling.n
         return generation
 
     async def check_health(self) -> None:
@@ -128,9 +124,9 @@ class RowActor:
         try:
             work = await asyncio.shield(self._opening)
             results = await asyncio.gather(*(self._result(work, r) for r in block.to_pylist()))
-        except Exception as error:  # tell the driver which, before Ray wraps it
-            known = isinstance(error, GenprmError)
-            await self._board.fatal.remote(error if known else GenprmError(reason(error)))
+        except Exception as error:  # the driver gets it as it is, before Ray wraps it
+            ours = isinstance(error, GenprmError)
+            await self._board.fatal.remote(error if ours else GenprmError(reason(error)))
             raise
         finally:
             self._blocks.discard(block_id)
@@ -139,8 +135,8 @@ class RowActor:
     async def _open(self) -> RowWork:
         self._board.engine.remote("starting")
         if self._choose is not None:
-            chosen = self._choose(self._config)
-            engine = await build_engine(self._config.engine, chosen.model, chosen.adapter_rank)
+            source = self._choose(self._config)
+            engine = await build_engine(self._config.engine, source.model, source.adapter_rank)
             self._engine = MeteredEngine(engine)
         work = await self._make(self._config, self._engine)
         self._board.engine.remote("ready")
@@ -158,15 +154,16 @@ class RowActor:
                 rows = await self._attempt(work, row)
             except (ConfigError, EngineError):  # not this row's fault: the stage ends
                 raise
-            except Exception as failure:  # whatever a row does wrong, its siblings go on
+            except Exception as failure:  # one bad row must not end the others
                 error = reason(failure)
-        self._board.row.remote(error is not None, meter.prompt_tokens, meter.completion_tokens)
+        usage = meter.usage
+        self._board.row.remote(error is not None, usage.prompt_tokens, usage.completion_tokens)
         return {
             "id": staged["id"],
             "index": staged["index"],
             "row": outputs.canonical(rows),
             "error": error,
-            **asdict(meter),
+            **meter.columns(),
             "started": started,
             "seconds": time.time() - started,
         }
@@ -182,11 +179,11 @@ class RowActor:
         raise RuntimeError(f"the engine refused {ROW_ATTEMPTS} times: {reason(refusal)}")
 
     async def _restart_if_dead(self, error: EngineError) -> None:
-        assert self._engine is not None  # who else raised it
+        assert self._engine is not None  # it raised the error
         try:
             await self._engine.check_health()
         except EngineError as death:
-            if self._dying:  # another row is at it
+            if self._dying:  # another row is about to end the process
                 await asyncio.Event().wait()
             self._dying = True
             deaths = await self._board.died.remote(sorted(self._blocks))
@@ -198,6 +195,7 @@ class RowActor:
 
 
 def reason(error: BaseException) -> str:
-    """What an error says, on one bounded line; errors of ours need no type in front."""
+    """The message of an error on one line of at most 500 characters, after the error's type unless
+    the error is one of ours."""
     text, name = one_line(error, 500), type(error).__name__
     return text if isinstance(error, GenprmError) or text == name else f"{name}: {text}"

@@ -4,7 +4,7 @@
     OUT.meta.json   written last: what made it, from what, at what cost
     OUT.parts/      while unfinished: state.json, input/, rows/ and checkpoint/
 
-A finished output of the same config and input is left alone, an unfinished one is resumed, and
+A finished output of the same config and input is left as it is, an unfinished one is resumed, and
 any other is refused before a byte is written. Paths may be URIs. Between input and result a row
 is one JSON text in a column, so that no schema depends on which rows share a file. Knows files,
 not Ray or engines.
@@ -13,6 +13,7 @@ not Ray or engines.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import hashlib
 import heapq
@@ -28,13 +29,16 @@ from genprm.config.compare import first_difference
 from genprm.data import storage
 from genprm.data.rows import FailedRow, write_jsonl
 from genprm.errors import ConfigError, GenprmError, InputError
+from genprm.generation import Usage
+from genprm.records import Row
 
 INPUT_SCHEMA = pa.schema(
     [("id", pa.string()), ("index", pa.int64()), ("row", pa.string()), ("error", pa.string())]
 )
+USAGE_COLUMNS = tuple(field.name for field in dataclasses.fields(Usage))
 COST_COLUMNS = (
-    *("prompt_tokens", "cached_tokens", "completion_tokens", "completions", "requests"),
-    "sequence_ms",  # milliseconds from request to answer, for each of the sequences asked for
+    *USAGE_COLUMNS,
+    "sequence_ms",  # milliseconds from request to answer, summed over the sequences requested
     "resent",  # how often a request had to be sent to a server again
 )
 RESULT_SCHEMA = pa.schema(
@@ -47,7 +51,7 @@ RESULT_SCHEMA = pa.schema(
 )
 STAGED_FILE_ROWS = 10_000
 PARQUET_FILE_ROWS = 50_000
-# in a folder of parts without state.json: a kill came before it was there, or when it was removed
+# in a folder of parts without state.json: a kill came before it was written, or as it was removed
 LEFT_BY_A_KILL = {"lock", "state.json.tmp"}
 T = TypeVar("T")
 
@@ -70,16 +74,16 @@ class InputDigest(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one input row became. `rows` is empty or carries the reason where `error` is set."""
+    """The output rows of one input row; with an `error`, the row as it came in."""
 
     id: str
     index: int
-    rows: list[dict[str, Any]]
+    rows: list[Row]
     error: str | None
 
 
 class Output:
-    """One output of one stage: its paths, and what is there already."""
+    """One output of one stage: its paths, its files, and whose they are."""
 
     def __init__(self, out: str, identity: Identity):
         if not out.strip("/"):
@@ -99,8 +103,8 @@ class Output:
         An unfinished one without a single result claims nothing.
 
         Raises:
-            ConfigError: what is there belongs to something else, and stays as it is. The message
-                names the first setting that differs.
+            ConfigError: the files there belong to something else, and are left as they are. The
+                message names the first setting that differs.
         """
         state = storage.read_json(self._state_path)
         if state is not None and self._has_work(state):
@@ -119,17 +123,17 @@ class Output:
             raise ConfigError(f"{self.work} exists and is not genprm's: choose another --out")
         return None, state
 
-    def check_input(self, meta: dict[str, Any], rows: Iterable[dict[str, Any]]) -> None:
+    def check_input(self, meta: dict[str, Any], rows: Iterable[Row]) -> None:
         """Refuse (ConfigError) if a finished output was made from other rows."""
         if _digest(rows).sha256 != meta["input"]["sha256"]:
             raise self._other("input", self.out)
 
-    def stage(self, rows: Iterable[dict[str, Any]], source: str) -> InputDigest:
+    def stage(self, rows: Iterable[Row], source: str) -> InputDigest:
         """Read the whole input once and keep a copy that Ray Data can read; resumed, compare it.
 
         Raises:
             ConfigError: an unfinished output belongs to another input.
-            InputError: what `rows` raises, or no row at all; nothing stays behind.
+            InputError: what `rows` raises, or no row at all; the parts are removed again.
         """
         state = storage.read_json(self._state_path)
         if state is not None and self._has_work(state):
@@ -151,7 +155,8 @@ class Output:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the output against a second run; on local storage only, freed by any death.
+        """Keep other processes from writing this output; on local storage only. The lock ends with
+        the process, however that dies.
 
         Raises:
             ConfigError: another process is at work on it.
@@ -177,7 +182,7 @@ class Output:
         for row in _merged(storage.parquet_files(self.rows)):
             yield Result(row["id"], row["index"], json.loads(row["row"]), row["error"])
 
-    def write(self, rows: Iterable[dict[str, Any]]) -> int:
+    def write(self, rows: Iterable[Row]) -> int:
         """Write the result, replacing what an earlier try left; returns the number of rows."""
         state = storage.read_json(self._state_path) or {}
         storage.write_json(self._state_path, {**state, "finishing": True})
@@ -201,8 +206,8 @@ class Output:
         return state["input"] is not None and (state["finishing"] or self.done_rows() > 0)
 
     def discard(self) -> None:
-        """Drop the parts. state.json is reset first and deleted last, so that a kill in between
-        leaves a folder that the next run recognises as its own and empty."""
+        """Drop the parts. state.json is reset first and removed last, so that a kill in between
+        leaves a folder which the next run recognises as its own and as empty."""
         if storage.exists(self._state_path):
             self._write_state("", None)
         self._start_over()
@@ -213,7 +218,7 @@ class Output:
         for path in (self.checkpoint, self.rows, self.input):  # no row is done without its result
             storage.remove(path)
 
-    def _copy(self, rows: Iterable[dict[str, Any]]) -> InputDigest:
+    def _copy(self, rows: Iterable[Row]) -> InputDigest:
         storage.make_folder(self.input)
         digest = hashlib.sha256()
         count = 0
@@ -253,7 +258,7 @@ class Output:
         )
 
 
-def canonical(value: dict[str, Any] | list[dict[str, Any]]) -> str:
+def canonical(value: Row | list[Row]) -> str:
     """A row, or several, as one line of JSON, the same for the same content."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
@@ -266,7 +271,7 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 def cost_table(output: Output) -> pa.Table:
-    """Cost and error columns of every result so far, without the rows themselves. A cost that an
+    """The columns for cost and errors of every result so far, without the rows. A cost that an
     earlier version did not count is 0."""
     columns = ["index", "error", *COST_COLUMNS, "started", "seconds"]
     schema = pa.schema([RESULT_SCHEMA.field(name) for name in columns])
@@ -280,7 +285,7 @@ def cost_table(output: Output) -> pa.Table:
     return pa.concat_tables(tables) if tables else schema.empty_table()
 
 
-def _digest(rows: Iterable[dict[str, Any]]) -> InputDigest:
+def _digest(rows: Iterable[Row]) -> InputDigest:
     digest = hashlib.sha256()
     count = 0
     for row in rows:

@@ -27,14 +27,14 @@ def provenance(seed: int, command: str) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """The versions of what is installed of `PACKAGES`."""
-    found = {}
+    """The versions of those `PACKAGES` that are installed."""
+    installed = {}
     for name in PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            installed[name] = metadata.version(name)
         except metadata.PackageNotFoundError:  # an optional engine or trainer
             continue
-    return found
+    return installed
 
 
 def git_commit() -> str | None:

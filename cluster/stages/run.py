@@ -3,58 +3,50 @@
 The input is staged as Parquet, cut into small blocks, mapped by actors that each own one engine
 and keep several blocks in flight, and written block by block under Ray Data's checkpoint: a run
 that was killed goes on with the rows that have no committed result. Exactly one result row
-leaves per input row; what several rows become of it is decided when the output is finished.
-Knows nothing of critiques, rollouts or prompts: a `Stage` brings that.
+leaves per input row; the collector of the stage makes the rows of the output of them at the end.
+Knows no critiques, rollouts or prompts: these are a `Stage`'s matter.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cluster import runtime
 from cluster.stages import outputs
-from cluster.stages.actor import ChooseModel, MakeWork, Row, RowActor, reason
-from cluster.stages.outputs import Identity, Output, Result
+from cluster.stages.actor import ChooseModel, MakeWork, RowActor, reason
+from cluster.stages.collect import Aside, Collector
+from cluster.stages.outputs import Identity, Output
 from cluster.stages.progress import Board, ProgressLine, format_line
 from cluster.stages.provenance import provenance
+from cluster.stages.report import Report
 from genprm.config.root import Config
 from genprm.data import storage
 from genprm.data.rows import write_jsonl
 from genprm.errors import GenprmError
+from genprm.generation import Usage
+from genprm.records import Row
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
 
 CHECKPOINT_ACTOR_BYTES = 256 * 2**20  # Ray's default of 1 GiB does not fit small machines
 
-# (all results in input order, config, details that go into the meta record) -> rows of the output
-Collect = Callable[[Iterable[Result], Config, dict[str, Any]], Iterable[Row]]
-
 
 class StageError(GenprmError, RuntimeError):
-    """A stage that could not finish; what it did is kept and resumed by the same command."""
-
-
-@dataclass(frozen=True, slots=True)
-class Aside:
-    """A file beside the output, OUT.name: rows as JSONL, or the page that they make."""
-
-    name: str
-    collect: Collect
-    page: Callable[[list[Row]], str] | None = None
+    """A stage that could not finish; its results are kept, and the same command goes on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
     """What makes a stage.
 
-    `make` must be importable, for it runs in the actor. `collect` turns all results, in input
-    order, into the rows of the finished output. `sequences_per_row` tells about how many
-    sequences one row keeps busy, so that enough rows are in flight and not many more.
+    `make` must be importable, for it runs in the actor. `collector` makes the rows of the finished
+    output, `asides` the files next to it. `sequences_per_row` is about how many sequences one row
+    keeps busy, so that enough rows are in flight and not many more.
     """
 
     name: str
@@ -63,42 +55,8 @@ class Stage:
     model: ChooseModel | None = None  # None: no engine
     check: Callable[[Config], None] | None = None  # runs before Ray starts, may load a tokenizer
     sequences_per_row: int = 1
-    collect: Collect | None = None  # None: `all_rows`
+    collector: type[Collector] = Collector
     asides: tuple[Aside, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What a stage did, as its meta record tells it. Token counts are sums over all rows.
-
-    `sequence_ms` is the time from request to answer, summed over all sequences asked for: by the
-    seconds it gives how many were in flight, waiting ones included. Above the engine's slots it
-    was full; far below, it idled. `resent` is how often a request had to be sent to a server again.
-    """
-
-    stage: str
-    out: str
-    rows_in: int
-    rows_out: int
-    failed: int
-    errors: dict[str, int]  # the most frequent reasons
-    prompt_tokens: int
-    cached_tokens: int
-    completion_tokens: int
-    completions: int
-    requests: int
-    seconds: float  # in which at least one row was worked on, over all runs of this output
-    details: dict[str, Any]  # what the stage itself counts
-    already_done: bool = False
-    sequence_ms: int = 0
-    resent: int = 0
-
-
-def all_rows(results: Iterable[Result], config: Config, details: dict[str, Any]) -> Iterator[Row]:
-    """Every row of every result, each with an `error` column that is null where all went well."""
-    for result in results:
-        for row in result.rows:
-            yield {**row, "error": result.error}
 
 
 def run_stage(
@@ -113,7 +71,7 @@ def run_stage(
 
     Raises:
         InputError: from `rows`, before an engine starts.
-        ConfigError: the output belongs to something else; a model or setting that cannot work.
+        ConfigError: the output is another run's; a model or setting that cannot work.
         StageError: the engines died, or every row failed.
     """
     config = config.anchored()  # actors work in other folders
@@ -124,7 +82,7 @@ def run_stage(
     if meta is not None:
         output.check_input(meta, rows())
         output.discard()  # parts, if a kill came between the meta record and their removal
-        return Report(**{**meta["report"], "out": output.out, "already_done": True})
+        return replace(Report.of_record(meta["report"]), out=output.out, already_done=True)
     with output.locked():
         digest = output.stage(rows(), source)
         done = output.done_rows()
@@ -136,7 +94,7 @@ def run_stage(
                     _generate(stage, config, output, digest.rows, done)
             except GenprmError:
                 if not output.done_rows():
-                    output.discard()  # nothing in it is worth going on with
+                    output.discard()  # there is no result to go on from
                 raise
         report = _report(stage.name, output, digest)
         if report.failed == digest.rows:
@@ -148,15 +106,15 @@ def run_stage(
 
 def _finish(stage: Stage, config: Config, output: Output, report: Report) -> Report:
     for aside in stage.asides:
-        beside = aside.collect(output.results(), config, {})
+        rows = aside.rows(output.results())
         path = f"{output.out}.{aside.name}"
         if aside.page is None:
-            write_jsonl(path, beside)
+            write_jsonl(path, rows)
         else:
-            storage.write_text(path, aside.page(list(beside)))
-    details: dict[str, Any] = {}
-    collect = stage.collect or all_rows
-    rows_out = output.write(collect(output.results(), config, details))
+            storage.write_text(path, aside.page(list(rows)))
+    collector = stage.collector(config)
+    rows_out = output.write(collector.rows(output.results()))
+    details = collector.summary()
     if stage.model is not None and report.seconds:
         in_flight = report.sequence_ms / 1000 / report.seconds / config.runtime.engine_replicas
         details["per_engine"] = {
@@ -166,7 +124,11 @@ def _finish(stage: Stage, config: Config, output: Output, report: Report) -> Rep
     report = replace(report, rows_out=rows_out, details=details)
     made_by = provenance(config.seed, f"genprm {stage.name}")
     output.seal(
-        {"report": asdict(report), "provenance": made_by, "config": config.model_dump(mode="json")}
+        {
+            "report": report.record(),
+            "provenance": made_by,
+            "config": config.model_dump(mode="json"),
+        }
     )
     return report
 
@@ -201,7 +163,7 @@ def _execute(stage: Stage, config: Config, output: Output, board: ActorHandle) -
 
     checkpoint = CheckpointConfig("id", output.checkpoint, delete_checkpoint_on_success=False)
     checkpoint.checkpoint_actor_memory_bytes = CHECKPOINT_ACTOR_BYTES
-    checkpoint.checkpoint_actor_pool_max_size = 1  # comparing ids is no work
+    checkpoint.checkpoint_actor_pool_max_size = 1  # comparing ids takes no time
     context = ray.data.DataContext.get_current()
     context.checkpoint_config = checkpoint
     v2 = context.use_datasource_v2
@@ -250,8 +212,9 @@ def _report(name: str, output: Output, digest: outputs.InputDigest) -> Report:
         rows_out=0,
         failed=reasons.total(),
         errors=dict(reasons.most_common(5)),
-        details={},
+        usage=Usage(**{column: sums.pop(column) for column in outputs.USAGE_COLUMNS}),
         seconds=busy_seconds((start, start + length) for start, length in spans),
+        details={},
         **sums,
     )
 

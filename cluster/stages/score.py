@@ -6,17 +6,19 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from cluster.stages.actor import Row, RowWork
+from cluster.stages.actor import RowWork
+from cluster.stages.collect import Collector
+from cluster.stages.models import TYPICAL_STEPS
 from cluster.stages.outputs import Result
-from cluster.stages.policy import TYPICAL_STEPS, source_text
-from cluster.stages.run import Report, Stage, run_stage
+from cluster.stages.report import Report
+from cluster.stages.run import Stage, run_stage
 from genprm.config.root import Config
 from genprm.data import sources
 from genprm.engines.base import Engine
 from genprm.models.names import CriticSource
 from genprm.models.tokenizers import load_tokenizer
 from genprm.prompts.render import label_tokens
-from genprm.records import CriticInfo, Judgement, StepJudgement, content_id
+from genprm.records import CriticInfo, Judgement, Row, StepJudgement, content_id
 from genprm.scoring.critic import load_critic
 from genprm.util.seeds import derive_seed
 
@@ -31,7 +33,7 @@ def score(config: Config, rows: Sequence[str], out: str) -> Report:
         stage,
         config,
         lambda: sources.solutions_to_score(rows, config.splitter),
-        source_text(rows),
+        " ".join(rows),
         out,
     )
 
@@ -48,7 +50,7 @@ def scoring_stage(config: Config, name: str) -> Stage:
         make=_make_scorer,
         check=_check_labels,
         sequences_per_row=config.score.votes * TYPICAL_STEPS,
-        collect=_judgements,
+        collector=Judgements,
     )
 
 
@@ -85,26 +87,34 @@ def _passed_through(row: Row) -> Row:
     return {name: value for name, value in row.items() if name not in JUDGED_COLUMNS}
 
 
-def _judgements(
-    results: Iterable[Result], config: Config, details: dict[str, Any]
-) -> Iterator[Row]:
-    """Judgements; a row that failed as a whole has one too, every step of it an `error`."""
-    pack = config.prompt_pack()
-    critic = CriticInfo(
-        model=config.models.critic,
-        pack=pack.name,
-        fingerprint=pack.fingerprint,
-        scoring="label_probs" if config.score.use_label_probs else "hard_votes",
-    )
-    statuses: Counter[str] = Counter()
-    for result in results:
-        row = result.rows[0]
-        if result.error is not None and "steps" in row:
-            failed = failed_judgement(row, result.error, config, critic)
-            row = _passed_through(row) | failed.row()
-        statuses.update(step["status"] for step in row.get("steps", ()))
-        yield {**row, "error": result.error}
-    details["steps"] = dict(statuses)
+class Judgements(Collector):
+    """Judgements; a row that failed as a whole has one too, every step of it an `error`. Counts
+    the steps by status."""
+
+    def __init__(self, config: Config):
+        super().__init__(config)
+        self._statuses: Counter[str] = Counter()
+
+    def rows(self, results: Iterable[Result]) -> Iterator[Row]:
+        """See `Collector.rows`."""
+        pack = self.config.prompt_pack()
+        critic = CriticInfo(
+            model=self.config.models.critic,
+            pack=pack.name,
+            fingerprint=pack.fingerprint,
+            scoring="label_probs" if self.config.score.use_label_probs else "hard_votes",
+        )
+        for row in super().rows(results):
+            error = row["error"]
+            if error is not None and "steps" in row:
+                failed = failed_judgement(row, error, self.config, critic)
+                row = _passed_through(row) | failed.row() | {"error": error}
+            self._statuses.update(step["status"] for step in row.get("steps", ()))
+            yield row
+
+    def summary(self) -> dict[str, Any]:
+        """See `Collector.summary`."""
+        return {"steps": dict(self._statuses)}
 
 
 def failed_judgement(row: Row, reason: str, config: Config, critic: CriticInfo) -> Judgement:

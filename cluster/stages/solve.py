@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cluster.stages.actor import Row, RowFailure, RowWork
-from cluster.stages.policy import policy_source, source_text
-from cluster.stages.run import Report, Stage, run_stage
+from cluster.stages.actor import RowFailure, RowWork
+from cluster.stages.models import policy_source
+from cluster.stages.report import Report
+from cluster.stages.run import Stage, run_stage
 from genprm.config.root import Config
 from genprm.data import sources
 from genprm.engines.base import Engine
 from genprm.policy import solve_problem
-from genprm.records import Problem
+from genprm.records import Problem, Row
 
 
 def solve(config: Config, problems: Sequence[str], out: str) -> Report:
@@ -23,14 +24,20 @@ def solve(config: Config, problems: Sequence[str], out: str) -> Report:
     Raises:
         InputError, ConfigError, StageError: see `run_stage`, for this and all other stages.
     """
-    stage = Stage(
+    return run_stage(
+        solve_stage(config), config, lambda: sources.problems(problems), " ".join(problems), out
+    )
+
+
+def solve_stage(config: Config) -> Stage:
+    """The stage that turns a problem into its solutions."""
+    return Stage(
         name="solve",
         decides=config.decides("solve"),
         model=policy_source,
         make=_make_solver,
         sequences_per_row=config.solve.samples_per_problem,
     )
-    return run_stage(stage, config, lambda: sources.problems(problems), source_text(problems), out)
 
 
 async def _make_solver(config: Config, engine: Engine | None) -> RowWork:
@@ -39,11 +46,11 @@ async def _make_solver(config: Config, engine: Engine | None) -> RowWork:
 
     async def work(row: Row) -> list[Row]:
         problem = Problem.model_validate(row)
-        sampled = await solve_problem(
+        solutions = await solve_problem(
             engine, pack, problem, config.solve, config.seed, config.splitter
         )
-        if not sampled:
+        if not solutions:
             raise RowFailure(f"none of {config.solve.samples_per_problem} samples has a step")
-        return [solution.row() for solution in sampled]
+        return [solution.row() for solution in solutions]
 
     return work

@@ -21,7 +21,7 @@ from fsspec.implementations.local import LocalFileSystem
 from pydantic import ValidationError
 
 from genprm.errors import InputError, one_line
-from genprm.records import Record
+from genprm.records import Record, Row
 from genprm.util.validation import first_problem
 
 JSONL = (".jsonl", ".jsonl.gz", ".ndjson")
@@ -32,13 +32,13 @@ R = TypeVar("R", bound=Record)
 
 
 class LocatedRow(NamedTuple):
-    """A row and where it stands: `file.jsonl:12`, lines and Parquet rows counted from 1."""
+    """A row and its place: `file.jsonl:12`, lines and Parquet rows counted from 1."""
 
     where: str
-    row: dict[str, Any]
+    row: Row
 
 
-def read_rows(path: str | Path) -> Iterator[dict[str, Any]]:
+def read_rows(path: str | Path) -> Iterator[Row]:
     """The rows of a JSONL or Parquet file, of all such files in a folder, or of `hub:NAME`.
 
     A missing path is an InputError at once; a row that cannot be read is one when it is reached.
@@ -60,7 +60,7 @@ def read_records(path: str | Path, model: type[R]) -> list[R]:
     """All rows as records of one kind.
 
     Raises InputError, one line that names file, line and field: for a row that breaks the
-    record's format, and for an `id` that stood on an earlier line.
+    record's format, and for an `id` that an earlier line has.
     """
     records: list[R] = []
     seen: dict[str, str] = {}
@@ -68,7 +68,7 @@ def read_records(path: str | Path, model: type[R]) -> list[R]:
         record = validate_row(row, model, where)
         key = getattr(record, "id", None)
         if key is not None and key in seen:
-            raise InputError(f"{where}: id {key!r} stands at {seen[key]} already")
+            raise InputError(f"{where}: id {key!r} occurs a second time, first at {seen[key]}")
         if key is not None:
             seen[key] = where
         records.append(record)
@@ -76,7 +76,7 @@ def read_records(path: str | Path, model: type[R]) -> list[R]:
 
 
 def validate_row(row: Mapping[str, Any], model: type[R], where: str) -> R:
-    """The row as a record; InputError `where: field 'steps': ...` if it is none."""
+    """The row as a record; InputError `where: field 'steps': ...` if it does not fit."""
     try:
         return model.model_validate(row)
     except ValidationError as error:
@@ -85,7 +85,7 @@ def validate_row(row: Mapping[str, Any], model: type[R], where: str) -> R:
 
 
 def write_jsonl(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> int:
-    """Write rows as JSONL and return how many; the file is there whole or not at all.
+    """Write rows as JSONL and return how many; the file appears complete or not at all.
 
     Raises InputError for a value that JSON has no form for (a NaN, a set).
     """
@@ -134,14 +134,14 @@ def _files(name: str) -> tuple[Any, list[tuple[str, str]]]:
         return filesystem, [(name, root)]
     if not filesystem.isdir(root):
         raise InputError(f"{name}: no such file or folder")
-    found = sorted(
+    paths = sorted(
         file
         for file in filesystem.find(root)
         if file.endswith((*JSONL, *PARQUET)) and not _hidden(_below(root, file))
     )
-    if not found:
+    if not paths:
         raise InputError(f"{name}: no .jsonl or .parquet file in this folder")
-    return filesystem, [(f"{name.rstrip('/')}/{_below(root, file)}", file) for file in found]
+    return filesystem, [(f"{name.rstrip('/')}/{_below(root, path)}", path) for path in paths]
 
 
 def _hidden(path: str) -> bool:
@@ -172,7 +172,7 @@ def _jsonl_rows(stream: IO[bytes], name: str) -> Iterator[LocatedRow]:
             raise InputError(f"{where}: not UTF-8 at byte {error.start}") from None
         except json.JSONDecodeError as error:
             raise InputError(f"{where}: not JSON: {error.msg} at column {error.colno}") from None
-        except (ValueError, RecursionError) as error:  # a giant number, or nesting without end
+        except (ValueError, RecursionError) as error:  # a giant number, or very deep nesting
             raise InputError(f"{where}: not readable JSON: {error}") from None
         if not line.strip():
             continue
@@ -204,7 +204,7 @@ def _hub_rows(name: str) -> Iterator[LocatedRow]:
     unknown = sorted(set(options) - {"config", "split", "revision"})
     if unknown:
         raise InputError(
-            f"{name}: unknown option '{unknown[0]}': there are config, split, revision"
+            f"{name}: unknown option '{unknown[0]}': known are config, split, revision"
         )
     try:
         rows = datasets.load_dataset(

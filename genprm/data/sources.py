@@ -1,7 +1,7 @@
 """What stages read: rows from files, hubs and built-in tasks, validated one by one as they stream.
 
-Everything wrong with a row is found here, with its file and line, before anything is started.
-Knows records and their ids, not what a stage does with them.
+An invalid row is refused here, with its file and line, before an engine starts. Knows records and
+their ids, not what a stage does with them.
 """
 
 from __future__ import annotations
@@ -16,11 +16,18 @@ from genprm import tasks
 from genprm.data.formats.base import FORMATS
 from genprm.data.rows import FailedRow, LocatedRow, located_rows, validate_row
 from genprm.errors import ConfigError, InputError
-from genprm.records import Identified, LabelledSolution, Problem, Record, Solution, content_id
+from genprm.records import (
+    Identified,
+    LabelledSolution,
+    Problem,
+    Record,
+    Row,
+    Solution,
+    content_id,
+)
 from genprm.steps import split
 from genprm.verifiers import verifier_for
 
-Row = dict[str, Any]
 R = TypeVar("R", bound=Record)
 
 
@@ -50,12 +57,12 @@ def validated(
 ) -> Iterator[Row]:
     """Rows that are records of one kind with unique ids, one by one.
 
-    A row that is not such a record, but carries the `error` of an earlier stage, becomes a
+    A row that does not fit the record but has the `error` of an earlier stage becomes a
     `FailedRow`.
 
     Args:
-        check: what else must hold of a record; gets its place and raises InputError.
-        prepare: changes a row, whose place it gets, before it is validated.
+        check: called with each record and its place; raises InputError for one that will not do.
+        prepare: called with each row and its place, before it is validated; returns the row.
 
     Raises:
         InputError: names the file, the line and the field.
@@ -131,8 +138,9 @@ def labelled_solutions(
 
 
 def solutions_to_score(sources: Sequence[str], splitter: str) -> Iterator[Row]:
-    """Rows with `problem` and `steps`, or `solution`, a text that the splitter cuts, if no other is
-    recorded for it."""
+    """Rows with `problem` and `steps`, or with `solution`, a text that the splitter cuts.
+
+    InputError if the row records another splitter for its text."""
 
     def with_steps(row: Row, where: str) -> Row:
         if row.get("steps") is None and isinstance(row.get("solution"), str):
@@ -177,8 +185,8 @@ def check_steps(record: Any, where: str) -> None:
 def located(source: str) -> Iterable[LocatedRow]:
     """The rows of a source, each with its place.
 
-    A source may be `task:NAME?n=..&seed=..`, or data in a format of others, `FORMAT:FILE` such as
-    `prm800k:phase2_train.jsonl?neutral=null`.
+    A source may be `task:NAME?n=..&seed=..`, or a file in the format of another project,
+    `FORMAT:FILE`, such as `prm800k:phase2_train.jsonl?neutral=null`.
     """
     if source.partition(":")[0] in FORMATS:
         return _converted(source)
@@ -196,17 +204,17 @@ def _converted(source: str) -> Iterator[LocatedRow]:
         key: {"true": True, "false": False}.get(value, value)
         for key, value in parse_qsl(query, keep_blank_values=True)
     }
-    known = FORMATS[name].options
+    allowed = FORMATS[name].options
     for key, value in options.items():
-        if value not in known.get(key, ()):
-            told = ", ".join(f"{k}={'|'.join(map(str, v)).lower()}" for k, v in known.items())
-            raise ConfigError(f"{source}: no option {key}={value}; there are: {told or 'none'}")
+        if value not in allowed.get(key, ()):
+            known = ", ".join(f"{k}={'|'.join(map(str, v)).lower()}" for k, v in allowed.items())
+            raise ConfigError(f"{source}: unknown option {key}={value}; known: {known or 'none'}")
     for position, (where, raw) in enumerate(located_rows(path)):
         try:
             for number, solution in enumerate(FORMATS[name].read(raw, **options)):
-                # the same text may stand in several rows, so its hash alone is no id
-                named = raw.get("id") or f"{content_id(raw)}-{position}"
-                row_id = f"{named}-{number}" if number else str(named)
+                # several rows may have the same text, so its hash alone does not identify one
+                own_id = raw.get("id") or f"{content_id(raw)}-{position}"
+                row_id = f"{own_id}-{number}" if number else str(own_id)
                 yield LocatedRow(where, {**solution.row(), "id": row_id})
         except InputError as error:
             raise InputError(f"{where}: {error}") from None

@@ -26,7 +26,7 @@ def absolute(path: str) -> str:
 
 
 def exists(path: str) -> bool:
-    """Whether a file, or a folder with something in it, stands there."""
+    """Whether the path is a file, or a folder that is not empty."""
     fs, inner = fsspec.core.url_to_fs(path)
     if not fs.exists(inner):
         return False
@@ -34,7 +34,7 @@ def exists(path: str) -> bool:
 
 
 def names(folder: str) -> set[str]:
-    """The names of what is directly in a folder; none if there is no folder."""
+    """The names of the files and folders directly in a folder; empty if there is no folder."""
     fs, inner = fsspec.core.url_to_fs(folder)
     if not fs.exists(inner):
         return set()
@@ -42,7 +42,7 @@ def names(folder: str) -> set[str]:
 
 
 def read_json(path: str) -> dict[str, Any] | None:
-    """The JSON object in a file, None if there is no file."""
+    """The JSON object in a file; None if there is no file."""
     fs, inner = fsspec.core.url_to_fs(path)
     if not fs.exists(inner):
         return None
@@ -51,12 +51,12 @@ def read_json(path: str) -> dict[str, Any] | None:
 
 
 def write_json(path: str, value: dict[str, Any] | list[dict[str, Any]]) -> None:
-    """Write a JSON object or list so that a reader sees the old file or the new one, never half."""
+    """Write a JSON object or list; a reader sees the old file or the new one, never a part."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_text(path: str, text: str) -> None:
-    """Write a file whole or not at all."""
+    """Write a file; a reader sees the old text or the new one, never a part."""
     fs, inner = fsspec.core.url_to_fs(path)
     fs.pipe_file(f"{inner}.tmp", text.encode())
     fs.mv(f"{inner}.tmp", inner)

@@ -12,22 +12,18 @@ from genprm.records import LabelledSolution, Record
 
 
 class WrittenCritique(Record):
-    """One critique of one step by a writer: `body` is its text without the verdict line.
-
-    `correct` is the writer's own verdict; None if it gave none that counts (`body` is then kept
-    for a look, and never trained on). `tokens` is what writing it cost.
-    """
+    """One critique of one step by a writer."""
 
     step: int
-    body: str
-    correct: bool | None
-    tokens: int = 0
+    body: str  # without the line of the verdict
+    correct: bool | None  # the writer's verdict; without a valid one the body is never trained on
+    tokens: int = 0  # that the writer generated for it
 
 
 def last_step_to_write(labelled: LabelledSolution) -> int:
     """The last step with a label: the first error, the end, or the one before an uncertain step;
     -1 without any."""
-    if labelled.first_error >= 0:  # whatever labels others give behind it
+    if labelled.first_error >= 0:  # foreign data may have labels after it
         return labelled.first_error
     return max((i for i, label in enumerate(labelled.labels) if label is not None), default=-1)
 
@@ -40,9 +36,9 @@ def writer_verdict(critiques: Iterable[WrittenCritique]) -> bool | None:
 
 
 def writer_first_error(written: Sequence[WrittenCritique], upto: int) -> int | None:
-    """The first of the steps 0 to `upto` that the writer calls incorrect, -1 if it calls none so.
+    """The first of the steps 0 to `upto` that the writer calls incorrect, -1 if there is none.
 
-    None if the writer has no verdict on a step before that: then its first error is unknown.
+    None if a step before that has no verdict: then the writer's first error is unknown.
     """
     for step in range(upto + 1):
         verdict = writer_verdict(c for c in written if c.step == step)
@@ -54,8 +50,8 @@ def writer_first_error(written: Sequence[WrittenCritique], upto: int) -> int | N
 
 
 def agrees(labelled: LabelledSolution, written: Sequence[WrittenCritique]) -> bool:
-    """Whether writer and rollouts name the same first error, as far as the labels go. Never for an
-    unlabelled solution."""
+    """Whether writer and rollouts name the same first error among the labelled steps; False for a
+    solution without labels."""
     if all(label is None for label in labelled.labels):
         return False
     return writer_first_error(written, last_step_to_write(labelled)) == labelled.first_error

@@ -25,8 +25,8 @@ class ClassCounts:
 
 
 class Balanced(NamedTuple):
-    """The targets kept, in their given order, and the counts per group: a task ("" for none), or
-    its last steps."""
+    """The targets that are kept, in their order, and the counts per group: a task ("" without
+    one), or the last steps of a task."""
 
     targets: list[CritiqueTarget]
     counts: dict[str, ClassCounts]
@@ -35,27 +35,27 @@ class Balanced(NamedTuple):
 def balance(targets: Sequence[CritiqueTarget], ratio: float = 1.0) -> Balanced:
     """Keep, per task, all targets of the rarer class and `ratio` times as many of the other.
 
-    A task's last steps are balanced by themselves, where they and the others have both classes:
-    they state the answer, are judged by other means, and may be wrong far more often.
+    The last steps of a task are balanced separately, if both they and the other steps have both
+    classes: they state the answer, are judged by other means, and may be wrong far more often.
 
-    Which ones of the more frequent class stay is decided by a hash of their content, so the
-    result depends neither on order nor on where the rows come from, and balancing twice changes
-    nothing. A task with one class only keeps nothing: it would teach one answer.
+    A hash of the content decides which targets of the more frequent class stay, so the result
+    depends neither on order nor on where the rows come from, and balancing twice changes nothing.
+    A task with only one class keeps no target: it would teach one answer.
 
     Args:
-        targets: rows with the extra columns `task` and `last`.
+        targets: rows with `task` and `last`, where these are known.
         ratio: how many of the more frequent class per one of the rarer, at least 1.
     """
     kept: set[str] = set()
     counts: dict[str, ClassCounts] = {}
     for group, classes in sorted(_groups(targets).items()):
         limit = round(ratio * min(len(rows) for rows in classes.values()))
-        chosen = {label: sorted(rows, key=_lot)[:limit] for label, rows in classes.items()}
-        kept.update(_lot(target) for rows in chosen.values() for target in rows)
+        drawn = {label: sorted(rows, key=_content_hash)[:limit] for label, rows in classes.items()}
+        kept.update(_content_hash(target) for rows in drawn.values() for target in rows)
         counts[group] = ClassCounts(
-            len(classes[True]), len(classes[False]), len(chosen[True]), len(chosen[False])
+            len(classes[True]), len(classes[False]), len(drawn[True]), len(drawn[False])
         )
-    return Balanced([target for target in targets if _lot(target) in kept], counts)
+    return Balanced([target for target in targets if _content_hash(target) in kept], counts)
 
 
 def _groups(targets: Sequence[CritiqueTarget]) -> dict[str, dict[bool, list[CritiqueTarget]]]:
@@ -63,22 +63,13 @@ def _groups(targets: Sequence[CritiqueTarget]) -> dict[str, dict[bool, list[Crit
     groups: dict[str, dict[bool, list[CritiqueTarget]]] = defaultdict(lambda: {True: [], False: []})
     classes: dict[str, set[tuple[bool, bool]]] = defaultdict(set)
     for target in targets:
-        classes[task_of(target)].add((_is_last(target), target.label))
+        classes[target.task or ""].add((bool(target.last), target.label))
     for target in targets:
-        task = task_of(target)
-        apart = _is_last(target) and len(classes[task]) == 4  # both classes in both places
+        task = target.task or ""
+        apart = bool(target.last) and len(classes[task]) == 4  # both classes in both places
         groups[f"{task}, last step" if apart else task][target.label].append(target)
     return groups
 
 
-def _is_last(target: CritiqueTarget) -> bool:
-    return bool((target.model_extra or {}).get("last"))
-
-
-def task_of(target: CritiqueTarget) -> str:
-    """The task column of a target, "" without one."""
-    return str((target.model_extra or {}).get("task") or "")
-
-
-def _lot(target: CritiqueTarget) -> str:
+def _content_hash(target: CritiqueTarget) -> str:
     return content_id(target.id, target.prompt, target.completion)

@@ -1,7 +1,7 @@
-"""Critique targets: what the critic is trained to write, rendered exactly as scoring will ask.
+"""Critique targets: the text that the critic learns to write, after the prompt of scoring.
 
-One labelled solution with the critiques written for it becomes one `DistilledSolution`; exploding
-those into rows and balancing them is a later, cheap step. Knows no file and no batch.
+One labelled solution with the critiques written for it becomes one `DistilledSolution`. Writing
+its targets as rows and balancing them is a later, cheap step. Knows no file and no batch.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ MIN_WEIGHT = 0.1  # an uncertain label still says something
 
 
 class DistilledSolution(Record):
-    """What distillation made of one labelled solution: exactly one per input row.
+    """The targets of one labelled solution, one record per input row.
 
-    `reason` says why there are no targets (null where there are some): `unlabelled: ...` for a
-    solution without labels, `disagreement: ...` for one the filter dropped. `written` keeps the
-    writer's critiques, dropped or not, so that the writer can be measured.
+    `reason` says why there are no targets, and is null if there are some: `unlabelled: ...` for a
+    solution without labels, `disagreement: ...` for one that the filter dropped. `written` keeps
+    the writer's critiques, dropped or not, so that the writer can be measured.
     """
 
     id: str
@@ -47,25 +47,27 @@ async def distill_solution(
         EngineError: from a teacher's engine.
     """
     if all(label is None for label in labelled.labels):
-        why = (labelled.model_extra or {}).get("unlabelled_reason") or "no labels"
+        reason = f"unlabelled: {labelled.unlabelled_reason or 'no labels'}"
         return DistilledSolution(
-            id=labelled.id, task=labelled.task, targets=[], written=[], reason=f"unlabelled: {why}"
+            id=labelled.id, task=labelled.task, targets=[], written=[], reason=reason
         )
     upto = last_step_to_write(labelled)
     written = await writer.write(labelled, labelled.steps, upto, labels=labelled.labels)
-    reason, targets = None, []
+    targets: list[CritiqueTarget] = []
+    disagreement: str | None = None
     if config.filter and not agrees(labelled, written):
-        found = writer_first_error(written, upto)
-        said = "no verdict" if found is None else f"first error {found}"
-        labels = f"first error {labelled.first_error}"
+        error = writer_first_error(written, upto)
+        by_writer = "no verdict" if error is None else f"first error {error}"
+        by_rollouts = f"first error {labelled.first_error}"
         if labelled.first_error < 0:
-            labels = f"no error up to step {upto}"
-        reason = f"disagreement: rollouts say {labels}, writer {said}"
+            by_rollouts = f"no error up to step {upto}"
+        disagreement = f"disagreement: rollouts say {by_rollouts}, writer {by_writer}"
     else:
         targets = targets_for(labelled, written, pack, writer.name)
-        reason = None if targets else "disagreement: no critique has its step's label"
+        if not targets:
+            disagreement = "disagreement: no critique has its step's label"
     return DistilledSolution(
-        id=labelled.id, task=labelled.task, targets=targets, written=written, reason=reason
+        id=labelled.id, task=labelled.task, targets=targets, written=written, reason=disagreement
     )
 
 
@@ -76,10 +78,10 @@ def targets_for(
     writer_name: str,
 ) -> list[CritiqueTarget]:
     """One target per different critique of a labelled step, up to and including the first error;
-    of a pack whose unit is `solution`, one per different critique of the whole.
+    if the pack's unit is `solution`, one per different critique of the whole solution.
 
-    A critique whose verdict is not the step's label is left out: no target says one thing and
-    concludes another. `task` and `last` (the solution ends with the step) are extra columns.
+    A critique whose verdict is not the step's label is left out, so that no target argues for one
+    verdict and concludes the other.
     """
     if pack.unit == "solution":
         return _whole_targets(labelled, written, pack, writer_name)
@@ -114,8 +116,8 @@ def targets_for(
 def _turns(
     labelled: LabelledSolution, written: Sequence[WrittenCritique], pack: PromptPack
 ) -> list[str]:
-    """The conversation that leads to each step, up to the first without a critique that agrees:
-    the first that does of each step."""
+    """The critic's turns of a conversation: of each step the first critique that agrees with its
+    label, up to the first step without one."""
     turns: list[str] = []
     for agreeing in _agreeing(labelled, written):
         if not agreeing:
@@ -130,8 +132,8 @@ def _whole_targets(
     pack: PromptPack,
     writer_name: str,
 ) -> list[CritiqueTarget]:
-    """Critiques of each step up to the first error (or to the end) in one completion. None where a
-    step on the way has no label, or no critique with its label."""
+    """Critiques of each step up to the first error (or to the end) in one completion. Empty if a
+    step on the way has no label, or no critique that agrees with its label."""
     first = labelled.first_error
     upto = first if first >= 0 else len(labelled.steps) - 1
     steps = _agreeing(labelled, written)[: upto + 1]
@@ -140,12 +142,12 @@ def _whole_targets(
     targets = []
     seen: set[tuple[str, ...]] = set()
     for copy in range(max(len(step) for step in steps)):
-        chosen = [step[copy % len(step)] for step in steps]
-        bodies = tuple(critique.body for critique in chosen)
+        critiques = [step[copy % len(step)] for step in steps]
+        bodies = tuple(critique.body for critique in critiques)
         if bodies in seen:
             continue
         seen.add(bodies)
-        judged = [(critique.body, bool(critique.correct)) for critique in chosen]
+        judged = [(critique.body, bool(critique.correct)) for critique in critiques]
         messages = solution_target_messages(pack, labelled.problem, labelled.steps, judged)
         label, value = first < 0, labelled.values[upto]
         row = f"{labelled.id}:whole:{copy}"
@@ -157,12 +159,12 @@ def _agreeing(
     labelled: LabelledSolution, written: Sequence[WrittenCritique]
 ) -> list[list[WrittenCritique]]:
     """Per step the critiques whose verdict is its label."""
-    found: list[list[WrittenCritique]] = [[] for _ in labelled.steps]
+    agreeing: list[list[WrittenCritique]] = [[] for _ in labelled.steps]
     for critique in written:
         label = labelled.labels[critique.step]
         if label is not None and critique.correct is label:
-            found[critique.step].append(critique)
-    return found
+            agreeing[critique.step].append(critique)
+    return agreeing
 
 
 def _target(

@@ -26,7 +26,7 @@ from genprm.util.seeds import derive_seed
 
 
 class CritiqueWriter(Protocol):
-    """Writes critiques of the steps of one solution, each from the steps up to it alone."""
+    """Writes critiques of the steps of one solution, each without a look at later steps."""
 
     name: str  # as critique targets cite it
 
@@ -40,8 +40,8 @@ class CritiqueWriter(Protocol):
     ) -> list[WrittenCritique]:
         """Critiques of steps 0 to `upto`, in order, at least one of each.
 
-        `problem.id` names the solution, and makes the result independent of the order of work.
-        `labels` are for writers that are shown them.
+        `problem.id` identifies the solution, and makes the result independent of the order of
+        work. `labels` are for writers that may see them.
         """
         ...
 
@@ -82,12 +82,12 @@ class RuleWriter:
 
 
 class TeacherWriter:
-    """A language model as the teacher, asked with the pack's own critique prompt and told how to
-    write a verdict.
+    """A language model as the teacher. It gets the pack's own critique prompt, with a sentence on
+    how to write the verdict.
 
-    With `show_label` the question states the label of the step, which raises the yield and makes
-    the agreement filter weaker: a teacher that is told the answer rarely disagrees. It is asked
-    step by step whatever the pack's unit, with `native` where that is not a prefix.
+    With `show_label` the prompt states the label of the step, which raises the yield and makes the
+    agreement filter weaker: a teacher that knows the label rarely disagrees. The teacher judges
+    step by step whatever the pack's unit, with the pack `native` if that is not a prefix.
     """
 
     def __init__(self, engine: Engine, pack: PromptPack, config: DistillConfig, seed: int) -> None:
@@ -109,9 +109,9 @@ class TeacherWriter:
 
         Raises EngineError from the engine; no request of this solution is left running.
         """
-        shown = labels if self._config.teacher.show_label else ()
+        visible = labels if self._config.teacher.show_label else ()
         per_step = await together(
-            self._write_step(problem, steps[: t + 1], shown[t] if t < len(shown) else None)
+            self._write_step(problem, steps[: t + 1], visible[t] if t < len(visible) else None)
             for t in range(upto + 1)
         )
         return [critique for critiques in per_step for critique in critiques]
@@ -132,14 +132,17 @@ class TeacherWriter:
             generation = await self._engine.generate(prompt, sampling)
         except PromptTooLongError as error:
             return [WrittenCritique(step=step, body=str(error), correct=None)]
-        shown = rendered_texts(pack, self._engine.tokenizer, problem.problem, steps_prefix)
-        return [self._read(step, completion, shown) for completion in generation.completions]
+        texts = rendered_texts(pack, self._engine.tokenizer, problem.problem, steps_prefix)
+        return [self._read(step, completion, texts) for completion in generation.completions]
 
-    def _read(self, step: int, completion: Completion, shown: Sequence[str]) -> WrittenCritique:
-        """Body and verdict of a critique; no verdict if it is cut off, empty, or gives several."""
+    def _read(self, step: int, completion: Completion, texts: Sequence[str]) -> WrittenCritique:
+        """Body and verdict of a critique; no verdict if it is cut off, empty, or gives several.
+
+        `texts` are those of the prompt, whose verdicts a critique may quote.
+        """
         text = completion.text
         body = text.partition(self._pack.opener)[0].strip()
-        verdict = parse_verdict(self._pack, text, shown)
+        verdict = parse_verdict(self._pack, text, texts)
         one_verdict = text.count(self._pack.opener) == 1
         sound = completion.finish_reason == "stop" and one_verdict and body
         return WrittenCritique(
@@ -151,8 +154,8 @@ class TeacherWriter:
 
 
 def _for_teacher(pack: PromptPack, label: bool | None) -> PromptPack:
-    """The pack with a question that says how to end, which a trained critic knows, and with a
-    label also what the right verdict is."""
+    """The pack with a question that says how to end, which a trained critic knows, and that states
+    the label, if there is one."""
     right, wrong = (f"{pack.opener.strip()}{pack.label_text(x)}" for x in (True, False))
     question = f'{pack.question} End with a line of its own, "{right}" or "{wrong}".'
     if label is not None:

@@ -243,7 +243,7 @@ def _figures(pairs: Sequence[tuple[EvaluationRow, Judgement]]) -> FirstErrorFigu
     judged = sum(count > 0 for count in votes)
     tokens = [judgement.usage.get("completion_tokens") for _, judgement in pairs]
     counted = [count for count in tokens if count is not None]
-    trusted = [pair for pair in pairs if not (pair[0].model_extra or {}).get("suspect")]
+    trusted = [pair for pair in pairs if not pair[0].suspect]
     return FirstErrorFigures(
         **vars(accuracies(_outcomes(pairs))),
         coverage=proportion([judgement.covered for _, judgement in pairs]),

@@ -1,7 +1,7 @@
 """From the texts of a trainer to judgements, by any step scorer; also from code that cannot await.
 
-Knows no trainer. What a policy writes never fails a whole batch: a solution that no scorer would
-take is None here, and left to the shim.
+Knows no trainer. A strange text never fails a whole batch: a solution that no scorer would accept
+is None here, and the shim decides what that means.
 """
 
 from __future__ import annotations
@@ -33,32 +33,32 @@ async def judge(
 ) -> list[Judgement | None]:
     """The judgement of each solution, cut into steps by `splitter`, in order.
 
-    None for one that has no step, or more than a request to the service may have; the scorer is
-    not asked about it.
+    None for a solution without steps, or with more than a request to the service may have; the
+    scorer does not get it.
 
     Raises:
-        InputError: a blank problem, which no policy wrote; no splitter of that name; what the
-            scorer refuses.
+        InputError: a blank problem (which is not the policy's doing), an unknown splitter, an
+            option that the scorer refuses.
         EngineError: the engine is dead, or the service does not answer.
     """
     items: list[ScoreItem] = []
-    asked: list[bool] = []
+    accepted: list[bool] = []
     for problem, solution in zip(problems, solutions, strict=True):
         if not problem.strip():
             raise InputError("must not be empty", field="problem")
         steps = split(solution, splitter)
-        asked.append(0 < len(steps) <= MAX_STEPS)
-        if asked[-1]:
+        accepted.append(0 < len(steps) <= MAX_STEPS)
+        if accepted[-1]:
             items.append(ScoreItem(problem, steps, **options))
     judgements = iter(await scorer.score_batch(items) if items else ())
-    return [next(judgements) if was_asked else None for was_asked in asked]
+    return [next(judgements) if is_accepted else None for is_accepted in accepted]
 
 
 def wait_for(coroutine: Coroutine[Any, Any, T]) -> T:
-    """What the coroutine returns or raises, for callers that cannot await, from any thread.
+    """Run a coroutine to its end for a caller that cannot await, in any thread; returns its result.
 
-    All of them run in one event loop, in a thread of its own that starts with the first: clients
-    and scorers belong to the loop in which they were first used.
+    All coroutines run in one event loop, in a thread of its own that starts with the first call:
+    clients and scorers belong to the loop in which they were first used.
     """
     with _starting:
         loop = _loops.get(os.getpid())

@@ -5,8 +5,8 @@ r"""A critic as the reward of OpenRLHF: `--reward.remote_url` with a Python file
     from genprm.integrations.openrlhf import build_reward_func
     reward_func = build_reward_func(AsyncClient("http://critic:8000"))
 
-The service answers `POST /get_reward` in the same way; a file is for a token, a handle, another
-reward. Follows `SingleTurnAgentExecutor` in `openrlhf/utils/agent.py` of OpenRLHF 0.10, and
+The service answers `POST /get_reward` in the same way; a file is needed for a token, a handle or
+another reward. Follows `SingleTurnAgentExecutor` in `openrlhf/utils/agent.py` of OpenRLHF 0.10, and
 `openrlhf/cli/serve_rm.py`, whose shape of request and answer `POST /get_reward` has. A call has one
 query: prompt and response in one text, special tokens included. The answer must have a number
 for each, so that what is unscored gets one, and is flagged in `extra_logs`. One number per response
@@ -21,7 +21,7 @@ from typing import Any, Unpack
 from genprm.integrations.judge import judge, wait_for
 from genprm.prompts.chat import END_TOKENS
 from genprm.records import Judgement
-from genprm.rewards.credit import check_reward, facts, solution_reward
+from genprm.rewards.credit import check_reward, describe, solution_reward
 from genprm.scoring.base import ScoreOptions, StepScorer
 
 
@@ -68,14 +68,14 @@ def build_reward_func(
 
 
 def bare_response(query: str, prompt: str, end_tokens: Sequence[str] = END_TOKENS) -> str:
-    """What the policy wrote: the query without the prompt before it and the end tokens after it.
+    """The text of the policy: the query without the prompt before it and the end tokens after it.
 
-    The prompt may stand behind a token that the tokenizer put first. A query that does not hold
-    it, as when OpenRLHF had to cut a long prompt, is returned whole.
+    A token of the tokenizer may come before the prompt. A query that does not contain the prompt,
+    as when OpenRLHF had to cut a long one, is returned as it is.
     """
     at = query.find(prompt) if prompt else -1
     start, end = (at + len(prompt) if at >= 0 else 0), len(query)
-    while True:  # by place: a text of nothing but end tokens is not copied once for each
+    while True:  # moves `end`, so that a text of many end tokens is not copied once for each
         while end > start and query[end - 1].isspace():
             end -= 1
         ending = next((e for e in end_tokens if e and query.endswith(e, start, end)), None)
@@ -85,16 +85,15 @@ def bare_response(query: str, prompt: str, end_tokens: Sequence[str] = END_TOKEN
 
 
 def problem_text(prompt: str, prefix: str = "", suffix: str = "") -> str:
-    r"""The problem inside a prompt: what stands behind the last `prefix` and before the next
-    `suffix`.
+    r"""The problem inside a prompt: the text after the last `prefix` and before the next `suffix`.
 
     Chat markup and instructions differ by model and data set, so nothing is guessed. For a prompt
-    without a chat template both stay empty and the prompt is the problem. For ChatML they are
+    without a chat template both are empty and the prompt is the problem. For ChatML they are
     `"<|im_start|>user\n"` and `"<|im_end|>"`, which also drops the system prompt and, of a
-    conversation, all but the last user message; an instruction that follows every problem
-    (`" Let's think step by step<|im_end|>"`) can stand in the suffix. What does not occur in a
-    prompt cuts nothing from it. The critic reads markup that stays as plain text, which it was not
-    trained on.
+    conversation, all but the last user message. An instruction that follows every problem can be
+    part of the suffix (`" Let's think step by step<|im_end|>"`). A prefix or suffix that does not
+    occur in a prompt cuts nothing from it. The critic reads markup that is left as plain text,
+    which it was not trained on.
     """
     problem = prompt.rpartition(prefix)[2] if prefix else prompt
     return (problem.partition(suffix)[0] if suffix else problem).strip()
@@ -105,27 +104,28 @@ def reward_answer(
     reward: str = "solution_score",
     unscored: float = 0.0,
 ) -> dict[str, Any]:
-    """What OpenRLHF is answered: a number for each judgement, in order; empty lists for none.
+    """The answer to OpenRLHF: a number for each judgement, in order; empty lists without any.
 
     Args:
         judgements: None where a response could not be judged.
         reward: see `genprm.rewards.credit.solution_reward`.
-        unscored: the reward of what has none; at 0 a policy gains nothing by writing what cannot
-            be judged.
+        unscored: the reward of a response without one; at 0 a policy gains nothing by writing
+            text that cannot be judged.
 
     Returns:
         `rewards`; `scores`, the same clipped to [0, 1] for dynamic filtering; and `extra_logs`, a
-        list per name: `scored` (0 where `unscored` stands in, else 1), and the `facts`.
+        list per name: `scored` (0 where the reward is `unscored`, else 1), and the figures of
+        `genprm.rewards.credit.describe`.
     """
-    known = [solution_reward(judgement, reward) for judgement in judgements]
-    rewards = [unscored if value is None else value for value in known]
-    logged = [
-        {"scored": float(value is not None), **facts(judgement)}
-        for value, judgement in zip(known, judgements, strict=True)
+    values = [solution_reward(judgement, reward) for judgement in judgements]
+    rewards = [unscored if value is None else value for value in values]
+    logs = [
+        {"scored": float(value is not None), **describe(judgement)}
+        for value, judgement in zip(values, judgements, strict=True)
     ]
-    names = logged[0] if logged else ()
+    names = logs[0] if logs else ()
     return {
         "rewards": rewards,
         "scores": [min(max(value, 0.0), 1.0) for value in rewards],
-        "extra_logs": {name: [each[name] for each in logged] for name in names},
+        "extra_logs": {name: [log[name] for log in logs] for name in names},
     }

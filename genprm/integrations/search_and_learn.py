@@ -28,9 +28,9 @@ class PRM:
         scorer: who judges.
         token: bearer token of the service.
         splitter: how answers are cut into steps; searches generate up to a blank line.
-        unscored: the score of a step that has none, and the one score of an answer without steps.
-            The searches reduce by min, product or last and take the best: at 0 what could not be
-            judged ranks last. NaN would rank first there.
+        unscored: the score of a step that has none, and the only score of an answer without steps.
+            The searches reduce by min, product or last and take the best, so that at 0 an answer
+            that could not be judged ranks last. NaN would rank first.
         options: of `StepScorer.score`, for all answers.
 
     Raises:
@@ -55,7 +55,7 @@ class PRM:
         self._splitter, self._unscored, self._options = splitter, unscored, options
 
     def load_model_and_tokenizer(self, **ignored: Any) -> tuple[None, None]:
-        """Nothing: the critic is loaded where it is served."""
+        """Loads nothing: the critic is loaded where it is served."""
         return None, None
 
     def score(
@@ -69,9 +69,9 @@ class PRM:
         """
         pairs = [(q, a) for q, answers in zip(questions, outputs, strict=True) for a in answers]
         problems, solutions = [q for q, _ in pairs], [a for _, a in pairs]
-        asked = judge(self._scorer, problems, solutions, self._splitter, self._options)
-        judged = iter(wait_for(asked))
-        return [[self._scores(next(judged)) for _ in answers] for answers in outputs]
+        judging = judge(self._scorer, problems, solutions, self._splitter, self._options)
+        judgements = iter(wait_for(judging))
+        return [[self._scores(next(judgements)) for _ in answers] for answers in outputs]
 
     def _scores(self, judgement: Judgement | None) -> list[float]:
         scores = [None] if judgement is None else [step.score for step in judgement.steps]

@@ -16,7 +16,7 @@ from typing import Any, Unpack
 
 from genprm.errors import InputError
 from genprm.integrations.judge import judge
-from genprm.rewards.credit import check_reward, facts, solution_reward
+from genprm.rewards.credit import check_reward, describe, solution_reward
 from genprm.scoring.base import ScoreOptions, StepScorer
 
 Messages = Sequence[Mapping[str, Any]]
@@ -26,23 +26,23 @@ class CriticReward:
     """One reward per completion, in [0, 1]; None where the critic has none, which TRL leaves out
     of the weighted sum.
 
-    It pickles if the scorer does (an `AsyncClient` and a handle do), and asks for all completions
-    of a call at once. What it logs, as `NAME/...`: the share of unscored completions, and over the
-    others the means of steps and of the share of steps before the first error. A policy that games
-    the critic often shows in the number of steps first.
+    It can be pickled if the scorer can (an `AsyncClient` and a handle can), and sends all
+    completions of a call at once. It logs, as `NAME/...`, the share of unscored completions, and
+    over the others the means of steps and of the share of steps before the first error. When a
+    policy games the critic, the number of steps often shows it first.
 
     Args:
         scorer: who judges.
         reward: see `genprm.rewards.credit.solution_reward`.
         splitter: how completions are cut into steps; the critic's training data was cut the same.
         problem_column: the column of the dataset that holds the problem. Without it the prompt is
-            the problem: a prompt text as it stands, of a conversation the last user message.
+            the problem: a text as it is, of a conversation the last user message.
         name: what TRL calls the reward in its logs.
         options: of `StepScorer.score`, for all completions.
 
     Raises:
-        InputError: there is no such reward; when it is called, a column that is missing and what
-            `judge` raises. EngineError then too: without its critic, training stops.
+        InputError: there is no such reward; in a call, the column is missing, or `judge` raises it.
+        EngineError: in a call, the critic does not answer; without its critic, training stops.
     """
 
     def __init__(
@@ -69,36 +69,38 @@ class CriticReward:
     ) -> list[float | None]:
         """The rewards, in the order of the completions."""
         problems = self._problems(prompts, columns)
-        solutions = [_written(completion) for completion in completions]
+        solutions = [_solution(completion) for completion in completions]
         judgements = await judge(self._scorer, problems, solutions, self._splitter, self._options)
         rewards = [solution_reward(judgement, self._reward) for judgement in judgements]
         if log_metric is not None and rewards:
-            scored = [facts(j) for j, r in zip(judgements, rewards, strict=True) if r is not None]
+            scored = [
+                describe(j) for j, r in zip(judgements, rewards, strict=True) if r is not None
+            ]
             log_metric(f"{self.__name__}/unscored", 1 - len(scored) / len(rewards))
-            for fact in ("steps", "correct_share") if scored else ():
-                mean = sum(each[fact] for each in scored) / len(scored)
-                log_metric(f"{self.__name__}/{fact}", mean)
+            for name in ("steps", "correct_share") if scored else ():
+                mean = sum(figures[name] for figures in scored) / len(scored)
+                log_metric(f"{self.__name__}/{name}", mean)
         return rewards
 
     def _problems(
         self, prompts: Sequence[str | Messages], columns: Mapping[str, Any]
     ) -> Sequence[str]:
         if self._problem_column is None:
-            return [_asked(prompt) for prompt in prompts]
+            return [_problem(prompt) for prompt in prompts]
         if self._problem_column not in columns:
             known = ", ".join(name for name, column in columns.items() if isinstance(column, list))
             raise InputError(f"problem_column: no column {self._problem_column!r}; known: {known}")
         return columns[self._problem_column]
 
 
-def _asked(prompt: str | Messages) -> str:
+def _problem(prompt: str | Messages) -> str:
     if isinstance(prompt, str):
         return prompt
     return next((_text(m) for m in reversed(prompt) if m["role"] == "user"), "")
 
 
-def _written(completion: str | Messages) -> str:
-    """All that the policy wrote; between its turns there may be those of tools."""
+def _solution(completion: str | Messages) -> str:
+    """The policy's turns as one text; turns of tools may be between them."""
     if isinstance(completion, str):
         return completion
     return "\n\n".join(_text(m) for m in completion if m["role"] == "assistant")

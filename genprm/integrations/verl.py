@@ -25,8 +25,8 @@ from genprm.errors import InputError
 from genprm.integrations.judge import judge
 from genprm.rewards.credit import (
     Shape,
-    decoded,
-    facts,
+    decode_with_offsets,
+    describe,
     min_form,
     solution_reward,
     step_rewards,
@@ -54,8 +54,8 @@ async def compute_score(
 ) -> dict[str, float]:
     """The reward of one response, by the scoring service at `url`.
 
-    What is keyword-only comes from `reward_kwargs`, but for the last two, which verl passes where
-    it serves a reward model of its own; neither they nor `ground_truth` are used.
+    Keyword-only arguments come from `reward_kwargs`, but for the last two, which verl passes where
+    it serves a reward model of its own. Neither these two nor `ground_truth` are used.
 
     Args:
         reward: see `genprm.rewards.credit.solution_reward`.
@@ -63,18 +63,19 @@ async def compute_score(
         splitter: how responses are cut into steps; the critic's training data was cut the same.
         problem_key: where `extra_info` has the problem; `question` in verl's own data sets.
         wait_s: seconds to wait for an answer, retries included. All responses of a batch are sent
-            at about the same time, so it is the time for the batch.
+            at about the same time, so this is the time for the batch.
         options: of `StepScorer.score`.
 
     Returns:
-        `score`, and what verl logs beside it: `scored` (0 where `unscored` stands in, else 1), and
-        the `facts` (`genprm.rewards.credit`). There is no `acc`: nothing here knows it.
+        `score`, and figures that verl logs: `scored` (0 where the score is `unscored`, else 1), and
+        the figures of `genprm.rewards.credit.describe`. There is no `acc`, since nothing here knows
+        it.
 
     Raises:
         InputError: no problem in `extra_info`, an unknown reward, what the service refuses.
         ConfigError, EngineError: wrong token or address; no answer.
     """
-    loop = asyncio.get_running_loop()  # a client belongs to one
+    loop = asyncio.get_running_loop()  # a client belongs to one loop
     scorer = _client(loop, url, token, wait_s)
     problem = (extra_info or {}).get(problem_key)
     if not isinstance(problem, str):
@@ -82,7 +83,7 @@ async def compute_score(
     [judgement] = await judge(scorer, [problem], [solution_str], splitter, options)
     value = solution_reward(judgement, reward)
     score = unscored if value is None else value
-    return {"score": score, "scored": float(value is not None), **facts(judgement)}
+    return {"score": score, "scored": float(value is not None), **describe(judgement)}
 
 
 @functools.lru_cache(maxsize=8)
@@ -93,14 +94,14 @@ def _client(
 
 
 class TokenRewards(float):
-    """The reward of a response, and in `tokens` what each of its tokens has of it."""
+    """The reward of a response, and in `tokens` the share that each of its tokens has in it."""
 
     tokens: tuple[float, ...]
 
     def __new__(cls, tokens: Sequence[float]) -> TokenRewards:
-        whole = super().__new__(cls, math.fsum(tokens))
-        whole.tokens = tuple(tokens)
-        return whole
+        reward = super().__new__(cls, math.fsum(tokens))
+        reward.tokens = tuple(tokens)
+        return reward
 
     def __reduce__(self) -> tuple[Any, ...]:
         return TokenRewards, (self.tokens,)
@@ -132,16 +133,16 @@ def step_reward_manager(
     Args:
         base: verl's `RewardManagerBase`.
         scorer: who judges.
-        shape: see `genprm.rewards.credit.step_rewards`. Steps behind the first error have no
-            reward, so that they are not judged unless the options say so.
+        shape: see `genprm.rewards.credit.step_rewards`. Steps after the first error have no
+            reward, so that they are not judged unless the options ask for it.
         splitter: how responses are cut into steps; the critic's training data was cut the same.
-        unscored: the reward of a response that has none, at its last token; 0 is neither good nor
-            bad here.
+        unscored: the reward of a response that has none, at its last token; here 0 is neither
+            good nor bad.
         problem_key: where `extra_info` has the problem; without it the last user message of
             `raw_prompt` is the problem.
         options: of `StepScorer.score`.
     """
-    given: ScoreOptions = {"stop_at_first_error": True, **options}
+    score_options: ScoreOptions = {"stop_at_first_error": True, **options}
 
     class StepRewardManager(base):
         """Rewards of steps by a critic; verl's own `compute_score` is not called."""
@@ -158,19 +159,19 @@ def step_reward_manager(
             super().__init__(config=config, tokenizer=tokenizer, compute_score=compute_score)
 
         async def run_single(self, data: Any) -> dict[str, Any]:
-            """The rewards of one response; of several sequences the last has them, as in verl."""
+            """The rewards of one response; of several sequences, those of the last, as in verl."""
             item = data[len(data) - 1]
             ids = _response_ids(item)
-            text, offsets = await asyncio.to_thread(decoded, self._decode, ids)
+            text, offsets = await asyncio.to_thread(decode_with_offsets, self._decode, ids)
             problem = _problem(item.non_tensor_batch, problem_key)
-            [judgement] = await judge(scorer, [problem], [text], splitter, given)
+            [judgement] = await judge(scorer, [problem], [text], splitter, score_options)
             rewards = step_rewards(judgement, shape)
             if rewards is None:
                 tokens = [0.0] * (len(ids) - 1) + [unscored] * bool(ids)
             else:
                 tokens = token_rewards(text, splitter, offsets, rewards)
-            told = {"scored": float(rewards is not None), **facts(judgement)}
-            return {"reward_score": TokenRewards(tokens), "reward_extra_info": told}
+            figures = {"scored": float(rewards is not None), **describe(judgement)}
+            return {"reward_score": TokenRewards(tokens), "reward_extra_info": figures}
 
         def _decode(self, ids: Sequence[int]) -> str:
             return self.tokenizer.decode(
@@ -179,8 +180,8 @@ def step_reward_manager(
 
         @classmethod
         def assemble_rm_scores(cls, data: Any, scores: Sequence[float]) -> Any:
-            """The rewards of all tokens, [batch, response length]; `scores` are what `run_single`
-            made."""
+            """The rewards of all tokens, [batch, response length]; `scores` come from
+            `run_single`."""
             rewards = super().assemble_rm_scores(data, list(map(float, scores)))
             for row, score in zip(rewards, scores, strict=True):
                 if isinstance(score, TokenRewards):
@@ -200,8 +201,8 @@ def _response_ids(item: Any) -> list[int]:
 def _problem(columns: Mapping[str, Any], key: str) -> str:
     problem = (columns.get("extra_info") or {}).get(key)
     if problem is None:
-        asked = [m["content"] for m in columns.get("raw_prompt", ()) if m["role"] == "user"]
-        problem = asked[-1] if asked else None
+        users = [m["content"] for m in columns.get("raw_prompt", ()) if m["role"] == "user"]
+        problem = users[-1] if users else None
     if not isinstance(problem, str):
         raise InputError(f"neither extra_info has a text {key!r} nor raw_prompt a user message")
     return problem

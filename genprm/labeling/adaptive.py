@@ -2,28 +2,29 @@
 
 Let e be the first error of a solution and l its last, half of the time the same. Prefixes before e
 are good and the others wrong (a value above 0 at a later prefix implies one at every earlier
-prefix). Two things tell where they lie:
+prefix). Two observations say where they are:
 
 - Wins. A wrong prefix wins with a probability p ~ Beta(c·r, c·(1 - r)), r being the recovery rate;
   a good one with p ~ Beta(1 + d·W, 1 + d·L), W and L being the wins and losses of the good prefixes
   before it: values along one solution are alike, and rise.
-- Repeats: losing rollouts that end in the wrong answer of the solution itself. From behind l that
-  takes no more than going on without a slip: q ~ Beta(1, 1) of the losses. From before it takes the
-  same mistake again: q ~ Beta(b·s, b·(1 - s)), s being the repeat rate; for a good prefix with the
-  repeats and other losses of those before it added, each d times.
+- Repeats: losing rollouts that end in the wrong answer of the solution itself. After l that takes
+  only going on without a slip: q ~ Beta(1, 1) of the losses. Before l it takes the same mistake
+  again: q ~ Beta(b·s, b·(1 - s)), s being the repeat rate; for a good prefix with the repeats and
+  other losses of those before it added, each d times.
 
 So the rollouts of each prefix give a posterior over e and l in closed form, sums of products of
 Beta-binomials.
-A round goes to the prefix that tells most about where e and l are for its price, which is what is
-still to be written and a share for reading. The search ends at a stated posterior probability, at
-the end of the budget, or where a round would tell less than it is worth. Only a prefix's own
-rollouts count here: one that passes through several (`label.reuse`) would count several times.
+A round goes to the prefix with most information about e and l for its price, which is the text that
+is still to be written and a share for reading. The search ends at a stated posterior probability,
+at the end of the budget, or where a round would bring less information than it is worth. Only a
+prefix's own rollouts count here: one that passes through several (`label.reuse`) would count
+several times.
 
-What it is sure of is this model. A solution with the right answer has an error only as often as the
-recovery rate says: 0.02 is for answers that are long or unlikely to be guessed. With few options
-wrong prefixes win by luck and good ones repeat a wrong answer by luck; higher rates say so, and
-flat rollouts tell what they are. Ours: published code stops at the width of an interval (AMCS,
-2509.24351), none by a posterior over the first error, and none reads wrong answers.
+The posterior holds if this model does. A solution with the right answer has an error only as often
+as the recovery rate says: 0.02 is for answers that are long or unlikely to be guessed. With few
+options wrong prefixes win by luck and good ones repeat a wrong answer by luck; higher rates say so,
+and flat rollouts measure them. The method is ours: published code stops at the width of an interval
+(AMCS, 2509.24351), not by a posterior over the first error, and does not read wrong answers.
 
 Pure but for `adaptive`, which samples.
 """
@@ -36,24 +37,24 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from genprm.config.label import AdaptiveConfig, LabelConfig
-from genprm.labeling.estimate import Estimate, values_of
 from genprm.labeling.sampler import PrefixSampler
+from genprm.labeling.step_values import StepValues, values_of
 from genprm.util.stats import beta_binomial, log_beta
 
 SURENESS = 10.0  # c: rollouts that the recovery rate is worth as prior knowledge
 REPEAT_SURENESS = 5.0  # b: the same of the repeat rate
 LIKENESS = 0.5  # d: what a rollout of an earlier prefix is worth
 NO_ERROR = 0.5  # prior probability; the rest is spread evenly over the steps
-ONE_ERROR = 0.5  # of wrong solutions; the last error of the others is anywhere behind the first
-# What a rollout costs beside what it writes, in solutions: reading the prefix, and waiting. Without
-# it prefixes near the end of a long solution are almost free, and hundreds of rollouts go there.
+ONE_ERROR = 0.5  # of wrong solutions; the last error of the others is anywhere after the first
+# Cost of a rollout besides writing, in solutions: reading the prefix, and waiting. Without it
+# prefixes near the end of a long solution are almost free, and hundreds of rollouts go there.
 OVERHEAD = 0.2
 ROUND_ROLLOUTS = 1  # between two looks at the posterior
 
 
 class Tries(NamedTuple):
     """Right and wrong rollouts of one prefix, and how many of the wrong ones repeat the solution's
-    own answer; None where that is not wrong, or not known."""
+    own answer; None if that answer is right, or not known."""
 
     wins: int
     losses: int
@@ -89,14 +90,14 @@ class Rates(NamedTuple):
 
     def log_evidence(self, tries: Tries) -> float:
         wins, losses, repeats = tries
-        told = self.win.log_evidence(wins, losses)
+        evidence = self.win.log_evidence(wins, losses)
         if repeats is not None:
-            told += self.repeat.log_evidence(repeats, losses - repeats)
-        return told
+            evidence += self.repeat.log_evidence(repeats, losses - repeats)
+        return evidence
 
     def outlook(self, rollouts: int, repeats: bool) -> Sequence[float]:
-        """Probabilities of all that so many rollouts may come to: wins and, if they are looked
-        at, repeats among the losses."""
+        """Probabilities of all outcomes of so many rollouts: how many win and, with `repeats`, how
+        many of the losses are repeats."""
         wins = beta_binomial(*self.win, rollouts)
         if not repeats:
             return wins
@@ -106,13 +107,13 @@ class Rates(NamedTuple):
 
 
 class Belief(NamedTuple):
-    """The rates that a task is said to have; fields as in `AdaptiveConfig`."""
+    """The rates that the config states for a task; fields as in `AdaptiveConfig`."""
 
     recovery_rate: float
     repeat_rate: float
 
     def good(self, tries: Sequence[Tries]) -> list[Rates]:
-        """Of each prefix if it holds no error, from what is known of those before it."""
+        """Of each prefix if it holds no error, from the tries of those before it."""
         at_first = Rates(BetaPrior(1.0, 1.0), self._same_mistake())
         before = itertools.islice(tries, len(tries) - 1)
         return list(itertools.accumulate(before, _as_alike, initial=at_first))
@@ -121,7 +122,7 @@ class Belief(NamedTuple):
         """Of a prefix that holds an error and has another to come."""
         return Rates(self._recovery(), self._same_mistake())
 
-    def behind(self) -> Rates:
+    def after_last(self) -> Rates:
         """Of a prefix that holds all errors of its solution."""
         return Rates(self._recovery(), BetaPrior(1.0, 1.0))
 
@@ -148,11 +149,11 @@ class Posterior(NamedTuple):
 def posterior(tries: Sequence[Tries], outcome: bool | None, belief: Belief) -> Posterior:
     """Where the errors are, given the tries of each prefix from the first step's on, and whether
     the finished solution is right (None for an unfinished one)."""
-    steps, between, behind = len(tries), belief.between(), belief.behind()
+    steps, between, after = len(tries), belief.between(), belief.after_last()
     as_good = (rates.log_evidence(t) for rates, t in zip(belief.good(tries), tries, strict=True))
     good = [0.0, *itertools.accumulate(as_good)]  # of the prefixes up to here
     middle = [0.0, *itertools.accumulate(between.log_evidence(t) for t in tries)]
-    end = [0.0, *itertools.accumulate(behind.log_evidence(t) for t in tries)]
+    end = [0.0, *itertools.accumulate(after.log_evidence(t) for t in tries)]
     of_error = math.log((1 - NO_ERROR) / steps)
     if outcome is True:
         of_error += math.log(belief.recovery_rate)
@@ -161,15 +162,15 @@ def posterior(tries: Sequence[Tries], outcome: bool | None, belief: Belief) -> P
         logs[steps, steps] = math.log(NO_ERROR) + good[steps]
     for first in range(steps):
         for last in range(first, steps):
-            told = good[first] + middle[last] - middle[first] + end[steps] - end[last]
-            logs[first, last] = of_error + _log_of_last(first, last, steps) + told
+            evidence = good[first] + middle[last] - middle[first] + end[steps] - end[last]
+            logs[first, last] = of_error + _log_of_last(first, last, steps) + evidence
     top = max(logs.values())
     weights = {errors: math.exp(log - top) for errors, log in logs.items()}
-    whole, found = sum(weights.values()), Posterior([0.0] * (steps + 1), [0.0] * (steps + 1))
+    total, result = sum(weights.values()), Posterior([0.0] * (steps + 1), [0.0] * (steps + 1))
     for (first, last), weight in weights.items():
-        found.first[first] += weight / whole
-        found.last[last] += weight / whole
-    return found
+        result.first[first] += weight / total
+        result.last[last] += weight / total
+    return result
 
 
 def _log_of_last(first: int, last: int, steps: int) -> float:
@@ -183,30 +184,28 @@ def _log_of_last(first: int, last: int, steps: int) -> float:
 def information(
     chances: Sequence[float], places: Sequence[Rates], rollouts: int, repeats: bool = False
 ) -> float:
-    """Nats that `rollouts` more of a prefix are expected to tell about which of several places it
-    has (good, between errors, behind them), each with its chance: the mutual information between
-    that and what comes of the rollouts."""
+    """Information, in nats, that `rollouts` more of a prefix are expected to bring about its place
+    (good, between errors, after them), given the chance of each place: the mutual information
+    between the place and the outcomes of the rollouts."""
     outlooks = [rates.outlook(rollouts, repeats) for rates in places]
     mixed = [
         sum(p * q for p, q in zip(chances, each, strict=True))
         for each in zip(*outlooks, strict=True)
     ]
-    known = sum(p * _entropy(outlook) for p, outlook in zip(chances, outlooks, strict=True))
-    return _entropy(mixed) - known
+    given_place = sum(p * _entropy(outlook) for p, outlook in zip(chances, outlooks, strict=True))
+    return _entropy(mixed) - given_place
 
 
 def _entropy(distribution: Sequence[float]) -> float:
     return -sum(p * math.log(p) for p in distribution if p > 0)
 
 
-async def adaptive(sampler: PrefixSampler, config: LabelConfig) -> Estimate:
+async def adaptive(sampler: PrefixSampler, config: LabelConfig) -> StepValues:
     """Rounds of rollouts until the first error is settled. Where it never is and even the likeliest
-    is not likely enough, the steps that lie before it at the stated confidence are good, and the
+    is not likely enough, the steps that come before it at the stated confidence are good, and the
     others uncertain.
 
-    Columns: `posterior` (per step, then no error), `settled` (its largest entry),
-    `likeliest_first_error`, also where that is too unsure to be a label, and `repeats` (per step,
-    the wrong rollouts that end in the solution's own answer; null where that is not wrong).
+    Columns: `posterior`, `settled`, `likeliest_first_error` and `repeats`.
     """
     settings, budget = config.adaptive, config.rollouts * len(sampler.open)
     believed = Belief(settings.recovery_rate, settings.repeat_rate)
@@ -233,29 +232,29 @@ def _worth(
     n: int,
     believed: Belief,
 ) -> dict[int, float]:
-    """Information from n rollouts of each prefix by what they cost: in nats for each writing of the
-    whole solution. A rollout is likely to write what is left of it, and costs OVERHEAD beside."""
+    """Information from n rollouts of each prefix by their cost: nats for the price of writing the
+    solution once. A rollout is likely to write the rest of it, and costs OVERHEAD besides."""
     lengths = [len(step) for step in sampler.solution.steps]
-    whole, written = sum(lengths), [0, *itertools.accumulate(lengths)]
+    total, written = sum(lengths), [0, *itertools.accumulate(lengths)]
     wrong = [0.0, *itertools.accumulate(errors.first)]
-    behind = [0.0, *itertools.accumulate(errors.last)]
+    after = [0.0, *itertools.accumulate(errors.last)]
     good, worth = believed.good(tries), {}
     for prefix in prefixes:
         here = tries[prefix - 1]
-        places = good[prefix - 1], believed.between(), believed.behind()
-        chances = 1 - wrong[prefix], wrong[prefix] - behind[prefix], behind[prefix]
-        told = information(
+        places = good[prefix - 1], believed.between(), believed.after_last()
+        chances = 1 - wrong[prefix], wrong[prefix] - after[prefix], after[prefix]
+        nats = information(
             [max(0.0, chance) for chance in chances],
             [rates.after(here) for rates in places],
             n,
             repeats=here.repeats is not None,
         )
-        worth[prefix] = told / n / (OVERHEAD + (1 + whole - written[prefix]) / (1 + whole))
+        worth[prefix] = nats / n / (OVERHEAD + (1 + total - written[prefix]) / (1 + total))
     return worth
 
 
 def _hopeless(sampler: PrefixSampler, prefix: int, enough: int) -> bool:
-    """Whether more rollouts of a prefix can tell nothing: too long, or all of many invalid."""
+    """Whether more rollouts of a prefix are useless: it is too long, or all of many are invalid."""
     pool = sampler.pools[prefix]
     return pool.reason is not None or (
         len(pool.own) >= enough and all(outcome is None for outcome in pool.own)
@@ -263,8 +262,8 @@ def _hopeless(sampler: PrefixSampler, prefix: int, enough: int) -> bool:
 
 
 def _tries(sampler: PrefixSampler, prefix: int) -> Tries:
-    """What its own rollouts say of a prefix. An invalid one says nothing; the finished solution is
-    none, it is `sampler.outcome`."""
+    """The tries of a prefix, of its own valid rollouts. The finished solution is not one of them:
+    `posterior` takes it as `sampler.outcome`."""
     pool, own = sampler.pools[prefix], sampler.own_answer is not None
     repeats = pool.repeats if sampler.outcome is False and own else None
     if prefix == sampler.steps and sampler.outcome is not None:
@@ -274,7 +273,7 @@ def _tries(sampler: PrefixSampler, prefix: int) -> Tries:
 
 def _conclude(
     sampler: PrefixSampler, tries: Sequence[Tries], posteriors: list[float], config: AdaptiveConfig
-) -> Estimate:
+) -> StepValues:
     likeliest = max(range(len(posteriors)), key=posteriors.__getitem__)
     settled = posteriors[likeliest]
     details = {
@@ -288,8 +287,8 @@ def _conclude(
     flags: list[bool | None]
     if settled >= config.confidence or likely:
         flags = [step < likeliest if step <= likeliest else None for step in range(sampler.steps)]
-        return Estimate(values_of(sampler), flags, details=details)
+        return StepValues(values_of(sampler), flags, details=details)
     wrong_by = itertools.accumulate(posteriors[: sampler.steps])
     flags = [True if wrong <= 1 - config.confidence else None for wrong in wrong_by]
     reason = f"first error not settled: {settled:.2f} after {sampler.rollouts} rollouts"
-    return Estimate(values_of(sampler), flags, reason, details)
+    return StepValues(values_of(sampler), flags, reason, details)

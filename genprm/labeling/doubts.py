@@ -1,6 +1,6 @@
-"""What a person should look at among the rollouts of one solution, kept on the way.
+"""Rollouts of one solution that a person should look at, collected while they come in.
 
-Answers of which two verifiers say the opposite, and one rollout as an example. Decides nothing.
+Answers on which two verifiers disagree, and one rollout as an example. Decides nothing.
 """
 
 from __future__ import annotations
@@ -9,56 +9,53 @@ from typing import Any
 
 from genprm.config.label import LabelConfig
 from genprm.labeling.rollouts import Outcome, RolloutCounts
+from genprm.records import Disagreement, RolloutToRead
 from genprm.util.seeds import derive_seed
 
 
 class Watch:
-    """Told of every batch of rollouts; gives columns of the labelled row."""
+    """Sees every batch of rollouts of a solution, and writes columns of the labelled row."""
 
     def __init__(self, config: LabelConfig, seed: int, solution_id: str):
         self._config, self._seed, self._id = config, seed, solution_id
         self._checked = 0
-        self._doubts: list[dict[str, Any]] = []
-        self._seen, self._drawn = 0, -1
-        self._example: dict[str, Any] | None = None
+        self._disagreements: list[Disagreement] = []
+        self._seen, self._largest_draw = 0, -1
+        self._example: RolloutToRead | None = None
 
     def note(self, prefix: int, counts: RolloutCounts) -> None:
-        """Rollouts that came in, from this prefix."""
+        """Take in the rollouts of one request from a prefix."""
         if counts.second:
-            told = zip(counts.answers, counts.outcomes, counts.second, strict=True)
-            for answer, correct, second in told:
+            opinions = zip(counts.answers, counts.outcomes, counts.second, strict=True)
+            for answer, correct, second in opinions:
                 self.compare(prefix, answer, correct, second)
         for i in range(counts.rollouts):
             self._seen += 1
-            drawn = derive_seed(self._seed, "audit", self._id, self._seen)
-            if drawn > self._drawn:  # the largest of all: every rollout is as likely
-                self._drawn, self._example = drawn, _example(prefix, counts, i)
+            draw = derive_seed(self._seed, "audit", self._id, self._seen)
+            if draw > self._largest_draw:  # so that every rollout is equally likely
+                self._largest_draw = draw
+                self._example = RolloutToRead(
+                    prefix=prefix,
+                    continuation=list(counts.continuations[i]),
+                    end=counts.ends[i],
+                    answer=counts.answers[i],
+                    correct=counts.outcomes[i],
+                    second=counts.second[i] if counts.second else None,
+                )
 
     def compare(self, prefix: int, answer: str | None, correct: Outcome, second: Outcome) -> None:
-        """Two verifiers' opinions of one answer."""
+        """Take in two verifiers' verdicts on one answer."""
         if correct is None or second is None:
             return
         self._checked += 1
         if correct is not second:
-            self._doubts.append({"prefix": prefix, "answer": answer, "correct": correct})
+            self._disagreements.append(Disagreement(prefix=prefix, answer=answer, correct=correct))
 
     def columns(self) -> dict[str, Any]:
-        """`rollout_to_read` (null without any) and, with a second verifier, `verifier_checked`
-        (answers that both verifiers judged) and `verifier_disagreements` (`prefix`, `answer`, and
-        whether the deciding one calls it `correct`)."""
+        """`rollout_to_read` (null without any) and, with a second verifier, `verifier_checked` and
+        `verifier_disagreements`."""
         columns: dict[str, Any] = {"rollout_to_read": self._example}
         if self._config.second_verifier:
             columns["verifier_checked"] = self._checked
-            columns["verifier_disagreements"] = self._doubts
+            columns["verifier_disagreements"] = self._disagreements
         return columns
-
-
-def _example(prefix: int, counts: RolloutCounts, i: int) -> dict[str, Any]:
-    return {
-        "prefix": prefix,
-        "continuation": list(counts.continuations[i]),
-        "end": counts.ends[i],
-        "answer": counts.answers[i],
-        "correct": counts.outcomes[i],
-        "second": counts.second[i] if counts.second else None,
-    }

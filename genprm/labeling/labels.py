@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-# Columns beside a record's own that belong to one set of labels: another makes them untrue.
-LABEL_COLUMNS = frozenset(
-    {
-        *("source_labels", "ratings", "merged", "unlabelled_reason", "estimator_settings"),
-        *("intervals", "outcomes", "borrowed", "invalid", "value_reasons", "problem_value"),
-        *("posterior", "settled", "likeliest_first_error", "repeats"),
-        *("verifier_checked", "verifier_disagreements"),
-    }
-)
+from genprm.records import LabelledSolution, Solution
+
+# Columns that belong to one set of labels: another set makes them untrue.
+LABEL_COLUMNS = frozenset(LabelledSolution.model_fields) - frozenset(Solution.model_fields)
 
 
 class StepLabels(NamedTuple):
-    """Labels of one solution. Where they are not decided, `first_error` is -1 and means
-    nothing."""
+    """Labels of one solution. Where they are undecided, `first_error` is -1 without meaning that
+    there is no error."""
 
     labels: list[bool | None]
     first_error: int
@@ -27,7 +22,7 @@ class StepLabels(NamedTuple):
 def labels_from_flags(flags: Sequence[bool | None], partial: bool = False) -> StepLabels:
     """Labels up to the first False, which is the first error; null after it.
 
-    A null before the first error leaves it unknown where that is: with `partial` the good steps
+    A null before the first error leaves the error's place unknown: with `partial` the good steps
     before the null keep their labels, otherwise the whole solution is unlabelled.
     """
     labels: list[bool | None] = [None] * len(flags)
@@ -52,7 +47,7 @@ def labels_from_values(values: Sequence[float | None]) -> StepLabels:
     """Label a step True if its value is above 0 (some rollout from it was right).
 
     The first False is the first error; labels after it are null, whatever their values. A null
-    value before the first error leaves it unknown where the first error is, so the whole
+    value before the first error leaves the error's place unknown, so the whole
     solution is unlabelled (`unlabelled_reason`). Every higher threshold is worse on ProcessBench
     and best-of-n (Zhang et al. 2025, 2501.07301, figure 5).
     """

@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 
 from genprm.config.label import LabelConfig
 from genprm.engines.base import Engine
-from genprm.generation import Completion, Sampling, Usage
+from genprm.generation import Sampling, Usage
+from genprm.policy import Policy
 from genprm.prompts.packs import PromptPack
-from genprm.prompts.render import solve_prompt
 from genprm.records import Problem
-from genprm.steps import SPLITTERS, split
 from genprm.verifiers import get_verifier, verifier_for
-from genprm.verifiers.base import Grade, Verifier, grade
+from genprm.verifiers.base import Grade
 
 Outcome = bool | None  # of a rollout: right, wrong, or invalid
 
@@ -29,9 +28,9 @@ class RolloutCounts:
 
     `outcomes` has one entry per rollout in sampling order: right, wrong, or None for an invalid
     one (no answer to read, no verdict on it, or not ended by itself; `truncated` of those ran out
-    of tokens). `reason` says why there are no rollouts at all. Where they were kept,
-    `continuations` has the steps that each rollout added, `ends` why it ended, `answers` what it
-    stated and `second` what a second verifier says of that.
+    of tokens). `reason` says why there are no rollouts at all. The counts of one request also keep,
+    per rollout, the steps that it added (`continuations`), why it ended, the answer that it states
+    and a second verifier's verdict on that answer.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -70,75 +69,45 @@ class RolloutCounts:
         return f"all {self.rollouts} rollouts invalid, {self.truncated} of them truncated"
 
 
+def policy_of(engine: Engine, pack: PromptPack, config: LabelConfig, splitter: str) -> Policy:
+    """The policy as labelling samples it."""
+    sampling = Sampling(
+        temperature=config.temperature, top_p=config.top_p, max_tokens=config.max_tokens
+    )
+    return Policy(engine, pack, splitter, sampling)
+
+
 async def rollout_prefix(
-    engine: Engine,
-    pack: PromptPack,
+    policy: Policy,
     problem: Problem,
     steps_prefix: Sequence[str],
-    config: LabelConfig,
+    n: int,
     seed: int,
-    *,
-    n: int | None = None,
-    splitter: str = "lines",
+    second_verifier: str | None = None,
 ) -> RolloutCounts:
-    """Complete `steps_prefix` n (else `config.rollouts`) times in one request, in the form of
-    `splitter`.
+    """Complete `steps_prefix` n times in one request, and count what came of it.
 
-    `seed` must differ between prefixes and rounds by more than the number of rollouts
-    (`genprm.util.seeds.derive_seed`): child i samples with seed + i.
-
-    Raises:
-        InputError: the problem has no answer to verify against.
-        PromptTooLongError, EngineError: from the engine.
+    Seed and errors are those of `Policy.continuations`.
     """
-    verifier = verifier_for(problem)
-    sampling = Sampling(
-        n=config.rollouts if n is None else n,
-        temperature=config.temperature,
-        top_p=config.top_p,
-        max_tokens=config.max_tokens,
-        seed=seed,
-    )
-    separator = SPLITTERS[splitter].separator
-    prompt = solve_prompt(pack, engine.tokenizer, problem.problem, steps_prefix, separator)
-    generation = await engine.generate(prompt, sampling)
-    added = tuple(tuple(split(c.text, splitter)) for c in generation.completions)
-    grades = await asyncio.to_thread(
-        _grades, verifier, problem, steps_prefix, generation.completions, added
-    )
-    second = await asyncio.to_thread(second_opinions, config.second_verifier, problem, grades)
+    rollouts, usage = await policy.continuations(problem, steps_prefix, n, seed)
+    grades = [rollout.grade for rollout in rollouts]
+    second = await asyncio.to_thread(second_opinions, second_verifier, problem, grades)
     return RolloutCounts(
         outcomes=tuple(grade.correct for grade in grades),
-        truncated=sum(c.finish_reason == "length" for c in generation.completions),
-        usage=generation.usage,
-        continuations=added,
-        ends=tuple(c.finish_reason for c in generation.completions),
+        truncated=sum(rollout.finish_reason == "length" for rollout in rollouts),
+        usage=usage,
+        continuations=tuple(rollout.steps for rollout in rollouts),
+        ends=tuple(rollout.finish_reason for rollout in rollouts),
         answers=tuple(grade.answer for grade in grades),
         second=second,
-    )
-
-
-def _grades(
-    verifier: Verifier,
-    problem: Problem,
-    steps_prefix: Sequence[str],
-    completions: Sequence[Completion],
-    added: Sequence[Sequence[str]],
-) -> tuple[Grade, ...]:
-    """Grade prefix and continuation together: the last answer stated in either counts."""
-    return tuple(
-        grade(verifier, problem, [*steps_prefix, *steps])
-        if c.finish_reason == "stop"
-        else Grade(None, None)
-        for c, steps in zip(completions, added, strict=True)
     )
 
 
 def second_opinions(
     name: str | None, problem: Problem, grades: Sequence[Grade]
 ) -> tuple[Outcome, ...]:
-    """What the second verifier says of stated answers: nothing of a program, which has its tests,
-    and nothing where it is the first one too."""
+    """The second verifier's verdicts on stated answers; empty for a program, which has its tests,
+    and where the second verifier is also the first."""
     if name is None or problem.tests or verifier_for(problem).name == name:
         return ()
     check = get_verifier(name).check

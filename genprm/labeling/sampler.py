@@ -16,7 +16,7 @@ from genprm.engines.base import Engine
 from genprm.errors import PromptTooLongError
 from genprm.generation import Usage
 from genprm.labeling.doubts import Watch
-from genprm.labeling.rollouts import Outcome, RolloutCounts, rollout_prefix
+from genprm.labeling.rollouts import Outcome, RolloutCounts, policy_of, rollout_prefix
 from genprm.prompts.packs import PromptPack
 from genprm.records import Solution
 from genprm.util.aio import together
@@ -26,9 +26,9 @@ from genprm.verifiers import verifier_for
 
 @dataclass(slots=True)
 class Pool:
-    """What is known of one prefix: its own rollouts, and those that passed through it.
+    """The outcomes of one prefix: of its own rollouts, and of those that passed through it.
 
-    `repeats` counts its own that end in the solution's own answer, which is wrong.
+    `repeats` counts its own rollouts that end in the solution's own answer, which is wrong.
     """
 
     own: list[Outcome] = field(default_factory=list)
@@ -42,14 +42,14 @@ class Pool:
 
 
 class PrefixSampler:
-    """Rolls out prefixes of one solution and keeps what came of them.
+    """Rolls out prefixes of one solution and keeps their outcomes.
 
     `outcome` is whether the finished solution is right, None for an unfinished one: a finished
-    solution's last prefix needs no rollouts, its value is the outcome. `own_answer` is what it
-    states. With `reuse`, a rollout from prefix t whose next steps are those of the solution also
-    counts for the prefixes that it passes through: given that it got there, what follows is a draw
-    from that prefix like any other, whatever came of it (methods: OmegaPRM's tree, without its
-    selection of wrong ones).
+    solution's last prefix needs no rollouts, its value is the outcome. `own_answer` is the answer
+    that the solution states. With `reuse`, a rollout from prefix t whose next steps are those of
+    the solution also counts for the prefixes that it passes through: given that it got there, what
+    follows is a draw from that prefix like any other, whatever its outcome (as in OmegaPRM's tree,
+    without its selection of wrong ones).
     """
 
     def __init__(
@@ -63,14 +63,13 @@ class PrefixSampler:
         own_answer: str | None = None,
         splitter: str = "lines",
     ):
-        self._splitter = splitter
-        self._engine, self._pack, self._config, self._seed = engine, pack, config, seed
+        self._policy = policy_of(engine, pack, config, splitter)
+        self._config, self._seed = config, seed
         self.solution, self.outcome, self.own_answer = solution, outcome, own_answer
         self.steps = len(solution.steps)
         self.pools = [Pool() for _ in range(self.steps + 1)]
         self.watch = Watch(config, seed, solution.id)
         self.usage = Usage()
-        self.rollouts = 0
         self._rounds = [0] * (self.steps + 1)
         if outcome is not None:
             self.pools[-1].own.append(outcome)
@@ -83,12 +82,17 @@ class PrefixSampler:
                 pool.borrowed.append(outcome)
 
     @property
+    def rollouts(self) -> int:
+        """How many rollouts were sampled so far."""
+        return self.usage.completions
+
+    @property
     def open(self) -> range:
-        """The prefixes, but the empty one, whose values are not known without rollouts."""
+        """The prefixes whose values need rollouts; the empty prefix, the problem, is left out."""
         return range(1, self.steps + (self.outcome is None))
 
     def counts(self, prefix: int) -> RolloutCounts:
-        """What is known of a prefix."""
+        """The counts of a prefix, of its own rollouts and of borrowed ones."""
         return self.pools[prefix].counts()
 
     async def sample(self, plan: Mapping[int, int], *, repeats: bool = False) -> None:
@@ -107,13 +111,12 @@ class PrefixSampler:
             pool.truncated += counts.truncated
             pool.reason = counts.reason
             self.usage += counts.usage
-            self.rollouts += counts.rollouts
             self.watch.note(prefix, counts)
             if repeats:
                 pool.repeats += await asyncio.to_thread(self._repeats, counts)
             if self._config.reuse != "none":
-                for outcome, said in zip(counts.outcomes, counts.continuations, strict=True):
-                    reached = self._reached(prefix, said)
+                for outcome, steps in zip(counts.outcomes, counts.continuations, strict=True):
+                    reached = self._reached(prefix, steps)
                     for passed in self.pools[prefix + 1 : reached + 1]:
                         passed.borrowed.append(outcome)
 
@@ -136,21 +139,14 @@ class PrefixSampler:
         steps = self.solution.steps[:prefix]
         try:
             counts = await rollout_prefix(
-                self._engine,
-                self._pack,
-                self.solution,
-                steps,
-                self._config,
-                seed,
-                n=n,
-                splitter=self._splitter,
+                self._policy, self.solution, steps, n, seed, self._config.second_verifier
             )
         except PromptTooLongError as error:
             counts = RolloutCounts((), reason=str(error))
         return prefix, counts
 
-    def _reached(self, prefix: int, said: Sequence[str]) -> int:
+    def _reached(self, prefix: int, steps: Sequence[str]) -> int:
         """The last open prefix that a rollout from `prefix` passes through."""
-        given = self.solution.steps[prefix : self.open.stop - 1]
-        same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(said, given, strict=False))
+        own = self.solution.steps[prefix : self.open.stop - 1]
+        same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(steps, own, strict=False))
         return prefix + sum(1 for _ in same)

@@ -1,4 +1,5 @@
-"""Labelling one solution: an estimator samples and reads; what it found and cost is the row."""
+"""Labelling one solution: an estimator samples and values its steps; the row records the result
+and its cost."""
 
 from __future__ import annotations
 
@@ -12,7 +13,6 @@ from genprm.engines.base import Engine
 from genprm.errors import ConfigError, InputError
 from genprm.labeling.adaptive import ROUND_ROLLOUTS, adaptive
 from genprm.labeling.binary_search import binary_search
-from genprm.labeling.estimate import Estimator
 from genprm.labeling.flat import first_zero, flat
 from genprm.labeling.labels import LABEL_COLUMNS, labels_from_flags
 from genprm.labeling.relative import (
@@ -23,6 +23,7 @@ from genprm.labeling.relative import (
 )
 from genprm.labeling.rollouts import RolloutCounts, second_opinions
 from genprm.labeling.sampler import PrefixSampler
+from genprm.labeling.step_values import Estimator
 from genprm.prompts.packs import PromptPack
 from genprm.records import LabelCost, LabelledSolution, Solution
 from genprm.steps import SPLITTERS
@@ -39,7 +40,7 @@ ESTIMATORS: dict[str, Estimator] = {
     "binary_search": binary_search,
     "adaptive": adaptive,
 }
-# What besides the number of rollouts decides an estimator's labels; written beside them.
+# The settings that decide an estimator's labels, besides the common ones; rows record both.
 SETTINGS: dict[str, Callable[[LabelConfig], dict[str, Any]]] = {
     "relative_progress": lambda config: {"min_ratio": MIN_RATIO},
     "relative_effective": lambda config: {"advantage_weight": ADVANTAGE_WEIGHT},
@@ -59,14 +60,10 @@ async def label_solution(
     """Estimate values of the steps of one solution and derive its labels. Rollouts go on in the
     form of `splitter`.
 
-    A complete solution needs no rollouts at its last step: that value is the outcome itself.
-    Extra columns: `intervals` (per step, 95 % Wilson bounds of the value, null without rollouts),
-    `estimator_settings`, `outcomes` (per step, per rollout: right, wrong or null for invalid),
-    `borrowed` (with `reuse`: the outcomes of rollouts that passed through), `invalid` (per step),
-    `value_reasons` (per step, null where there is a value), `unlabelled_reason` (null where the
-    first error is known; otherwise `first_error` is -1 and every label null or, with
-    `config.partial`, those from the first uncertain step on), and those of the estimator and of
-    `Watch`.
+    A complete solution needs no rollouts at its last step: that value is the outcome itself. Where
+    the first error stays unknown, `unlabelled_reason` says why, `first_error` is -1 and every label
+    null or, with `config.partial`, those from the first uncertain step on. Columns of an earlier
+    labelling are dropped.
 
     Raises:
         InputError: no answer to verify against, or an empty step.
@@ -96,13 +93,7 @@ async def label_solution(
             "labels": labels,
             "first_error": first_error,
             "estimator": config.estimator,
-            "cost": LabelCost(
-                rollouts=sampler.rollouts,
-                completion_tokens=sampler.usage.completion_tokens,
-                prompt_tokens=sampler.usage.prompt_tokens,
-                cached_tokens=sampler.usage.cached_tokens,
-                seconds=time.monotonic() - started,
-            ),
+            "cost": LabelCost.of(sampler.usage, time.monotonic() - started),
             "intervals": [_interval(sampler, prefix) for prefix in range(1, sampler.steps + 1)],
             "estimator_settings": settings,
             "outcomes": [pool.own for pool in pools],
@@ -157,7 +148,7 @@ def _check(engine: Engine, solution: Solution, splitter: str) -> None:
 
 
 def _own_answer(solution: Solution) -> str | None:
-    """What the solution's last step states; nothing for a program."""
+    """The answer that the solution's last step states; None for a program."""
     if solution.tests:
         return None
     if solution.final_answer is not None:
@@ -166,12 +157,12 @@ def _own_answer(solution: Solution) -> str | None:
 
 
 async def _final_outcome(solution: Solution) -> bool | None:
-    """Whether the solution is right; None if its last step states no answer (it is unfinished),
-    or if that cannot be decided."""
+    """Whether the solution is right; None if its last step states no answer, so that it is
+    unfinished, or if the answer cannot be judged."""
     if solution.outcome is not None:
         return solution.outcome
     verifier = verifier_for(solution)
-    if verifier.name == "code":  # a program shows by nothing whether it is all of it
+    if verifier.name == "code":  # the text of a program does not show whether it is complete
         return None
     if solution.final_answer is not None:
         return await asyncio.to_thread(verifier.check, solution.final_answer, solution)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-from genprm.records import content_id
+from genprm.records import Row, content_id
 from genprm.report.html import render
 
 COLUMN = "rollout_to_read"
-Row = dict[str, Any]
 INTRO = (
     "Read each one and compare: is the stated answer what the solution says, and does it equal the "
     "reference? A verdict that should be another is noise that ends up in the labels."

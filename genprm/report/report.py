@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from genprm.generation import Usage
 from genprm.report.html import plot_css, render
 from genprm.report.plots import (
     Bar,
@@ -49,9 +50,18 @@ class StageCost:
     seconds: float
     rows: int | None = None
     rollouts: int | None = None
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    usage: Usage | None = None
     trained_tokens: int | None = None  # over all epochs
+
+    @property
+    def prompt_tokens(self) -> int | None:
+        """Tokens of all prompts, where there is a usage."""
+        return None if self.usage is None else self.usage.prompt_tokens
+
+    @property
+    def completion_tokens(self) -> int | None:
+        """Tokens written, where there is a usage."""
+        return None if self.usage is None else self.usage.completion_tokens
 
 
 @dataclass(frozen=True)

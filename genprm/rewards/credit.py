@@ -1,7 +1,7 @@
 """From judgements to rewards: one number per solution, per step, per token of a response.
 
-Pure functions. Where the steps lie in a text and in its tokens is `genprm.steps`' to say. An
-unscored solution has reward None here: only a trainer's shim may make a number of it.
+Pure functions. `genprm.steps` finds the steps in a text and in its tokens. An unscored solution
+has reward None here: only a trainer's shim may replace that by a number.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _score(judgement: Judgement) -> float | None:
 
 
 def _calibrated(judgement: Judgement) -> float | None:
-    if judgement.aggregate == "overall":  # a verdict of the whole, which no calibration is about
+    if judgement.aggregate == "overall":  # calibrations are for steps only
         return None
     steps = [step for step in judgement.steps if step.status != "not_scored"]
     return aggregate([step.calibrated for step in steps], judgement.aggregate)
@@ -68,13 +68,12 @@ def solution_reward(judgement: Judgement | None, reward: str = "solution_score")
     return REWARDS[reward](judgement) if judgement is not None and judgement.covered else None
 
 
-def facts(judgement: Judgement | None) -> dict[str, float]:
+def describe(judgement: Judgement | None) -> dict[str, float]:
     """What to log beside a reward: flat, numeric, always the same keys.
 
-    `covered` (1 or 0), `steps`, `first_error` (-1 for none, and where none is known because the
-    solution is not covered), `correct_share` of the steps before it, `min_step_score` and
-    `mean_step_score` of the scored steps, `invalid_share` of the critiques, `critique_tokens`. What
-    there is not is 0.
+    `covered` (1 or 0), `steps`, `first_error` (-1 if there is none, or if the solution is not
+    covered), `correct_share` of the steps before it, `min_step_score` and `mean_step_score` of the
+    scored steps, `invalid_share` of the critiques, `critique_tokens`. A figure of no steps is 0.
     """
     steps = judgement.steps if judgement else []
     scores = [step.score for step in steps if step.score is not None]
@@ -95,8 +94,8 @@ def facts(judgement: Judgement | None) -> dict[str, float]:
 def min_form(rewards: Sequence[float]) -> list[float]:
     """PURE's credit (arXiv:2504.15275): each reward, weighted by the softmax of its negative.
 
-    They add up to about the smallest, nearly all of which stands at the worst step. A sum of the
-    rewards as they are can be farmed by more steps, and training on it collapses.
+    Their sum is about the smallest reward, and nearly all of it falls to the worst step. A plain
+    sum of rewards grows with the number of steps, and training on it collapses.
     """
     if not rewards:
         return []
@@ -109,15 +108,15 @@ def min_form(rewards: Sequence[float]) -> list[float]:
 def step_rewards(judgement: Judgement | None, shape: Shape = min_form) -> list[float] | None:
     """The reward of each step: `shape` over 2 * score - 1 of the steps up to the first error.
 
-    Steps behind the first error have 0: their scores say nothing that a policy should learn from.
-    None where the solution is unscored.
+    Steps after the first error have 0: a policy should learn nothing from their scores. None where
+    the solution is unscored.
     """
     if judgement is None or not judgement.covered:
         return None
     counted = judgement.steps[: judgement.first_error + 1] or judgement.steps
     scores = [step.score for step in counted if step.score is not None]
-    behind = len(judgement.steps) - len(scores)
-    return [*shape([2 * score - 1 for score in scores]), *[0.0] * behind]
+    after = len(judgement.steps) - len(scores)
+    return [*shape([2 * score - 1 for score in scores]), *[0.0] * after]
 
 
 def token_rewards(
@@ -138,14 +137,14 @@ def token_rewards(
     return tokens
 
 
-def decoded(
+def decode_with_offsets(
     decode: Callable[[Sequence[int]], str], ids: Sequence[int]
 ) -> tuple[str, list[tuple[int, int]]]:
     """The text of sampled tokens, and the characters that each of them wrote.
 
-    For tokens as the policy drew them: encoding their text again may give others. Each is decoded
-    behind the one before it, since some tokenizers drop a leading space; tokens that hold one
-    character between them all have its place, and a token that writes nothing has an empty one.
+    For tokens as the policy drew them: encoding their text again may give others. Each token is
+    decoded together with the one before it, since some tokenizers drop a leading space. Tokens that
+    share one character all have its place, and a token that writes nothing has an empty one.
 
     Args:
         decode: token ids -> text, without clean-up; it may leave special tokens out.
@@ -154,10 +153,10 @@ def decoded(
     offsets: list[tuple[int, int]] = []
     before = read = 0
     for end in range(1, len(ids) + 1):
-        known, grown = decode(ids[before:read]), decode(ids[before:end])
-        if grown.endswith("\N{REPLACEMENT CHARACTER}") and end < len(ids):
-            continue  # the rest of the character is still to come
-        start, text = len(text), text + grown[len(known) :]
+        shorter, longer = decode(ids[before:read]), decode(ids[before:end])
+        if longer.endswith("\N{REPLACEMENT CHARACTER}") and end < len(ids):
+            continue  # the next tokens complete the character
+        start, text = len(text), text + longer[len(shorter) :]
         offsets += [(start, len(text))] * (end - read)
         before, read = read, end
     return text, offsets

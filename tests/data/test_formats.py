@@ -184,7 +184,10 @@ def test_the_command_converts_and_reads_by_prefix(
     for wrong, message in [
         (["--labels", source, "--to", "math_aps", "--out", str(tmp_path / "x")], "written; there"),
         (["--labels", source, "--to", "trl", "--out", str(out)], "exists: choose another --out"),
-        (["--labels", f"{source}?neutral=x", "--to", "trl", "--out", "x"], "no option neutral=x"),
+        (
+            ["--labels", f"{source}?neutral=x", "--to", "trl", "--out", "x"],
+            "option neutral=x",
+        ),
         (["--labels", f"trl:{DATA / 'prm800k.jsonl'}", "--to", "trl", "--out", "x"], ":1: field"),
         (["--labels", "trl:nothing.jsonl", "--to", "trl", "--out", "x"], "nothing.jsonl"),
     ]:

@@ -80,7 +80,10 @@ def test_byte_order_mark_is_no_part_of_the_row(tmp_path: Path) -> None:
         ('{"id": "b", "problem": "p", "steps": []}', ":2: field 'steps': list should have at"),
         ('{"id": "b", "problem": "p", "steps": "x"}', ":2: field 'steps': input should be a valid"),
         ('{"id": "b", "problem": "p", "steps": ["x", 3]}', ":2: field 'steps[1]': input should be"),
-        ('{"id": "a", "problem": "p", "steps": ["x"]}', ":2: id 'a' stands at "),
+        (
+            '{"id": "a", "problem": "p", "steps": ["x"]}',
+            ":2: id 'a' occurs a second time",
+        ),
     ],
 )
 def test_broken_line(tmp_path: Path, second: str, message: str) -> None:
@@ -97,7 +100,7 @@ def test_duplicate_id_names_both_places(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         read_records(tmp_path, Problem)
     assert str(caught.value) == (
-        f"{tmp_path}/2.jsonl:2: id 'a' stands at {tmp_path}/1.jsonl:1 already"
+        f"{tmp_path}/2.jsonl:2: id 'a' occurs a second time, first at {tmp_path}/1.jsonl:1"
     )
 
 

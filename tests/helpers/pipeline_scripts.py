@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -56,3 +57,15 @@ def label_probs(prompt: Prompt, token_ids: Sequence[int]) -> list[float]:
     """A step that says "wrong" is wrong."""
     asked = prompt.messages[-1]["content"].split("Last step:")[1]
     return [0.1, 0.9] if "wrong" in asked else [0.8, 0.2]
+
+
+def varied(prompt: Prompt, sampling: Sampling, index: int) -> str:
+    """Answers that differ by prompt and seed: right, wrong, without an answer, or cut off."""
+    text = prompt.messages[-1]["content"]
+    draw = zlib.crc32(f"{text}|{prompt.prefill}|{(sampling.seed or 0) + index}".encode())
+    if "Last step:" in text:
+        body = f"Look {draw % 3}. {'word ' * (400 if draw % 11 == 0 else 1)}"
+        return f"{body}\nVerdict: {'incorrect' if draw % 3 == 0 else 'correct'}"
+    ends = [*["So the answer is 7."] * 3, "So the answer is 7.0", "So the answer is 8.", "Hm.", ""]
+    first = ["First I think.", "I count.", "word " * 400][draw % 7 % 3 if draw % 13 == 0 else 0]
+    return f"{first}\n{ends[draw // 7 % len(ends)]}\n"

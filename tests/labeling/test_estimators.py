@@ -189,7 +189,7 @@ def test_no_repeats_anywhere_is_no_evidence_for_an_error_at_the_end() -> None:
 def test_information_is_never_negative_and_more_with_repeats(
     p: float, q: float, tries: Tries, n: int
 ) -> None:
-    places = [BELIEF.good([tries])[0], BELIEF.between(), BELIEF.behind()]
+    places = [BELIEF.good([tries])[0], BELIEF.between(), BELIEF.after_last()]
     places = [rates.after(tries) for rates in places]
     for rates in places:
         for repeats in (False, True):

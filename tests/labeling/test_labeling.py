@@ -13,7 +13,7 @@ from genprm.engines.scripted import ScriptedEngine, ScriptedTokenizer
 from genprm.errors import ConfigError, EngineError, InputError
 from genprm.generation import Prompt, Sampling
 from genprm.labeling.labels import labels_from_values, unlabelled_reason
-from genprm.labeling.rollouts import RolloutCounts, rollout_prefix
+from genprm.labeling.rollouts import RolloutCounts, policy_of, rollout_prefix
 from genprm.labeling.solution import label_solution
 from genprm.prompts.packs import load_pack
 from genprm.records import LabelledSolution, Problem, Solution
@@ -100,8 +100,9 @@ def test_a_value_is_wins_over_all_rollouts_and_null_if_all_are_invalid(
 def test_one_request_per_prefix_and_every_kind_of_rollout_is_counted() -> None:
     texts = [RIGHT, "6 + 4 = 11.\n" + WRONG, "So on and on.", "1 " * 50 + RIGHT]
     engine = engine_by_prefix(texts)
-    config = LabelConfig(rollouts=4, max_tokens=40, temperature=0.7, top_p=0.9)
-    counts = asyncio.run(rollout_prefix(engine, PACK, PROBLEM, STEPS[:1], config, 17))
+    config = LabelConfig(max_tokens=40, temperature=0.7, top_p=0.9)
+    policy = policy_of(engine, PACK, config, "lines")
+    counts = asyncio.run(rollout_prefix(policy, PROBLEM, STEPS[:1], 4, 17))
     assert counts.outcomes == (True, False, None, None)
     assert (counts.wins, counts.rollouts, counts.invalid, counts.truncated) == (1, 4, 2, 1)
     assert counts.value == 0.25

@@ -20,6 +20,7 @@ from genprm.evaluation.labels_quality import (
 )
 from genprm.evaluation.metrics import evaluation_metrics
 from genprm.evaluation.reliability import LabelledStep
+from genprm.generation import Usage
 from genprm.labeling.labels import labels_from_values
 from genprm.records import BestOfNRow, Candidate
 from genprm.report.report import StageCost, render_report
@@ -135,7 +136,10 @@ def test_the_report() -> None:
         report,
         rollout_curves=(rollout_series("labels", curve),),
         label_quality=(label_row("rollouts", curve[-1].quality),),
-        costs=(StageCost("solve", 12.5, 100, 1600, None, 4_000), StageCost("train", 40.25, 8)),
+        costs=(
+            StageCost("solve", 12.5, 100, 1600, Usage(31_000, 0, 4_000)),
+            StageCost("train", 40.25, 8),
+        ),
     )
     tables = [format_table(table.rows) for table in report.tables]
     golden("eval-report", "\n\n".join([*tables, Outline(render_report(report)).text()]))

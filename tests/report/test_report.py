@@ -12,6 +12,7 @@ from browser import in_a_browser, open_tab
 from genprm.evaluation.labels_quality import JudgedLabels, label_quality
 from genprm.evaluation.metrics import evaluation_metrics
 from genprm.evaluation.reliability import Bin, Reliability
+from genprm.generation import Usage
 from genprm.report.html import environment
 from genprm.report.plots import SECONDS, Bar, ReliabilityCurve, Series, line_chart
 from genprm.report.report import ReportData, StageCost, render_report, write_plots, write_report
@@ -70,7 +71,7 @@ def full_report(text: str = "plain") -> ReportData:
         reliability=(ReliabilityCurve(text, reliability),),
         rollout_curves=series,
         label_quality=({"labels": text, "exact": figure},),
-        costs=(StageCost(text, 12.5, 100, 1600, None, 4_000),),
+        costs=(StageCost(text, 12.5, 100, 1600, Usage(completion_tokens=4_000)),),
         samples=(sample,),
         provenance={"command": text, "versions": {"python": "3.11", text: "1"}, "commit": None},
         notes=(text,),

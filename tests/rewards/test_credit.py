@@ -14,8 +14,8 @@ from examples import examples
 from genprm.errors import InputError
 from genprm.records import Judgement
 from genprm.rewards.credit import (
-    decoded,
-    facts,
+    decode_with_offsets,
+    describe,
     min_form,
     solution_reward,
     step_rewards,
@@ -59,7 +59,7 @@ def test_a_null_behind_the_first_error_takes_only_the_score_away() -> None:
 
 
 def test_facts_have_the_same_keys_whatever_happened() -> None:
-    told = [facts(j) for j in (judge("a", "+", "-"), judge("a", "", "-"), None)]
+    told = [describe(j) for j in (judge("a", "+", "-"), judge("a", "", "-"), None)]
     assert [sorted(each) for each in told] == [sorted(told[0])] * 3
     assert told[0] == pytest.approx(
         {
@@ -74,7 +74,7 @@ def test_facts_have_the_same_keys_whatever_happened() -> None:
         }
     )
     assert told[1]["covered"] == told[1]["correct_share"] == 0.0
-    assert facts(judge("a", "+?", "???+"))["invalid_share"] == pytest.approx(4 / 6)
+    assert describe(judge("a", "+?", "???+"))["invalid_share"] == pytest.approx(4 / 6)
 
 
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=20))
@@ -109,7 +109,7 @@ def decode(ids: Any) -> str:
 
 
 def check(ids: list[int]) -> str:
-    text, offsets = decoded(decode, ids)
+    text, offsets = decode_with_offsets(decode, ids)
     assert len(offsets) == len(ids)
     end = 0
     for place, (start, stop) in enumerate(offsets):  # without a gap, or with a character in common
@@ -135,7 +135,7 @@ def test_tokens_that_no_text_has_are_decoded_too(ids: list[int]) -> None:
 def test_steps_are_found_in_the_tokens_that_wrote_them() -> None:
     text = "Zwei Äpfel ☃\n\nund 3\n"
     ids = [*bpe()(text, add_special_tokens=False)["input_ids"], bpe().eos_token_id]
-    read, offsets = decoded(decode, ids)
+    read, offsets = decode_with_offsets(decode, ids)
     tokens = token_rewards(read, "lines", offsets, [1.0, 2.0])
     ends = [i for i, reward in enumerate(tokens) if reward]
     assert read == text and len(split(text, "lines")) == len(ends) == 2

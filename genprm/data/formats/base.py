@@ -6,15 +6,18 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from genprm.data.formats import math_aps, math_shepherd, prm800k, trl
-from genprm.records import LabelledSolution
+from genprm.records import LabelledSolution, Row
 
 
 class Format(NamedTuple):
-    """How to read a row, and how to write one where that is possible (None for what it cannot
-    say). `options` of reading: name → allowed values."""
+    """How to read a row, and how to write one, if that is possible.
+
+    `write` returns None for a solution that the format cannot express. `options` are those of
+    `read`, with their allowed values.
+    """
 
     read: Callable[..., Iterator[LabelledSolution]]
-    write: Callable[[LabelledSolution], dict[str, Any] | None] | None = None
+    write: Callable[[LabelledSolution], Row | None] | None = None
     options: Mapping[str, tuple[Any, ...]] = {}
 
 

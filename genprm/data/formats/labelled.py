@@ -1,4 +1,4 @@
-"""Building a labelled solution out of labels or values that somebody else made."""
+"""Building a labelled solution from the labels or values of another project."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from genprm.labeling.labels import labels_from_flags
 from genprm.records import LabelledSolution
 from genprm.util.validation import first_problem
 
-Row = Mapping[str, Any]
-
 
 def labelled(
     *,
@@ -22,15 +20,15 @@ def labelled(
     labels: Sequence[bool | None],
     estimator: str,
     values: Sequence[float | None] | None = None,
-    columns: Row | None = None,
+    columns: Mapping[str, Any] | None = None,
 ) -> LabelledSolution:
-    """A record whose labels are null after the first error, and from the first null on; the given
-    ones stay beside them.
+    """A record whose labels are null after the first error, and from the first null on; `labels`
+    as they are stay in `source_labels`.
 
-    `columns` are further ones, which never replace what is made here.
+    `columns` are further ones, which never replace those that are made here.
 
     Raises:
-        InputError: no steps, an empty one, another number of labels than of steps, or a column of
+        InputError: no steps, an empty step, another number of labels than of steps, or a column of
             a wrong type.
     """
     if len(labels) != len(steps):
@@ -40,36 +38,36 @@ def labelled(
             raise InputError(f"step {number} is empty")
     if not steps:
         raise InputError("no steps")
-    ours = labels_from_flags(labels, partial=True)
-    made = {
+    kept = labels_from_flags(labels, partial=True)
+    row = {
         "problem": problem,
         "steps": list(steps),
         "values": list(values) if values is not None else [None] * len(steps),
         "wins": [0] * len(steps),
         "rollouts": [0] * len(steps),
-        "labels": ours.labels,
-        "first_error": ours.first_error,
+        "labels": kept.labels,
+        "first_error": kept.first_error,
         "estimator": estimator,
         "source_labels": list(labels),
     }
     try:
-        return LabelledSolution.model_validate({**(columns or {}), **made})
+        return LabelledSolution.model_validate({**(columns or {}), **row})
     except ValidationError as error:
         key, message, _ = first_problem(error)
         raise InputError(f"field '{key}': {message}") from None
 
 
-def field(row: Row, *path: str) -> Any:
+def field(row: Mapping[str, Any], *path: str) -> Any:
     """A nested column. Raises InputError, naming it, where it is missing."""
-    at: Any = row
+    value: Any = row
     for name in path:
-        if not isinstance(at, Mapping) or at.get(name) is None:
+        if not isinstance(value, Mapping) or value.get(name) is None:
             raise InputError(f"field '{'.'.join(path)}' is missing")
-        at = at[name]
-    return at
+        value = value[name]
+    return value
 
 
-def texts(row: Row, name: str) -> list[str]:
+def texts(row: Mapping[str, Any], name: str) -> list[str]:
     """A column that is a list of texts."""
     value = field(row, name)
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
@@ -78,11 +76,11 @@ def texts(row: Row, name: str) -> list[str]:
 
 
 def all_labels(solution: LabelledSolution, after_error: bool | None) -> list[bool | None]:
-    """A label for every step: the source's own where these are its labels, else `after_error` for
-    the steps behind the first error."""
-    given: list[bool | None] | None = (solution.model_extra or {}).get("source_labels")
+    """A label for every step: the source's own labels if those of the solution follow from them,
+    else `after_error` for the steps after the first error."""
+    source_labels = solution.source_labels
     ours = (solution.labels, solution.first_error)
-    if given is not None and labels_from_flags(given, partial=True) == ours:
-        return list(given)
+    if source_labels is not None and labels_from_flags(source_labels, partial=True) == ours:
+        return list(source_labels)
     end = len(solution.steps) if solution.first_error < 0 else solution.first_error + 1
     return [*solution.labels[:end], *[after_error] * (len(solution.steps) - end)]

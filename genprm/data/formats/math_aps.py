@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from genprm.data.formats.labelled import Row, field, labelled
+from genprm.data.formats.labelled import field, labelled
 from genprm.errors import InputError
-from genprm.records import LabelledSolution
+from genprm.records import LabelledSolution, Row
 
 
 def read(row: Row) -> Iterator[LabelledSolution]:
@@ -47,8 +47,8 @@ def _prefix_paths(nodes: Any, question: str) -> Iterator[tuple[list[str], list[f
     """A prefix that no other one begins with is a leaf; its ancestors are the prefixes of it."""
     if not isinstance(nodes, list):
         raise InputError("field 'reasoning_steps' is neither a tree nor a list of prefixes")
-    known = {str(field(n, "solution_prefix")): _value(n) for n in nodes}
-    ordered = sorted(text for text in known if text != question)
+    value_of = {str(field(n, "solution_prefix")): _value(n) for n in nodes}
+    ordered = sorted(text for text in value_of if text != question)
     for number, text in enumerate(ordered):
         if number + 1 < len(ordered) and _continues(ordered[number + 1], text):
             continue
@@ -60,7 +60,7 @@ def _prefix_paths(nodes: Any, question: str) -> Iterator[tuple[list[str], list[f
         for prefix in ancestors:
             if prefix[at:].strip():
                 steps.append(prefix[at:].strip("\n"))
-                values.append(known[prefix])
+                values.append(value_of[prefix])
             at = len(prefix)
         if steps:
             yield steps, values
@@ -71,8 +71,8 @@ def _continues(text: str, prefix: str) -> bool:
     return text.startswith(prefix + "\n") or (text.startswith(prefix) and prefix.endswith("\n"))
 
 
-def _value(node: Row) -> float:
+def _value(node: Mapping[str, Any]) -> float:
     value = field(node, "mc_value")
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InputError(f"field 'mc_value' is no number: {value!r}")
+        raise InputError(f"field 'mc_value' is not a number: {value!r}")
     return float(value)

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
-from genprm.data.formats.labelled import Row, all_labels, field, labelled
+from genprm.data.formats.labelled import all_labels, field, labelled
 from genprm.errors import InputError
-from genprm.records import LabelledSolution
+from genprm.records import LabelledSolution, Row
 
 TAG = "ки"
 _FIRST_STEP = re.compile(r"\s(?=[Ss]tep 1\s?:)")
@@ -20,13 +19,13 @@ _ANSWER = re.compile(r"The answer is:?\s*(.+?)\s*$")
 
 def read(row: Row) -> Iterator[LabelledSolution]:
     """One solution per row; `answer` stays null, since the text states only the solution's own."""
-    text, told = str(field(row, "input")), str(field(row, "label"))
+    text, label = str(field(row, "input")), str(field(row, "label"))
     start = _FIRST_STEP.search(text)
     if start is None or TAG not in text[start.end() :]:
         raise InputError(f"field 'input' has no 'Step 1:' with {TAG} after it")
     problem, steps = text[: start.start()], text[start.end() :].rstrip().removesuffix(TAG)
     parts = [part.strip() for part in steps.split(TAG)]
-    marks = _marks(text, told)
+    marks = _marks(text, label)
     answer = _ANSWER.search(parts[-1])
     columns = {
         **{k: v for k, v in row.items() if k not in ("input", "label", "task")},
@@ -42,8 +41,8 @@ def read(row: Row) -> Iterator[LabelledSolution]:
     )
 
 
-def write(solution: LabelledSolution) -> dict[str, Any] | None:
-    """A row; None without labels. Steps after the first error count as wrong, as they do there."""
+def write(solution: LabelledSolution) -> Row | None:
+    """A row; None without labels. Steps after the first error count as wrong, as in its data."""
     labels = all_labels(solution, False)
     if None in labels:
         return None
@@ -57,17 +56,17 @@ def write(solution: LabelledSolution) -> dict[str, Any] | None:
         "input": f"{solution.problem} " + "\n".join(f"{step} {TAG}" for step in steps),
         "label": f"{solution.problem} "
         + "\n".join(f"{step} {mark}" for step, mark in zip(steps, marks, strict=True)),
-        "task": (solution.model_extra or {}).get("source"),
+        "task": solution.source,
     }
 
 
-def _marks(text: str, told: str) -> list[bool]:
-    """The + or - that stands in `told` at each tag of `text`; the two are otherwise the same."""
+def _marks(text: str, label: str) -> list[bool]:
+    """The + or - of `label` in the place of each tag of `text`; otherwise the two are equal."""
     marks, at = [], 0
     for part in text.split(TAG)[:-1]:
         at += len(part)
-        if told[at : at + 1] not in ("+", "-"):
-            raise InputError(f"field 'label' has neither + nor - after {told[:at][-40:]!r}")
-        marks.append(told[at] == "+")
+        if label[at : at + 1] not in ("+", "-"):
+            raise InputError(f"field 'label' has neither + nor - after {label[:at][-40:]!r}")
+        marks.append(label[at] == "+")
         at += 1
     return marks

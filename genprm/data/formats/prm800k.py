@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
-from genprm.data.formats.labelled import Row, field, labelled
+from genprm.data.formats.labelled import field, labelled
 from genprm.errors import InputError
 from genprm.labeling.labels import is_decided
-from genprm.records import LabelledSolution
+from genprm.records import LabelledSolution, Row
 
 Neutral = Literal["correct", "null"]
 
@@ -24,8 +24,8 @@ def read(
 ) -> Iterator[LabelledSolution]:
     """The chosen path; with `alternatives` also each other rated completion after the same steps.
 
-    Rows of quality control and of the screening are read like others: filter by their columns.
-    Nothing comes of a row without a rated completion.
+    Rows of quality control and of the screening are read like others: filter by their columns. A
+    row without a rated completion gives no solution.
     """
     problem = field(row, "question", "problem")
     answer = row["question"].get("ground_truth_answer")
@@ -47,34 +47,34 @@ def read(
             and isinstance(c.get("text"), str)
             and c["text"].strip()
         ]
-        chosen = _chosen(step)
+        selected = _chosen_completion(step)
         if alternatives:
             for pair in rated:
-                if pair != chosen:
+                if pair != selected:
                     yield _solution(problem, [*path, pair], neutral, columns)
-        if chosen is None:
+        if selected is None:
             wrong = [pair for pair in rated if pair[1] == -1]
-            if not alternatives:  # else it is one of those above
+            if not alternatives:  # else the alternatives above include it
                 path += wrong[:1]
             break
-        path.append(chosen)
+        path.append(selected)
     if path:
         yield _solution(problem, path, neutral, columns)
 
 
-def write(solution: LabelledSolution) -> dict[str, Any] | None:
-    """A row with one completion per step, the wrong one not chosen, as there; None without labels.
+def write(solution: LabelledSolution) -> Row | None:
+    """A row with one completion per step, the wrong one not chosen; None without labels.
 
-    What follows the first error, or a step without a label, has no place there. Neutral ratings
-    that came with the solution are kept, others are 1 and -1.
+    Steps after the first error, or from the first step without a label on, are left out, as the
+    format has no place for them. Neutral ratings of the source are kept, others are 1 and -1.
     """
     labels = list(itertools.takewhile(lambda label: label is not None, solution.labels))
     if not labels:
         return None
-    came = (solution.model_extra or {}).get("ratings") or ()
+    source_ratings = (solution.ratings or [])[: len(labels)]
     ratings = [1 if label else -1 for label in labels]
-    if [rating >= 0 for rating in came[: len(labels)]] == labels:
-        ratings = list(came[: len(labels)])
+    if [rating >= 0 for rating in source_ratings] == labels:
+        ratings = source_ratings
     ended = "found_error" if solution.first_error >= 0 else "solution"
     steps = [
         {
@@ -93,18 +93,18 @@ def write(solution: LabelledSolution) -> dict[str, Any] | None:
     }
 
 
-def _chosen(step: dict[str, Any]) -> tuple[str, int] | None:
+def _chosen_completion(step: Row) -> tuple[str, int] | None:
     at = step.get("chosen_completion")
     completions = step.get("completions") or []
     if at is None or not 0 <= at < len(completions):
         return None
-    chosen = completions[at]
-    rating = chosen.get("rating")
-    return (chosen["text"], rating) if rating in (1, 0, -1) else None
+    completion = completions[at]
+    rating = completion.get("rating")
+    return (completion["text"], rating) if rating in (1, 0, -1) else None
 
 
 def _solution(
-    problem: str, path: list[tuple[str, int]], neutral: Neutral, columns: dict[str, Any]
+    problem: str, path: list[tuple[str, int]], neutral: Neutral, columns: Row
 ) -> LabelledSolution:
     ratings = [rating for _, rating in path]
     of_neutral = True if neutral == "correct" else None

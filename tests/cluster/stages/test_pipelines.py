@@ -26,15 +26,15 @@ from cluster.cli import main
 from cluster.commands.calibrate import calibrate
 from cluster.commands.estimate import price_of_labels
 from cluster.commands.evaluate import evaluate
+from cluster.stages.label import rollouts_at_once
 from cluster.stages.run import StageError, blocks_in_flight, busy_seconds
 from genprm.config.root import Config
 from genprm.data.rows import read_records, read_rows, write_jsonl
 from genprm.errors import ConfigError
-from genprm.records import Judgement, LabelledSolution, Solution
+from genprm.records import Judgement, LabelledSolution, Row, Solution
 from places import HELPERS, ROOT
 
 RUNTIME = {"num_cpus": 2, "rows_per_block": 4}
-Row = dict[str, Any]
 
 
 @pytest.fixture
@@ -79,15 +79,15 @@ def test_solve_label_distill_score(two_cpus: None, tmp_path: Path) -> None:
     solved = pipelines.solve(chosen, ["task:arithmetic?n=9&seed=3"], str(solutions))
     assert (solved.rows_in, solved.rows_out, solved.failed) == (9, 18, 0)
     sampled = read_records(solutions, Solution)
-    order = [(s.model_extra or {})["problem_id"] for s in sampled]
+    order = [s.problem_id for s in sampled]
     assert order == [f"arithmetic-standard-3-{i}" for i in range(9) for _ in range(2)]
 
     labelled = pipelines.label(chosen, [str(solutions)], str(labels))  # a Parquet folder
-    assert labelled.completions == 18 * chosen.label.rollouts  # one open prefix each
+    assert labelled.usage.completions == 18 * chosen.label.rollouts  # one open prefix each
     cost = labelled.details["labels"]
     assert (cost["rollouts"], cost["generated_tokens"]) == (
-        labelled.completions,
-        labelled.completion_tokens,
+        labelled.usage.completions,
+        labelled.usage.completion_tokens,
     )
     assert cost["per_label"]["rollouts"] == cost["rollouts"] / cost["labels"] > 0
     assert [s.id for s in read_records(labels, LabelledSolution)] == [s.id for s in sampled]
@@ -529,7 +529,7 @@ def test_a_search_keeps_few_rollouts_busy_and_so_takes_more_rows(
     estimator: str, rollouts: int
 ) -> None:
     config = Config(label={"estimator": estimator, "rollouts": 4})
-    assert pipelines.rollouts_at_once(config.label) == rollouts
+    assert rollouts_at_once(config.label) == rollouts
 
 
 def test_busy_seconds_is_the_union_of_the_intervals() -> None:

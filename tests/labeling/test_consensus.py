@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from cluster.cli import main
 from genprm.errors import InputError
+from genprm.labeling.consensus import combine
 from genprm.labeling.labels import is_decided, labels_from_flags
-from genprm.labeling.merge import merge
 from genprm.records import LabelledSolution
 
 STEPS = 4
@@ -51,7 +51,7 @@ def test_a_label_is_kept_where_both_give_it(
     one: list[bool | None], other: list[bool | None]
 ) -> None:
     a, b = labelled(one), rolled_out(other)
-    solution, verdict = merge(a, b)
+    solution, verdict = combine(a, b)
     for step, label in enumerate(solution.labels):
         assert label is None or label is a.labels[step] is b.labels[step]
     same = a.first_error == b.first_error and is_decided(a.labels) and is_decided(b.labels)
@@ -61,13 +61,13 @@ def test_a_label_is_kept_where_both_give_it(
     else:
         assert solution.first_error == -1
     assert [m["first_error"] for m in solution.row()["merged"]] == [a.first_error, b.first_error]
-    assert merge(b, a).verdict == verdict and merge(b, a).solution.labels == solution.labels
+    assert combine(b, a).verdict == verdict and combine(b, a).solution.labels == solution.labels
 
 
 def test_values_come_from_the_rollouts_and_the_id_from_the_first() -> None:
     human = labelled([True, False], answer=None, ratings=[1, -1])
     for first, second in ((human, rolled_out([True, False])), (rolled_out([True, False]), human)):
-        row = merge(first, second).solution.row()
+        row = combine(first, second).solution.row()
         assert row["id"] == first.id and row["answer"] == "8" and row["ratings"] == [1, -1]
         assert row["values"] == [0.375] * 2 and row["intervals"] == [[0.1, 0.7]] * 2
         assert row["estimator"] == "human+adaptive" and row["unlabelled_reason"] is None
@@ -76,26 +76,26 @@ def test_values_come_from_the_rollouts_and_the_id_from_the_first() -> None:
 def test_values_without_rollouts_are_values_and_label_columns_do_not_mix() -> None:
     imported = labelled([True, False], "trl").model_copy(update={"values": [0.5, 0.0]})
     for pair in ((imported, labelled([True, False])), (labelled([True, False]), imported)):
-        assert merge(*pair).solution.values == [0.5, 0.0]
+        assert combine(*pair).solution.values == [0.5, 0.0]
     adaptive = rolled_out([True, False]).model_copy(update={"posterior": [0.1, 0.9, 0.0]})
     flat = labelled([True, False], "flat_hard", values=[0.25, 0.0], rollouts=[4, 4], wins=[1, 0])
-    row = merge(flat, adaptive).solution.row()
+    row = combine(flat, adaptive).solution.row()
     assert row["values"] == [0.25, 0.0] and not {"posterior", "intervals"} & row.keys()
     assert row["estimator"] == "adaptive+flat_hard"
 
 
 def test_a_disagreement_says_who_said_what() -> None:
-    solution, verdict = merge(labelled([True, True, False]), rolled_out([True, False, None]))
+    solution, verdict = combine(labelled([True, True, False]), rolled_out([True, False, None]))
     assert verdict == "disagreement" and solution.labels == [True, None, None]
     told = "disagreement: human says first error 2, adaptive says first error 1"
     assert solution.row()["unlabelled_reason"] == told
-    undecided = merge(labelled([True, None]), rolled_out([True, True]))
+    undecided = combine(labelled([True, None]), rolled_out([True, True]))
     assert undecided.verdict == "undecided" and undecided.solution.labels == [True, None]
 
 
 def test_different_solutions_are_not_merged() -> None:
     with pytest.raises(InputError, match="are different solutions"):
-        merge(labelled([True]), labelled([True, True]))
+        combine(labelled([True]), labelled([True, True]))
 
 
 def test_the_command_drops_or_keeps_and_counts(

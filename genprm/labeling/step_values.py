@@ -1,4 +1,4 @@
-"""What an estimator is and what it says of one solution."""
+"""The contract of an estimator, and what it returns for one solution."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from genprm.labeling.sampler import PrefixSampler
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
-    """Values and flags, one per step: good, bad, or None for uncertain (and wherever nobody looked
-    behind the first bad one). `reason` says why the first error is not known, `details` are
-    columns of this estimator's own."""
+class StepValues:
+    """Values and flags of the steps, one each.
+
+    A flag is True for good, False for bad, and None for uncertain or, after the first bad step, for
+    not sampled. `reason` says why the first error is not known. `details` are columns that only
+    this estimator writes; they are optional fields of `LabelledSolution`.
+    """
 
     values: list[float | None]
     flags: list[bool | None]
@@ -23,15 +26,15 @@ class Estimate:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-Estimator = Callable[[PrefixSampler, LabelConfig], Awaitable[Estimate]]
+Estimator = Callable[[PrefixSampler, LabelConfig], Awaitable[StepValues]]
 
 
-def from_values(values: list[float | None]) -> Estimate:
+def from_values(values: list[float | None]) -> StepValues:
     """The common rule: a step is good if its value is above 0."""
     flags = [None if value is None else value > 0 for value in values]
-    return Estimate(values, flags, unlabelled_reason(values))
+    return StepValues(values, flags, unlabelled_reason(values))
 
 
 def values_of(sampler: PrefixSampler) -> list[float | None]:
-    """The share of right rollouts after each step, null where nothing is known."""
+    """The share of right rollouts after each step; None where there is no valid one."""
     return [sampler.counts(prefix).value for prefix in range(1, sampler.steps + 1)]
