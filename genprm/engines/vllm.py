@@ -92,7 +92,10 @@ class VllmEngine(VllmProcess):
         def request(llm: AsyncLLM, request_id: str) -> AsyncGenerator[RequestOutput]:
             tokens = tokens_input(list(prompt.token_ids))
             params = self._params(sampling, room, label_token_ids)  # may be what vLLM refuses
-            return llm.generate(tokens, params, request_id, lora_request=lora)
+            outputs: AsyncGenerator[RequestOutput] = llm.generate(
+                tokens, params, request_id, lora_request=lora
+            )
+            return outputs
 
         output = await self._last_output(request)
         return Generation(

@@ -90,7 +90,8 @@ class CriticReward:
         if self._problem_column not in columns:
             known = ", ".join(name for name, column in columns.items() if isinstance(column, list))
             raise InputError(f"problem_column: no column {self._problem_column!r}; known: {known}")
-        return columns[self._problem_column]
+        problems: Sequence[str] = columns[self._problem_column]
+        return problems
 
 
 def _problem(prompt: str | Messages) -> str:

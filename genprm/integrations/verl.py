@@ -174,9 +174,10 @@ def step_reward_manager(
             return {"reward_score": TokenRewards(tokens), "reward_extra_info": figures}
 
         def _decode(self, ids: Sequence[int]) -> str:
-            return self.tokenizer.decode(
+            text: str = self.tokenizer.decode(
                 ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
             )
+            return text
 
         @classmethod
         def assemble_rm_scores(cls, data: Any, scores: Sequence[float]) -> Any:
@@ -195,7 +196,8 @@ def _response_ids(item: Any) -> list[int]:
     """The tokens of a response, without the padding after them."""
     responses = item.batch["responses"]
     length = responses.shape[-1]
-    return responses[: int(item.batch["attention_mask"][-length:].sum())].tolist()
+    tokens: list[int] = responses[: int(item.batch["attention_mask"][-length:].sum())].tolist()
+    return tokens
 
 
 def _problem(columns: Mapping[str, Any], key: str) -> str:
