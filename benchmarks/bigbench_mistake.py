@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cluster.commands.evaluate import evaluate_first_errors
+from cluster.stages.evaluate import evaluate_first_errors
 from genprm.config.load import load_config
 from genprm.data.rows import read_records, read_rows, write_jsonl
 from genprm.records import EvaluationRow

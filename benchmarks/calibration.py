@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cluster.commands.calibrate import fit_calibrations, stopped_early
+from cluster.stages.calibrate import fit_calibrations, stopped_early
 from genprm.config.load import load_config
 from genprm.data.rows import read_records
 from genprm.evaluation.first_error import JUDGED

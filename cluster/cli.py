@@ -90,7 +90,7 @@ def _label(config: Config, args: argparse.Namespace) -> None:
     if args.estimate is None:
         _show(pipelines.label(config, args.input, args.out))
         return
-    from cluster.commands.estimate import price_of_labels
+    from cluster.stages.estimate import price_of_labels
 
     price = price_of_labels(config, args.input, args.out, args.estimate)
     print(format_table(price.table()))
@@ -110,7 +110,7 @@ def _score(config: Config, args: argparse.Namespace) -> None:
 
 
 def _eval(config: Config, args: argparse.Namespace) -> None:
-    from cluster.commands.evaluate import evaluate
+    from cluster.stages.evaluate import evaluate
     from genprm.report.tables import format_table
 
     found = evaluate(config, args.input, args.out)
@@ -119,7 +119,7 @@ def _eval(config: Config, args: argparse.Namespace) -> None:
 
 
 def _calibrate(config: Config, args: argparse.Namespace) -> None:
-    from cluster.commands.calibrate import calibrate
+    from cluster.stages.calibrate import calibrate
     from genprm.report.tables import format_table
 
     found = calibrate(config, args.input, args.out)
@@ -170,7 +170,7 @@ def _serve(config: Config, args: argparse.Namespace) -> None:
 
 
 def _quickstart(config: Config, args: argparse.Namespace) -> None:
-    from cluster.commands import quickstart
+    from cluster.quickstart import path as quickstart
 
     sizes = quickstart.FULL if args.full else quickstart.QUICK
     print(f"report: {quickstart.run(config, args.out, sizes=sizes)}")

@@ -23,9 +23,9 @@ import pipeline_scripts
 from chat_server import Server
 from cluster import pipelines, runtime
 from cluster.cli import main
-from cluster.commands.calibrate import calibrate
-from cluster.commands.estimate import price_of_labels
-from cluster.commands.evaluate import evaluate
+from cluster.stages.calibrate import calibrate
+from cluster.stages.estimate import price_of_labels
+from cluster.stages.evaluate import evaluate
 from cluster.stages.run import StageError, blocks_in_flight, busy_seconds
 from genprm.config.root import Config
 from genprm.data.rows import read_records, read_rows, write_jsonl

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cluster.commands.evaluate import BestOfNEvaluation, FirstErrorEvaluation
+from cluster.stages.evaluate import BestOfNEvaluation, FirstErrorEvaluation
 from cluster.stages.provenance import provenance
 from cluster.stages.run import Report
 from genprm import tasks

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.commands.evaluate import local_folder, read
+from cluster.stages.evaluate import local_folder, read
 from cluster.stages.run import Report, run_stage
 from cluster.stages.score import scoring_stage
 from genprm.config.root import Config

@@ -3,7 +3,7 @@
     problems ─ solve ─ label ─ distill ─ train ─▶ critic ─ eval, serve, best-of-n ─▶ report
 
 Each part is the same function that the commands call, and resumes by itself: killed at any time,
-the same command goes on where it was. What it measured is put together by `quickstart_report`.
+the same command goes on where it was. What it measured is put together by `report`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from typing import Any
 
 from cluster import pipelines, runtime
 from cluster.actors import connect
-from cluster.commands.evaluate import (
+from cluster.quickstart.report import Findings, write
+from cluster.stages.actor import Row
+from cluster.stages.evaluate import (
     BestOfNEvaluation,
     FirstErrorEvaluation,
     evaluate_best_of_n,
     evaluate_first_errors,
 )
-from cluster.commands.quickstart_report import Findings, write
-from cluster.stages.actor import Row
 from cluster.stages.run import Report
 from genprm import tasks
 from genprm.client.http import Client
