@@ -3,7 +3,7 @@
     problems ─ solve ─ label ─ distill ─ train ─▶ critic ─ eval, serve, best-of-n ─▶ report
 
 Each part is the same function that the commands call, and resumes by itself: killed at any time,
-the same command goes on where it was. What it measured is put together by `report`.
+the same command goes on where it was. `report` puts together what was measured.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from genprm.records import BestOfNRow, Candidate, EvaluationRow, Judgement
 from genprm.scoring.critic import load_critic
 
 CANDIDATES = 8  # per best-of-n problem
-SPARE = 0.1  # evaluation problems beyond what is asked, for solutions that state no answer
+SPARE = 0.1  # share of evaluation problems on top, for solutions that state no answer
 CURVE_ROLLOUTS = 16
 SEEDS = {"train": 1, "eval": 21, "bon": 22}  # of the problems; no problem serves twice
 
@@ -62,8 +62,10 @@ FULL = Sizes(train=300, evaluate=1000, best_of_n=100, curve=100)
 
 
 class Clock:
-    """Wall seconds of each part over all runs, engines' starts included, and without what a kill
-    threw away."""
+    """Wall seconds of each part over all runs.
+
+    Starts of engines are included; the time of a part that was killed is not.
+    """
 
     def __init__(self, folder: Path):
         self._path = str(folder / "seconds.json")
@@ -71,9 +73,9 @@ class Clock:
 
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[None]:
-        begun = time.monotonic()
+        start = time.monotonic()
         yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - begun
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
         storage.write_json(self._path, self.seconds)
 
 
@@ -81,8 +83,8 @@ def run(config: Config, out: str, *, sizes: Sizes = QUICK) -> Path:
     """Run (or go on with) the whole path and return the path of report.html.
 
     Raises:
-        ConfigError: the folder belongs to another config or size; a model that is none; a cluster
-            was named, while this starts a Ray of its own.
+        ConfigError: the folder belongs to another config or size, a model cannot be used, or the
+            config names a cluster (this starts a Ray of its own).
         StageError, EngineError: a part could not finish; the same command goes on there.
     """
     if config.runtime.address not in (None, "local"):
@@ -90,7 +92,7 @@ def run(config: Config, out: str, *, sizes: Sizes = QUICK) -> Path:
     # "local" also where RAY_ADDRESS names a cluster, which is no place for a demonstration
     own = config.runtime.model_copy(update={"address": "local"})
     config = config.model_copy(update={"runtime": own})
-    load_critic(config)  # found missing now, and not after the training
+    load_critic(config)  # a missing critic ends the run here, not after the training
     folder = Path(out).absolute()
     _claim(folder, config, sizes)
     clock = Clock(folder)
@@ -123,10 +125,10 @@ def run(config: Config, out: str, *, sizes: Sizes = QUICK) -> Path:
 
 
 def _claim(folder: Path, config: Config, sizes: Sizes) -> None:
-    """Make the folder this run's, or find that it is.
+    """Mark the folder as this run's, unless it is marked so already.
 
     Raises:
-        ConfigError: it holds something else.
+        ConfigError: the folder holds something else.
     """
     mark = folder / "quickstart.json"
     mine = {"config": config.model_dump(mode="json"), "sizes": asdict(sizes)}
@@ -162,10 +164,11 @@ def _problems(sizes: Sizes) -> Iterator[Row]:
 
 
 def _sources(use: str, n: int) -> list[str]:
-    """`n` problems of each task; to train on, twice as many in tracking.
+    """Sources of `n` problems of each task; to train on, twice as many of tracking.
 
-    One person's thing with options, as BIG-Bench asks, shows wrong last lines, and the whole
-    assignment wrong swaps: the critic learns from both. Wrong swaps are rare, and cheap to label.
+    Tracking has two forms, and the critic learns from both. Problems that ask for one person's
+    thing, with options as in BIG-Bench, show wrong last lines; problems that ask for the whole
+    assignment show wrong swaps, which are rare, and cheap to label.
     """
     if use != "train":
         return [f"task:arithmetic?n={n}", f"task:tracking?n={n}&form=person"]
@@ -201,13 +204,13 @@ def _data(
 
 
 def _curve_labels(config: Config, folder: Path, sizes: Sizes, clock: Clock) -> Report | None:
-    """Labels from many rollouts, to see what fewer would have said; none of them is trained on."""
+    """Labels from many rollouts, to see what fewer rollouts give. None of them is trained on."""
     if not sizes.curve:
         return None
     rows = list(read_rows(str(folder / "to_label.jsonl")))
     by_task = [[row for row in rows if row["task"] == task] for task in tasks.TASKS]
-    chosen = (row for group in by_task for row in group[: sizes.curve])
-    source = _write(folder / "curve_input.jsonl", chosen)
+    first_of_each = (row for group in by_task for row in group[: sizes.curve])
+    source = _write(folder / "curve_input.jsonl", first_of_each)
     flat = {"estimator": "flat_hard", "rollouts": CURVE_ROLLOUTS}
     more = config.label.model_copy(update=flat)
     with clock.part("label for the curve"):
@@ -222,8 +225,8 @@ def _evaluation_rows(solutions: Iterable[Row], most: int) -> Iterator[Row]:
     A wrong solution ends there: what follows its first error cannot change whether that is found.
     """
     for task in tasks.TASKS:
-        mine = (row for row in solutions if (row["use"], row["task"]) == ("eval", task))
-        for row in islice(mine, most):
+        of_task = (row for row in solutions if (row["use"], row["task"]) == ("eval", task))
+        for row in islice(of_task, most):
             error = tasks.get(task).first_error(row["problem"], row["steps"])
             yield EvaluationRow(
                 id=row["id"],
@@ -253,7 +256,7 @@ def _best_of_n_rows(solutions: Iterable[Row]) -> Iterator[Row]:
 
 
 def _write(path: Path, rows: Iterator[Row]) -> str:
-    """Write rows unless the file stands: it is a function of what came before it."""
+    """Write rows unless the file exists: what it holds depends only on earlier parts."""
     if not path.exists():
         write_jsonl(str(path), rows)
     return str(path)
@@ -277,7 +280,7 @@ def _evaluate(config: Config, folder: Path, clock: Clock) -> dict[str, FirstErro
 
 
 def _serve(config: Config, folder: Path, clock: Clock) -> list[dict[str, Any]]:
-    """Start the service on the new critic and ask it both ways."""
+    """Start the service on the new critic and score with it, through HTTP and through a handle."""
     from cluster import service
 
     _announce(7, "serve the new critic; score through HTTP and through a handle")
@@ -286,31 +289,31 @@ def _serve(config: Config, folder: Path, clock: Clock) -> list[dict[str, Any]]:
         settings = config.serve.model_copy(update={"port": 0})
         served = _critic(config, str(folder / "critic")).model_copy(update={"serve": settings})
         with clock.part("serve"):
-            url = service.run(served, blocking=False, tokens=False)  # for itself
+            url = service.run(served, blocking=False, tokens=False)  # only for itself
             try:
-                shown = _ask(url, folder)
+                judged = _score_two(url, folder)
             finally:
                 service.stop()
-        storage.write_json(str(path), {"answers": shown})
+        storage.write_json(str(path), {"answers": judged})
     answers: list[dict[str, Any]] = (storage.read_json(str(path)) or {})["answers"]
     for answer in answers:
         print(f"  {answer['asked']}: {answer['through']} says {answer['said']}")
     return answers
 
 
-def _ask(url: str, folder: Path) -> list[dict[str, Any]]:
-    """One right and one wrong solution, through HTTP and through a handle."""
+def _score_two(url: str, folder: Path) -> list[dict[str, Any]]:
+    """The judgements of a right and a wrong solution, through HTTP and through a handle."""
     rows = read_records(str(folder / "eval.jsonl"), EvaluationRow)
     right = [row for row in rows if row.first_error == -1][:1]
     wrong = [row for row in rows if row.first_error > 0][:1]
-    shown = []
+    answers = []
     with Client(url) as client:
         handle = connect()
         for row in (*right, *wrong):
             by_http = client.score(row.problem, row.steps, id=row.id)
             by_handle = asyncio.run(handle.score(row.problem, row.steps, id=row.id))
             for through, judgement in (("HTTP", by_http), ("the handle", by_handle)):
-                shown.append(
+                answers.append(
                     {
                         "asked": f"a solution wrong at step {row.first_error + 1}"
                         if row in wrong
@@ -320,15 +323,18 @@ def _ask(url: str, folder: Path) -> list[dict[str, Any]]:
                         "judgement": judgement.row(),
                     }
                 )
-    return shown
+    return answers
 
 
 def _verdict(judgement: Judgement) -> str:
     scores = " ".join("–" if s.score is None else f"{s.score:.2f}" for s in judgement.steps)
-    named = "no error" if judgement.first_error < 0 else f"first error {judgement.first_error + 1}"
-    if judgement.first_error < 0 and not judgement.covered:
-        named = "nothing certain, for some steps have no verdict"
-    return f"{named} (step scores {scores})"
+    if judgement.first_error >= 0:
+        verdict = f"first error {judgement.first_error + 1}"
+    elif judgement.covered:
+        verdict = "no error"
+    else:
+        verdict = "nothing certain, for some steps have no verdict"
+    return f"{verdict} (step scores {scores})"
 
 
 def _best_of_n(config: Config, folder: Path, sizes: Sizes, clock: Clock) -> BestOfNEvaluation:

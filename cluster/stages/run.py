@@ -19,7 +19,7 @@ from cluster import runtime
 from cluster.stages import outputs
 from cluster.stages.actor import ChooseModel, MakeWork, Row, RowActor, reason
 from cluster.stages.outputs import Identity, Output, Result
-from cluster.stages.progress import Board, ProgressLine, format_line
+from cluster.stages.progress import Board, Line, ProgressLine, format_line
 from cluster.stages.provenance import provenance
 from genprm.config.root import Config
 from genprm.data import storage
@@ -177,7 +177,7 @@ def _generate(stage: Stage, config: Config, output: Output, total: int, done: in
 
     board = ray.remote(num_cpus=0)(Board).remote()
 
-    def line() -> str:
+    def line() -> Line:
         return format_line(stage.name, ray.get(board.snapshot.remote()), done, total)
 
     try:
