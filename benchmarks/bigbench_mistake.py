@@ -18,11 +18,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cluster.commands.evaluate import evaluate_first_errors
+from cluster.stages.evaluate import evaluate_first_errors
 from genprm.config.load import load_config
 from genprm.data.rows import read_records, read_rows, write_jsonl
 from genprm.records import EvaluationRow
-from genprm.report.tables import format_table
+from genprm.report.terminal import print_table
 
 TASKS = ("multistep_arithmetic", "tracking_shuffled_objects")
 # Tyen et al. 2024 (arXiv 2311.08516), Table 4: 300 traces each, best of three prompting styles.
@@ -83,7 +83,7 @@ def main() -> None:
         result["tasks"][task] = figures.json()
     result["provenance"] = metrics.provenance
     (args.out / "result.json").write_text(json.dumps(result, indent=2) + "\n")
-    print(format_table(table))
+    print_table(table)
 
 
 if __name__ == "__main__":

@@ -20,13 +20,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cluster.commands.calibrate import fit_calibrations, stopped_early
+from cluster.stages.calibrate import fit_calibrations, stopped_early
 from genprm.config.load import load_config
 from genprm.data.rows import read_records
 from genprm.evaluation.first_error import JUDGED
 from genprm.evaluation.reliability import calibration_error, labelled_steps
 from genprm.records import EvaluationRow, Judgement, ScoreCalibration
-from genprm.report.tables import TableRow, format_table
+from genprm.report.tables import TableRow
+from genprm.report.terminal import print_table
 from genprm.scoring.calibration import CALIBRATION_FILE, calibrated
 
 KINDS = ("raw", "calibrated")
@@ -77,7 +78,7 @@ def main() -> None:
         for each in summaries
         for source, figures in each["figures"].items()
     ]
-    print(format_table(table))
+    print_table(table)
 
 
 def _read(rows: Path, evaluated: Path, votes: int) -> tuple[list[EvaluationRow], list[Judgement]]:

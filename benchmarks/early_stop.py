@@ -22,7 +22,8 @@ import numpy as np
 from genprm.data.rows import read_records
 from genprm.evaluation.first_error import pair
 from genprm.records import EvaluationRow, Judgement
-from genprm.report.tables import TableRow, format_table
+from genprm.report.tables import TableRow
+from genprm.report.terminal import print_table
 from genprm.scoring.voting import until_settled, vote
 from genprm.util.stats import Estimate, harmonic_mean
 
@@ -77,7 +78,7 @@ def main() -> None:
             }
         )
     args.out.write_text(json.dumps(result, indent=2) + "\n")
-    print(format_table(table))
+    print_table(table)
 
 
 def _replay(pairs: Sequence[tuple[EvaluationRow, Judgement]], size: int, risk: float) -> Replay:

@@ -23,7 +23,8 @@ from critique_job import ending, written_solutions
 from genprm.config.load import load_config
 from genprm.config.score import EarlyStoppingConfig
 from genprm.engines import build_engine
-from genprm.report.tables import TableRow, format_table
+from genprm.report.tables import TableRow
+from genprm.report.terminal import print_table
 from genprm.scoring.critic import load_critic
 from genprm.util.stats import Estimate
 
@@ -61,7 +62,7 @@ def main() -> None:
         }
         for share in shares
     ]
-    print(format_table(rows))
+    print_table(rows)
 
 
 async def _measured(name: str, n: int, rounds: int) -> list[dict[str, tuple[float, int]]]:

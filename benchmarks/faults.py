@@ -35,7 +35,7 @@ from genprm.config.load import load_config
 from genprm.config.root import Config
 from genprm.errors import GenprmError
 from genprm.models.names import resolve_model
-from genprm.report.tables import format_table
+from genprm.report.terminal import print_table
 
 VOTES = 2
 BEFORE_S, AFTER_S = 8.0, 60.0  # of load around each fault
@@ -97,7 +97,7 @@ def main() -> None:
         finally:
             service.stop()
             runtime.stop()
-    print(format_table([{k: v for k, v in row.items() if k != "why_lost"} for row in rows]))
+    print_table([{k: v for k, v in row.items() if k != "why_lost"} for row in rows])
     lost = sum(row["lost"] for row in rows if row["replicas"] > 1)
     late = [row for row in rows if row["longest_s"] > DEADLINE_S + SLACK_S]
     if lost or late:

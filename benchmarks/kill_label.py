@@ -26,7 +26,7 @@ from genprm import tasks
 from genprm.data.rows import read_rows, write_jsonl
 from genprm.generation import Prompt, Sampling
 from genprm.records import Solution
-from genprm.report.tables import format_table
+from genprm.report.terminal import print_table
 
 SECONDS_PER_ROLLOUT = 0.05
 SCRIPTED_ANSWER = 7  # to every problem
@@ -77,7 +77,7 @@ def main() -> None:
         needed = calm_count.stat().st_size * len(finished)
         result["repeated work"] = killed_count.stat().st_size / needed - 1
     (args.out / "result.json").write_text(json.dumps(result, indent=2) + "\n")
-    print(format_table([result]))
+    print_table([result])
     if result["outputs with other ids"] or (args.engine == "scripted" and result["other rows"]):
         sys.exit(1)
 

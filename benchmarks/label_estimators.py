@@ -31,7 +31,7 @@ from genprm.data.rows import read_rows, write_jsonl
 from genprm.labeling.labels import is_decided, labels_from_values
 from genprm.report.html import plot_css
 from genprm.report.plots import Series, line_chart, standalone
-from genprm.report.tables import format_table
+from genprm.report.terminal import print_table
 from genprm.util.seeds import derive_seed
 from genprm.util.stats import Estimate, paired_difference, proportion
 
@@ -105,8 +105,8 @@ def main() -> None:
     (args.out / "result.json").write_text(json.dumps(document, indent=2) + "\n")
     for task, figures in result.items():
         (args.out / f"curves-{task}.svg").write_text(_picture(task, figures))
-    print(format_table([row for figures in result.values() for row in _table(figures)]))
-    print(format_table(table))
+    print_table([row for figures in result.values() for row in _table(figures)])
+    print_table(table)
 
 
 def _solutions(config: Config, args: argparse.Namespace) -> list[str]:

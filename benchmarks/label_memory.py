@@ -22,7 +22,7 @@ import psutil
 
 from genprm.data.rows import write_jsonl
 from genprm.generation import Prompt, Sampling
-from genprm.report.tables import format_table
+from genprm.report.terminal import print_table
 
 MIB = 2**20
 
@@ -52,7 +52,7 @@ def main() -> None:
     }
     (args.out / "result.json").write_text(json.dumps(result, indent=2) + "\n")
     rows = [{"rows": n, "peak MiB": peaks[n], "seconds": seconds[n]} for n in args.rows]
-    print(format_table(rows))
+    print_table(rows)
     print(f"growth: {100 * result['growth']:.1f} %")
 
 

@@ -31,7 +31,7 @@ from genprm.generation import Sampling
 from genprm.models.names import resolve_model
 from genprm.prompts.render import solve_prompt
 from genprm.records import Solution
-from genprm.report.tables import format_table
+from genprm.report.terminal import print_table
 from raw_vllm import Job, Speed, generate
 
 SETTINGS = ["label.estimator=flat_hard", "label.rollouts=8"]
@@ -77,7 +77,7 @@ def main() -> None:
         }
         for name in runs
     ]
-    print(format_table(rows))
+    print_table(rows)
 
 
 def _rates(runs: dict[str, list[Speed]]) -> dict[str, float]:

@@ -33,7 +33,7 @@ from genprm.config.root import Config
 from genprm.records import Judgement
 from genprm.report.html import plot_css
 from genprm.report.plots import SECONDS, Series, line_chart, standalone
-from genprm.report.tables import format_table
+from genprm.report.terminal import print_table
 from genprm.util.stats import Estimate
 
 LOADS = (1, 4, 16, 64)  # requests at a time
@@ -76,7 +76,7 @@ def main() -> None:
     (args.out / "result.json").write_text(json.dumps(report, indent=2) + "\n")
     _draw(args.out / "latency.svg", report["levels"])
     rows = [{"at a time": load, **_row(level)} for load, level in report["levels"].items()]
-    print(format_table([*rows, {"at a time": "burst", **_row(report["burst"])}]))
+    print_table([*rows, {"at a time": "burst", **_row(report["burst"])}])
     faults = sum((Counter(each["faults"]) for each in report["levels"].values()), Counter())
     faults += Counter(report["burst"]["faults"])
     if faults:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from genprm.data.rows import read_rows, write_jsonl
 from genprm.generation import Prompt, Sampling
-from genprm.report.tables import format_table
+from genprm.report.terminal import print_table
 
 NODES, CPUS = 3, 3  # per node: an engine, and room for what feeds it
 SECONDS_PER_ROLLOUT = 0.05
@@ -86,7 +86,7 @@ def main() -> None:
         "seconds": seconds,
     }
     (args.out / "result.json").write_text(json.dumps(result, indent=2) + "\n")
-    print(format_table([result]))
+    print_table([result])
     if found != [f"s{i}" for i in range(args.n)]:
         sys.exit("rows are missing")
 

@@ -38,7 +38,8 @@ from genprm.config.root import Config
 from genprm.engines import build_engine
 from genprm.models.names import resolve_critic
 from genprm.records import Judgement
-from genprm.report.tables import TableRow, format_table
+from genprm.report.tables import TableRow
+from genprm.report.terminal import print_table
 from genprm.scoring.base import ScoreItem
 from genprm.scoring.critic import load_critic
 from genprm.tasks.arithmetic.expressions import parse
@@ -101,7 +102,7 @@ def main() -> None:
         }
         for name in SIDES
     ]
-    print(format_table(rows))
+    print_table(rows)
     print({name: value for name, value in medians.items() if name not in SIDES})
 
 

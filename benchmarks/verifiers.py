@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 
 from genprm.data.rows import read_rows
 from genprm.records import Problem
-from genprm.report.tables import TableRow, format_table
+from genprm.report.tables import TableRow
+from genprm.report.terminal import print_table
 from genprm.steps import SPLITTERS, split
 from genprm.util.stats import proportion
 from genprm.verifiers import VERIFIERS
@@ -73,7 +74,7 @@ def main() -> None:
         result[name]["others"] = [case.name for case in others]
         for case in others:
             print(f"{name}: {case.name}: {case.steps[-1][-80:]!r} is {case.right}")
-    print(format_table(table))
+    print_table(table)
     if args.out:
         args.out.write_text(json.dumps(result, indent=2) + "\n")
 

@@ -38,9 +38,9 @@ FLOORS = {
         runtime, client
         stages, serving
         training, pipelines, actors
-        service
+        service, jobs
+        quickstart
         commands
-        jobs
         cli, examples
     """,
 }

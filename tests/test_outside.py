@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cluster.commands.options import parser
+from cluster.commands.table import build_parser
 from goldens import golden
 from scripted_routes import routes
 
@@ -63,7 +63,7 @@ def test_the_http_schema_is_frozen() -> None:
 
 
 def test_the_command_line_is_frozen() -> None:
-    commands = next(a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
+    commands = next(a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
     lines = []
     for name, command in sorted(commands.choices.items()):
         lines.append(name)

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from cluster.commands.options import parser
+from cluster.commands.table import build_parser
 from genprm.config.load import parse_config
 from genprm.config.root import Config
 from genprm.prompts.packs import PromptPack
@@ -63,7 +63,7 @@ def commands(document: Path, program: str) -> Iterator[list[str]]:
 
 
 def subparsers() -> dict[str, argparse.ArgumentParser]:
-    actions = parser()._actions
+    actions = build_parser()._actions
     return next(a for a in actions if isinstance(a, argparse._SubParsersAction)).choices
 
 
@@ -91,9 +91,9 @@ def test_the_readme_is_read_in_one_sitting() -> None:
 @documents
 def test_commands_parse(document: Path) -> None:
     for words in commands(document, "genprm"):
-        args, rest = parser().parse_known_args(words)
+        args, rest = build_parser().parse_known_args(words)
         if args.command == "submit" and rest:
-            parser().parse_args([args.stage, *rest])
+            build_parser().parse_args([args.stage, *rest])
         else:
             assert rest == []
         for setting in getattr(args, "set", []):

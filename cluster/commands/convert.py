@@ -1,29 +1,40 @@
-"""`genprm convert`: labelled solutions, ours or of others, in a format of others."""
+"""`genprm convert`: labelled solutions, ours or of another project, in another project's format."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from genprm.data.formats.base import FORMATS
-from genprm.data.rows import FailedRow, write_jsonl
-from genprm.data.sources import labelled_solutions
+from cluster.commands.base import FILE_OUT, Command, Option
 from genprm.errors import ConfigError
-from genprm.records import LabelledSolution
+
+if TYPE_CHECKING:
+    from genprm.config.root import Config
+
+
+def run(config: Config, args: argparse.Namespace) -> None:
+    written, unlabelled = convert(args.labels, args.to, args.out)
+    print(f"wrote {written} rows to {args.out}; {unlabelled} solutions have no labels to write")
 
 
 def convert(sources: Sequence[str], to: str, out: str) -> tuple[int, int]:
     """Write `out` and return how many solutions were written, and how many had no labels for it.
 
     Raises:
-        ConfigError: no such format, or it can only be read; `out` exists.
-        InputError: a row that is no labelled solution.
+        ConfigError: `to` names no format that can be written, or `out` exists.
+        InputError: a row is not a labelled solution.
     """
+    from genprm.data.formats.base import FORMATS
+    from genprm.data.rows import FailedRow, write_jsonl
+    from genprm.data.sources import labelled_solutions
+    from genprm.records import LabelledSolution
+
     write = FORMATS[to].write if to in FORMATS else None
     if write is None:
-        able = ", ".join(name for name, entry in FORMATS.items() if entry.write)
-        raise ConfigError(f"--to {to}: no format that can be written; there are {able}")
+        writable = ", ".join(name for name, entry in FORMATS.items() if entry.write)
+        raise ConfigError(f"--to {to}: not a format that can be written; there are {writable}")
     if Path(out).exists():
         raise ConfigError(f"{out} exists: choose another --out")
     counts = {True: 0, False: 0}
@@ -38,3 +49,13 @@ def convert(sources: Sequence[str], to: str, out: str) -> tuple[int, int]:
 
     write_jsonl(out, rows())
     return counts[True], counts[False]
+
+
+COMMAND = Command(
+    name="convert",
+    help="write labelled solutions in another project's format",
+    run=run,
+    inputs={"--labels": "labelled solutions, or FORMAT:FILE in another project's format"},
+    out=FILE_OUT,
+    options=(Option("--to", "trl, trl_soft, ...", {"required": True, "metavar": "FORMAT"}),),
+)

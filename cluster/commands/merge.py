@@ -2,47 +2,72 @@
 
 from __future__ import annotations
 
+import argparse
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from genprm.data.rows import FailedRow, write_jsonl
-from genprm.data.sources import labelled_solutions
+from cluster.commands.base import FILE_OUT, Command, Option
 from genprm.errors import ConfigError, InputError
-from genprm.labeling.consensus import combine
-from genprm.records import LabelledSolution, Row, content_id
+
+if TYPE_CHECKING:
+    from genprm.config.root import Config
+
+Row = dict[str, Any]
+
+
+def run(config: Config, args: argparse.Namespace) -> None:
+    counts = merge_files(args.labels, args.others, args.out, keep=args.keep)
+    print(", ".join(f"{name} {count}" for name, count in counts.items()))
+    print(f"wrote {args.out}")
 
 
 def merge_files(
     sources: Sequence[str], others: Sequence[str], out: str, *, keep: bool = False
 ) -> Counter[str]:
-    """Write the solutions that stand in both, and count what became of them.
+    """Write the solutions that are in both, and count what became of each.
 
-    Solutions are the same if their problem and steps are. One whose first errors differ, or are
-    not known on both sides, is left out, or with `keep` written with the labels on which both
-    agree. `others` is held in memory; copies of a solution are taken one by one, in order.
+    Two solutions are the same if their problem and steps are. A solution whose first errors
+    differ, or are not known on both sides, is left out; with `keep` it is written with the labels
+    on which both agree. `others` is held in memory; copies of a solution are paired one by one, in
+    order.
+
     Counted: agreement, disagreement, undecided (by one source or both), alone (in one source
     only), failed (rows that an earlier stage could not label).
 
     Raises:
         ConfigError: `out` exists.
-        InputError: a row that is no labelled solution, or no solution stands in both.
+        InputError: a row is not a labelled solution, or no solution is in both.
     """
+    from genprm.labeling.merge import merge
+
+    from genprm.data.rows import FailedRow, write_jsonl
+    from genprm.data.sources import labelled_solutions
+    from genprm.records import LabelledSolution, content_id
+
     if Path(out).exists():
         raise ConfigError(f"{out} exists: choose another --out")
     counts: Counter[str] = Counter(agreement=0, disagreement=0, undecided=0, alone=0, failed=0)
-    beside: dict[str, deque[Row]] = defaultdict(deque)
-    for row in _labelled(others, counts):
-        beside[_key(row)].append(row)
+
+    def labelled(files: Sequence[str]) -> Iterator[tuple[str, Row]]:
+        for row in labelled_solutions(files, rule_writer=False):
+            if isinstance(row, FailedRow):
+                counts["failed"] += 1
+            else:
+                yield content_id(row["problem"], row["steps"]), row
+
+    waiting: dict[str, deque[Row]] = defaultdict(deque)
+    for key, row in labelled(others):
+        waiting[key].append(row)
 
     def rows() -> Iterator[Row]:
-        for row in _labelled(sources, counts):
-            same = beside.get(_key(row))
-            if not same:
+        for key, row in labelled(sources):
+            if not waiting.get(key):
                 counts["alone"] += 1
                 continue
-            one, other = (LabelledSolution.model_validate(r) for r in (row, same.popleft()))
-            merged = combine(one, other)
+            pair = (row, waiting[key].popleft())
+            merged = merge(*map(LabelledSolution.model_validate, pair))
             counts[merged.verdict] += 1
             if keep or merged.verdict == "agreement":
                 yield merged.solution.row()
@@ -50,17 +75,26 @@ def merge_files(
             raise InputError(f"{' '.join(sources)} and {' '.join(others)}: no solution in both")
 
     write_jsonl(out, rows())
-    counts["alone"] += sum(map(len, beside.values()))
+    counts["alone"] += sum(map(len, waiting.values()))
     return counts
 
 
-def _labelled(sources: Sequence[str], counts: Counter[str]) -> Iterator[Row]:
-    for row in labelled_solutions(sources, rule_writer=False):
-        if isinstance(row, FailedRow):
-            counts["failed"] += 1
-        else:
-            yield row
-
-
-def _key(row: Row) -> str:
-    return content_id(row["problem"], row["steps"])
+COMMAND = Command(
+    name="merge",
+    help="make one set of labels out of two for the same solutions",
+    run=run,
+    inputs={"--labels": "labelled solutions, or FORMAT:FILE in another project's format"},
+    out=FILE_OUT,
+    options=(
+        Option(
+            "--with",
+            "other labels of the same problems and steps; held in memory",
+            {"dest": "others", "nargs": "+", "required": True, "metavar": "IN"},
+        ),
+        Option(
+            "--keep",
+            "write also where the first errors differ, labels up to there",
+            {"action": "store_true"},
+        ),
+    ),
+)

@@ -20,7 +20,7 @@ from cluster.stages import outputs
 from cluster.stages.actor import ChooseModel, MakeWork, RowActor, reason
 from cluster.stages.collect import Aside, Collector
 from cluster.stages.outputs import Identity, Output
-from cluster.stages.progress import Board, ProgressLine, format_line
+from cluster.stages.progress import Board, Line, ProgressLine, format_line
 from cluster.stages.provenance import provenance
 from cluster.stages.report import Report
 from genprm.config.root import Config
@@ -139,7 +139,7 @@ def _generate(stage: Stage, config: Config, output: Output, total: int, done: in
 
     board = ray.remote(num_cpus=0)(Board).remote()
 
-    def line() -> str:
+    def line() -> Line:
         return format_line(stage.name, ray.get(board.snapshot.remote()), done, total)
 
     try:

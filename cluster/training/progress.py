@@ -10,18 +10,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from cluster.stages.progress import clock
+from cluster.stages.progress import Line, format_seconds
 
 if TYPE_CHECKING:
     from genprm.training.progress import Progress
 
 PLAIN_SECONDS = 5.0  # between two lines where the output is a file
-REASON_LENGTH = 80  # characters of a failure's reason in the line
+REASON_LENGTH = 80  # characters of a failure's reason that are shown
 
 
 class Board:
-    """The latest progress, None before the first step, and the reasons of failures so far: written
-    by rank 0 and by the controller, read by the driver."""
+    """The latest progress, None before the first step, and the reasons of failures so far.
+
+    Rank 0 and the controller write it, the driver reads it.
+    """
 
     def __init__(self) -> None:
         self._latest: Progress | None = None
@@ -36,24 +38,26 @@ class Board:
         self._failures.append(reason)
 
     def read(self) -> tuple[Progress | None, Sequence[str]]:
-        """What `format_line` shows."""
+        """The arguments of `format_line`."""
         return self._latest, self._failures
 
 
-def format_line(now: Progress | None, failures: Sequence[str] = ()) -> str:
-    """The progress line."""
-    parts = ["train   starting"]
-    if now is not None:
-        parts = [f"train   step {now.step:,}/{now.steps:,}", f"loss {now.loss:.3f}"]
-        parts.append(f"{now.tokens_per_second:,.0f} tokens/s")
-        if now.step < now.steps:
-            parts.append(f"{clock(now.seconds_left)} left")
-    if failures:
-        parts.append(f"failure {len(failures)}: {failures[-1][:REASON_LENGTH]}")
-    return "  ".join(parts)
+def format_line(now: Progress | None, failures: Sequence[str] = ()) -> Line:
+    """What to show of a training."""
+    failure = f"failure {len(failures)}: {failures[-1][:REASON_LENGTH]}" if failures else ""
+    if now is None:
+        return Line("train", 0, None, ("starting",), failure)
+    facts = [
+        f"step {now.step:,}/{now.steps:,}",
+        f"loss {now.loss:.3f}",
+        f"{now.tokens_per_second:,.0f} tokens/s",
+    ]
+    if now.step < now.steps:
+        facts.append(f"{format_seconds(now.seconds_left)} left")
+    return Line("train", now.step, now.steps, tuple(facts), failure)
 
 
 def last_line(errors: Mapping[int, Exception]) -> str:
-    """Why workers failed: the last line of the first one's error, which may be a traceback."""
+    """Why workers failed: the last line of the first worker's error, which may be a traceback."""
     error = errors[min(errors)]
     return (str(error).strip().splitlines() or [type(error).__name__])[-1]

@@ -1,4 +1,4 @@
-"""Tables of figures, as aligned text for a terminal; the report renders the same tables as HTML.
+"""Tables of figures: `terminal` draws them as text, `html` for reports.
 
 A table is a sequence of rows, and a row maps column names to cells. Columns come in the order in
 which they first appear; a cell that a row lacks is empty.
@@ -45,20 +45,3 @@ def cell_text(cell: Cell) -> str:
 def is_numeric(cell: Cell) -> bool:
     """Whether a cell is set flush right."""
     return not isinstance(cell, str)
-
-
-def format_table(rows: Sequence[TableRow]) -> str:
-    """The rows as plain aligned text with a rule under the header; no trailing newline."""
-    names = columns_of(rows)
-    texts = [[cell_text(row[name]) if name in row else "" for name in names] for row in rows]
-    right = [all(is_numeric(row[name]) for row in rows if name in row) for name in names]
-    widths = [max(len(line[i]) for line in [names, *texts]) for i in range(len(names))]
-
-    def line(cells: Sequence[str]) -> str:
-        padded = (
-            cell.rjust(width) if flush else cell.ljust(width)
-            for cell, width, flush in zip(cells, widths, right, strict=True)
-        )
-        return "  ".join(padded).rstrip()
-
-    return "\n".join([line(names), line(["-" * width for width in widths]), *map(line, texts)])

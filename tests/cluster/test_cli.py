@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import pytest
 import ray
 import yaml
 
+import cluster.commands
 import pipeline_scripts
 from cluster.cli import main
-from cluster.commands.options import HELP, INPUTS, STAGES, parser
+from cluster.commands.table import COMMANDS, STAGES, build_parser
 from genprm.config.load import parse_config
 from genprm.data.rows import write_jsonl
 from genprm.prompts.packs import load_pack
@@ -42,6 +44,12 @@ def scripted(folder: Path, **sections: Any) -> str:
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(data))
     return str(path)
+
+
+def input_of(command: str) -> str:
+    """The option that names the rows of a command."""
+    (flag,) = COMMANDS[command].inputs
+    return flag
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 2) -> str:
@@ -113,7 +121,7 @@ def test_a_row_that_a_stage_cannot_use_is_named(
 ) -> None:
     given = tmp_path / "in.jsonl"
     write_jsonl(given, [row])
-    option, config = INPUTS[command][0], scripted(tmp_path)
+    option, config = input_of(command), scripted(tmp_path)
     out = str(tmp_path / "out")
     message = refused(capsys, command, "--config", config, option, str(given), "--out", out)
     assert f"{given}:1: " in message
@@ -125,7 +133,7 @@ def test_a_row_that_a_stage_cannot_use_is_named(
 def test_a_missing_input_is_refused(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    option, config = INPUTS[command][0], scripted(tmp_path)
+    option, config = input_of(command), scripted(tmp_path)
     missing, out = str(tmp_path / "no.jsonl"), str(tmp_path / "out.jsonl")
     message = refused(capsys, command, "--config", config, option, missing, "--out", out)
     assert message == f"{missing}: no such file or folder"
@@ -226,7 +234,7 @@ def test_dry_run_prints_a_config_that_reads_back(capsys: pytest.CaptureFixture[s
     assert config.runtime.address == "auto"
 
 
-@pytest.mark.parametrize("command", sorted(set(HELP) - {"submit"}))
+@pytest.mark.parametrize("command", sorted(COMMANDS.keys() - {"submit"}))
 def test_a_dry_run_needs_no_other_argument(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -251,15 +259,20 @@ def test_options_of_their_own_are_config_values(
     assert value.items() <= printed.items()
 
 
+def test_the_name_of_a_command_is_that_of_its_file() -> None:
+    folder = Path(cluster.commands.__file__).parent
+    assert {name for name in COMMANDS if not (folder / f"{name}.py").is_file()} == set()
+
+
 def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     listed = capsys.readouterr().out
-    assert all(name in listed for name in HELP)
-    for name in HELP:
+    assert all(name in listed for name in COMMANDS)
+    for name, command in COMMANDS.items():
         with pytest.raises(SystemExit) as end:
             main([name, "--help"])
         assert end.value.code == 0
-        assert HELP[name] in " ".join(capsys.readouterr().out.split())
+        assert command.help in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_new_option_is_a_decision() -> None:
@@ -275,8 +288,8 @@ def test_a_new_option_is_a_decision() -> None:
         "convert": {"--labels", "--to", "--out"},
         "merge": {"--labels", "--with", "--keep", "--out"},
     }
-    own |= {name: {INPUTS[name][0], "--out"} for name in INPUTS if name not in own}
-    commands = next(a for a in parser()._actions if a.dest == "command").choices
+    own |= {name: {input_of(name), "--out"} for name in COMMANDS if name not in own}
+    commands = next(a for a in build_parser()._actions if a.dest == "command").choices
     assert commands is not None
     for name, sub in commands.items():
         options = {o for action in sub._actions for o in action.option_strings if o != "-h"}
@@ -294,7 +307,7 @@ def test_a_failure_is_one_line_and_exit_status_1(
     def broken(*_: Any) -> None:
         raise RuntimeError("the disk\nis full")
 
-    monkeypatch.setitem(sys.modules["cluster.cli"].COMMANDS, "score", broken)
+    monkeypatch.setitem(COMMANDS, "score", replace(COMMANDS["score"], run=broken))
     arguments = ["score", "--input", "x", "--out", "y"]
     assert refused(capsys, *arguments, status=1) == "the disk is full"
     monkeypatch.setenv("GENPRM_DEBUG", "1")
@@ -320,13 +333,17 @@ def test_labels_that_share_their_first_token_are_refused_before_an_engine_starts
     assert "share their first token" in message
 
 
-def test_a_refusal_imports_neither_ray_nor_torch() -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [["score", "--input", "no.jsonl", "--out", "x", "--set", "score.vote=1"], ["label", "--help"]],
+)
+def test_the_command_line_loads_no_library_that_a_command_needs(arguments: list[str]) -> None:
+    heavy = ("ray", "torch", "vllm", "transformers", "pyarrow", "numpy", "fsspec", "rich")
     code = (
-        "import sys; from cluster.cli import main; status = main(['score', '--input', 'no.jsonl',"
-        " '--out', 'x.jsonl', '--set', 'score.vote=1']);"
-        "print(status, sorted({'ray', 'torch', 'vllm', 'transformers'} & set(sys.modules)))"
+        "import atexit, sys; from cluster.cli import main;"
+        f"atexit.register(lambda: print(sorted(set({heavy!r}) & set(sys.modules))));"
+        f"main({arguments!r})"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "2 []\n"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

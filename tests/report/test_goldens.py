@@ -6,6 +6,7 @@ A change in any of their digits is seen here, and is made on purpose or not at a
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import random
 from html.parser import HTMLParser
@@ -25,7 +26,7 @@ from genprm.labeling.labels import labels_from_values
 from genprm.records import BestOfNRow, Candidate
 from genprm.report.report import StageCost, render_report
 from genprm.report.summary import evaluation_report, label_row, rollout_series
-from genprm.report.tables import format_table
+from genprm.report.terminal import print_table
 from goldens import golden
 from judged import CRITIC, judged_set
 
@@ -141,8 +142,11 @@ def test_the_report() -> None:
             StageCost("train", 40.25, 8),
         ),
     )
-    tables = [format_table(table.rows) for table in report.tables]
-    golden("eval-report", "\n\n".join([*tables, Outline(render_report(report)).text()]))
+    text = io.StringIO()
+    for table in report.tables:
+        print_table(table.rows, text)
+        text.write("\n")
+    golden("eval-report", text.getvalue() + Outline(render_report(report)).text())
 
 
 def test_a_fitted_calibration() -> None:

@@ -23,9 +23,9 @@ import pipeline_scripts
 from chat_server import Server
 from cluster import pipelines, runtime
 from cluster.cli import main
-from cluster.commands.calibrate import calibrate
-from cluster.commands.estimate import price_of_labels
-from cluster.commands.evaluate import evaluate
+from cluster.stages.calibrate import calibrate
+from cluster.stages.estimate import price_of_labels
+from cluster.stages.evaluate import evaluate
 from cluster.stages.label import rollouts_at_once
 from cluster.stages.run import StageError, blocks_in_flight, busy_seconds
 from genprm.config.root import Config
@@ -166,7 +166,7 @@ def test_a_sample_prices_the_job_and_leaves_nothing(two_cpus: None, tmp_path: Pa
     assert price.rollouts.low is not None and price.rollouts.high is not None
     assert price.rollouts.low <= truth <= price.rollouts.high
     assert price.rollouts.high - price.rollouts.low < truth / 2
-    assert price.seconds > 0 and "60 solutions" in price.told()
+    assert price.seconds > 0 and "60 solutions" in price.summary()
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
     with pytest.raises(ConfigError, match="--estimate 0: at least 1"):
         price_of_labels(config(), [str(given)], out, 0)

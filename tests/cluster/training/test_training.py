@@ -252,12 +252,12 @@ def test_the_progress_line() -> None:
     now = Progress(
         step=40, steps=320, loss=1.2345, tokens=9000, tokens_per_second=8200.4, seconds_left=95
     )
-    assert format_line(None) == "train   starting"
-    assert format_line(now) == "train   step 40/320  loss 1.234  8,200 tokens/s  1:35 left"
+    assert str(format_line(None)) == "train   starting"
+    assert str(format_line(now)) == "train   step 40/320  loss 1.234  8,200 tokens/s  1:35 left"
     failed = "  failure 2: " + 80 * "o"
-    assert format_line(None, ["died", 100 * "o"]) == "train   starting" + failed
-    assert format_line(now, ["died", 100 * "o"]) == format_line(now) + failed
+    assert str(format_line(None, ["died", 100 * "o"])) == "train   starting" + failed
+    assert str(format_line(now, ["died", 100 * "o"])) == str(format_line(now)) + failed
     stream = io.StringIO()
     with ProgressLine(lambda: format_line(now), stream):
         pass
-    assert stream.getvalue() == format_line(now) + "\n"
+    assert stream.getvalue() == f"{format_line(now)}\n"

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from cluster.commands import quickstart
+from cluster.quickstart import path as quickstart
 from genprm.config.load import load_config
 from genprm.errors import ConfigError
 from places import ROOT
@@ -26,7 +26,7 @@ SETTINGS = [
 ]
 RUN = f"""
 import sys
-from cluster.commands import quickstart
+from cluster.quickstart import path as quickstart
 from genprm.config.load import load_config
 if __name__ == "__main__":
     config = load_config("quickstart", {SETTINGS!r})

@@ -1,4 +1,4 @@
-"""`genprm label --estimate`: what a labelling job will cost, told by labelling a sample of it."""
+"""`genprm label --estimate`: what a labelling job will cost, estimated from a sample of it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from cluster import pipelines
-from cluster.stages.label import solutions_to_label
+from cluster.stages.label import label, solutions_to_label
 from genprm.config.root import Config
 from genprm.data import storage
 from genprm.data.rows import FailedRow, read_rows, write_jsonl
@@ -20,13 +19,15 @@ from genprm.util.stats import Estimate, total
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What `rows` solutions cost, told by `sample` of them. Seconds are those of labelling, at the
-    sample's own speed, without the engines' start."""
+    """What `rows` solutions cost, estimated from `sample` of them.
+
+    `seconds` is the time of labelling at the sample's own speed, without the engines' start.
+    """
 
     rows: int
     sample: int
     failed: int  # of the sample
-    settled: int  # of the sample: the first error, or that there is none, is known
+    settled: int  # of the sample: solutions whose first error, or absence of one, is known
     rollouts: Estimate
     completion_tokens: Estimate
     prompt_tokens: Estimate
@@ -51,7 +52,7 @@ class Price:
             for name, cost in costs.items()
         ]
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """Time and labels in a sentence."""
         return (
             f"{self.rows:,} solutions: about {self.seconds / 3600:.2f} hours on {self.engines} "
@@ -67,25 +68,25 @@ def price_of_labels(config: Config, solutions: Sequence[str], out: str, sample: 
 
     Raises:
         ConfigError: `sample` is below 1.
-        InputError, StageError: as `pipelines.label`.
+        InputError, StageError: as `cluster.stages.label.label`.
     """
     if sample < 1:
         raise ConfigError(f"--estimate {sample}: at least 1")
-    count, chosen = _drawn(solutions_to_label(config, solutions), sample)
-    if not chosen:
+    count, drawn = draw_sample(solutions_to_label(config, solutions), sample)
+    if not drawn:
         raise InputError(f"{' '.join(solutions)}: no rows to label")
     folder = f"{storage.absolute(out.rstrip('/'))}.estimate-{uuid.uuid4().hex[:8]}"
     try:
-        write_jsonl(f"{folder}/sample.jsonl", chosen)
-        report = pipelines.label(config, [f"{folder}/sample.jsonl"], f"{folder}/labels.jsonl")
+        write_jsonl(f"{folder}/sample.jsonl", drawn)
+        report = label(config, [f"{folder}/sample.jsonl"], f"{folder}/labels.jsonl")
         rows = [row for row in read_rows(report.out) if row["error"] is None]
     finally:
         storage.remove(folder)
     costs = [LabelCost.model_validate(row["cost"]) for row in rows]
     return Price(
         rows=count,
-        sample=len(chosen),
-        failed=len(chosen) - len(rows),
+        sample=len(drawn),
+        failed=len(drawn) - len(rows),
         settled=sum(row["unlabelled_reason"] is None for row in rows),
         rollouts=total([cost.rollouts for cost in costs], count),
         completion_tokens=total([cost.completion_tokens for cost in costs], count),
@@ -95,8 +96,8 @@ def price_of_labels(config: Config, solutions: Sequence[str], out: str, sample: 
     )
 
 
-def _drawn(rows: Iterable[Row], sample: int) -> tuple[int, list[Row]]:
-    """How many rows there are to label, and a sample of them that is the same every time."""
+def draw_sample(rows: Iterable[Row], size: int) -> tuple[int, list[Row]]:
+    """How many rows there are to label, and `size` of them, the same ones every time."""
     count = 0
 
     def keyed() -> Iterable[tuple[str, int, Row]]:
@@ -106,5 +107,5 @@ def _drawn(rows: Iterable[Row], sample: int) -> tuple[int, list[Row]]:
                 yield content_id("estimate", row["id"]), count, row
                 count += 1
 
-    chosen = [row for _, _, row in heapq.nsmallest(sample, keyed())]
-    return count, chosen
+    smallest = heapq.nsmallest(size, keyed())
+    return count, [row for _, _, row in smallest]

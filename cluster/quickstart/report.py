@@ -1,6 +1,6 @@
-"""The figures of a quickstart as one table, report.json and report.html.
+"""The figures of a quickstart as tables in the terminal, report.json and report.html.
 
-Measures nothing itself but how the labels compare with the exact oracle.
+Measures nothing itself, except how the labels compare with the exact oracle.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cluster.commands.evaluate import BestOfNEvaluation, FirstErrorEvaluation
+from cluster.stages.evaluate import BestOfNEvaluation, FirstErrorEvaluation
 from cluster.stages.provenance import provenance
 from cluster.stages.report import Report
 from genprm import tasks
@@ -33,7 +33,8 @@ from genprm.report.plots import Bar, ReliabilityCurve
 from genprm.report.report import ReportData, StageCost, write_plots, write_report
 from genprm.report.samples import pick_samples
 from genprm.report.summary import best_of_n_rows, label_row, rollout_series, votes_series
-from genprm.report.tables import Table, TableRow, format_table
+from genprm.report.tables import Table, TableRow
+from genprm.report.terminal import print_table
 from genprm.util.stats import Estimate, Figures, proportion
 
 if TYPE_CHECKING:
@@ -364,13 +365,13 @@ def _print(
     table: Sequence[TableRow], figures: QuickstartFigures, costs: Sequence[StageCost], path: Path
 ) -> None:
     print("\nFirst errors in fresh solutions, in percent with 95 % intervals")
-    print(format_table(table))
+    print_table(table)
     print("\nLabels against the exact oracle")
-    print(format_table(_label_table(figures.labels)))
+    print_table(_label_table(figures.labels))
     print("\nProblems solved")
-    print(format_table(_choice_table(figures)))
+    print_table(_choice_table(figures))
     print("\nCost")
-    print(format_table([{"stage": cost.stage, **_cost_row(cost)} for cost in costs]))
+    print_table([{"stage": cost.stage, **_cost_row(cost)} for cost in costs])
     print(f"\nreport: {path}")
 
 

@@ -1,0 +1,49 @@
+"""How commands tell what they did. Imports what draws tables when there is one to draw."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cluster.stages.report import Report
+
+
+def print_report(report: Report) -> None:
+    """The result table of a stage, and what it counted, line by line."""
+    from genprm.report.terminal import print_table, visible
+
+    if report.already_done:
+        print(f"{report.out} is already done; nothing to do", file=sys.stderr)
+    rate = report.usage.completion_tokens / report.seconds if report.seconds else None
+    row: dict[str, Any] = {
+        "stage": report.stage,
+        "rows in": report.rows_in,
+        "rows out": report.rows_out,
+        "failed": report.failed,
+        "completions": report.usage.completions,
+        "tokens": report.usage.completion_tokens,
+        "seconds": report.seconds,
+        "tokens/s": rate,
+    }
+    print_table([row])
+    for detail, value in report.details.items():
+        print(f"{detail}: {describe_counts(value)}")
+    if report.resent:
+        print(f"requests sent again: {report.resent}")
+    for reason, count in report.errors.items():
+        print(f"failed {count}: {visible(reason)}")
+    print(f"wrote {report.out}")
+
+
+def describe_counts(value: Any) -> str:
+    """A count, or counts by name, as people read them."""
+    from genprm.report.tables import cell_text
+
+    if not isinstance(value, dict):
+        return cell_text(value)
+    parts = []
+    for name, inner in value.items():
+        text = describe_counts(inner)
+        parts.append(f"{name.replace('_', ' ')} {f'({text})' if isinstance(inner, dict) else text}")
+    return ", ".join(parts)

@@ -1,0 +1,100 @@
+"""The table of commands, and the command line that it makes.
+
+Whatever file of this folder has a `COMMAND` is in the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pkgutil
+from importlib import import_module
+from typing import NoReturn
+
+import cluster.commands
+from cluster.commands.base import Command, Option
+from genprm.errors import ConfigError
+
+# Help lists the path in its own order; other commands follow by name.
+PATH = ("quickstart", "solve", "label", "distill", "train", "score", "eval", "calibrate", "serve")
+
+
+def find_commands() -> dict[str, Command]:
+    """The commands by name, in the order in which help lists them."""
+    package = cluster.commands
+    modules = (
+        import_module(f"{package.__name__}.{file.name}")
+        for file in pkgutil.iter_modules(package.__path__)
+    )
+    by_name = {
+        module.COMMAND.name: module.COMMAND for module in modules if hasattr(module, "COMMAND")
+    }
+    return {name: by_name[name] for name in (*PATH, *sorted(by_name.keys() - set(PATH)))}
+
+
+COMMANDS = find_commands()
+DEBUG = Option("--debug", "tracebacks, and the logs of Ray", {"action": "store_true"})
+CONFIG = (
+    Option("--config", "a YAML file, or the name of a shipped one", {"metavar": "FILE"}),
+    Option(
+        "--set",
+        "override a config value, such as score.votes=4; may be repeated",
+        {"action": "append", "default": [], "metavar": "KEY=VALUE"},
+    ),
+    Option("--dry-run", "print the whole config and stop", {"action": "store_true"}),
+    Option(
+        "--address",
+        "a running Ray cluster (runtime.address)",
+        {"metavar": "ADDR"},
+        key="runtime.address",
+    ),
+)
+STAGES = tuple(name for name, command in COMMANDS.items() if command.is_stage)
+STAGE = Option("stage", ", ".join(STAGES), {"choices": STAGES, "metavar": "STAGE"})
+
+
+class Parser(argparse.ArgumentParser):
+    """Reports a mistake as one line, like every other."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message} (see {self.prog} --help)")
+
+
+def build_parser(*, dry_run: bool = False) -> Parser:
+    """The parser of the whole command line; `command` is the attribute with the command's name.
+
+    With `dry_run` no option is required, since a config is all that is printed.
+    """
+    top = Parser(
+        prog="genprm",
+        description="Train, serve and use generative process reward models.",
+        allow_abbrev=False,
+    )
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
+    for name, command in COMMANDS.items():
+        sub = commands.add_parser(
+            name, help=command.help, description=command.help, allow_abbrev=False
+        )
+        if command.takes_stage:
+            sub.usage = f"genprm {name} STAGE [stage options] --address URL [options]"
+        for option in options_of(command):
+            settings = dict(option.settings)
+            if dry_run and settings.get("required"):
+                settings["required"] = False
+            sub.add_argument(option.flag, help=option.help, **settings)
+    return top
+
+
+def options_of(command: Command) -> tuple[Option, ...]:
+    """All options of a command, in the order in which its help lists them."""
+    inputs = (
+        Option(flag, text, {"nargs": "+", "required": True, "metavar": "IN"})
+        for flag, text in command.inputs.items()
+    )
+    out = Option("--out", command.out or "", {"required": True, "metavar": "OUT"})
+    return (
+        DEBUG,
+        *((STAGE,) if command.takes_stage else CONFIG),
+        *inputs,
+        *((out,) if command.out else ()),
+        *command.options,
+    )
