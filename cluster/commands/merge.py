@@ -6,15 +6,14 @@ import argparse
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cluster.commands.base import FILE_OUT, Command, Option
 from genprm.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from genprm.config.root import Config
-
-Row = dict[str, Any]
+    from genprm.records import Row
 
 
 def run(config: Config, args: argparse.Namespace) -> None:
@@ -40,10 +39,9 @@ def merge_files(
         ConfigError: `out` exists.
         InputError: a row is not a labelled solution, or no solution is in both.
     """
-    from genprm.labeling.merge import merge
-
     from genprm.data.rows import FailedRow, write_jsonl
     from genprm.data.sources import labelled_solutions
+    from genprm.labeling.consensus import combine
     from genprm.records import LabelledSolution, content_id
 
     if Path(out).exists():
@@ -67,7 +65,7 @@ def merge_files(
                 counts["alone"] += 1
                 continue
             pair = (row, waiting[key].popleft())
-            merged = merge(*map(LabelledSolution.model_validate, pair))
+            merged = combine(*map(LabelledSolution.model_validate, pair))
             counts[merged.verdict] += 1
             if keep or merged.verdict == "agreement":
                 yield merged.solution.row()

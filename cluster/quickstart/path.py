@@ -20,21 +20,20 @@ from typing import Any
 from cluster import pipelines, runtime
 from cluster.actors import connect
 from cluster.quickstart.report import Findings, write
-from cluster.stages.actor import Row
 from cluster.stages.evaluate import (
     BestOfNEvaluation,
     FirstErrorEvaluation,
     evaluate_best_of_n,
     evaluate_first_errors,
 )
-from cluster.stages.run import Report
+from cluster.stages.report import Report
 from genprm import tasks
 from genprm.client.http import Client
 from genprm.config.root import Config
 from genprm.data import storage
 from genprm.data.rows import read_records, read_rows, write_jsonl
 from genprm.errors import ConfigError
-from genprm.records import BestOfNRow, Candidate, EvaluationRow, Judgement
+from genprm.records import BestOfNRow, Candidate, EvaluationRow, Judgement, Row
 from genprm.scoring.critic import load_critic
 
 CANDIDATES = 8  # per best-of-n problem

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.stages.evaluate import local_folder, read
-from cluster.stages.run import Report, run_stage
+from cluster.stages.report import Report
+from cluster.stages.run import run_stage
 from cluster.stages.score import scoring_stage
 from genprm.config.root import Config
 from genprm.config.score import NO_CALIBRATION, EarlyStoppingConfig, ScoreConfig
