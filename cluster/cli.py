@@ -16,6 +16,7 @@ from cluster.runtime import DEBUG_ENV
 from genprm.config.load import load_config
 from genprm.config.root import Config
 from genprm.errors import ConfigError, InputError, one_line
+from genprm.training import find_kind
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,6 +66,7 @@ def resolve_config(args: argparse.Namespace) -> Config:
     }
     overrides = [f"{key}={value}" for key, value in values.items() if value is not None]
     config = load_config(args.config or command.default_config, [*args.set, *overrides])
+    find_kind(config.train.kind)  # configs are read below the kinds, and cannot know them
     return config.with_pack_sampling()
 
 

@@ -29,10 +29,10 @@ def main(url: str) -> None:
         judgement = client.score(PROBLEM, WRONG, votes=8, deadline_s=60)
         print(f"first error: {judgement.first_error}, score: {judgement.solution_score}")
 
-        for told in client.stream(PROBLEM, WRONG, return_critiques=True):
-            if not isinstance(told, Judgement):
-                critique = told.critiques[0].text if told.critiques else told.reason
-                print(f"step {told.index}: {told.verdict} ({told.score}): {critique}")
+        for event in client.stream(PROBLEM, WRONG, return_critiques=True):
+            if not isinstance(event, Judgement):
+                critique = event.critiques[0].text if event.critiques else event.reason
+                print(f"step {event.index}: {event.verdict} ({event.score}): {critique}")
 
         items = [ScoreItem(PROBLEM, steps) for steps in (RIGHT, WRONG)]
         print("scores:", [each.solution_score for each in client.score_batch(items)])

@@ -47,8 +47,8 @@ def main(address: str) -> None:
     ray.init(address=address, ignore_reinit_error=True)
     critic = cluster.connect("genprm")
     rankers = [Ranker.remote(critic) for _ in range(2)]  # type: ignore[attr-defined]  # Ray adds `remote`
-    found = ray.get([ranker.best.remote(seed) for seed, ranker in enumerate(rankers)])
-    for choice in found:
+    choices = ray.get([ranker.best.remote(seed) for seed, ranker in enumerate(rankers)])
+    for choice in choices:
         scores = [judgement.solution_score for judgement in choice.judgements]
         print(f"best: candidate {choice.best} of scores {scores}")
     problem, [steps, *_] = _candidates(0)
@@ -57,11 +57,11 @@ def main(address: str) -> None:
 
 def _candidates(seed: int) -> tuple[str, list[list[str]]]:
     """A problem and solutions with more and more slips: the seed fixes the problem."""
-    written = [
+    solutions = [
         tasks.get("arithmetic").solution(random.Random(seed), slip_rate)
         for slip_rate in (0.6, 0.3, 0.1, 0.0)
     ]
-    return written[0][0].problem, [steps for _, steps in written]
+    return solutions[0][0].problem, [steps for _, steps in solutions]
 
 
 if __name__ == "__main__":

@@ -32,5 +32,5 @@ if __name__ == "__main__":
     parser.add_argument("out", help="a folder that all nodes share")
     parser.add_argument("--config", help="as of `genprm train`")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
-    asked = parser.parse_args()
-    main(load_config(asked.config, asked.set), asked.targets, asked.out)
+    args = parser.parse_args()
+    main(load_config(args.config, args.set), args.targets, args.out)

@@ -207,8 +207,8 @@ def _converted(source: str) -> Iterator[LocatedRow]:
     allowed = FORMATS[name].options
     for key, value in options.items():
         if value not in allowed.get(key, ()):
-            known = ", ".join(f"{k}={'|'.join(map(str, v)).lower()}" for k, v in allowed.items())
-            raise ConfigError(f"{source}: unknown option {key}={value}; known: {known or 'none'}")
+            names = ", ".join(f"{k}={'|'.join(map(str, v)).lower()}" for k, v in allowed.items())
+            raise ConfigError(f"{source}: unknown option {key}={value}; known: {names or 'none'}")
     for position, (where, raw) in enumerate(located_rows(path)):
         try:
             for number, solution in enumerate(FORMATS[name].read(raw, **options)):
@@ -234,8 +234,8 @@ def _labellable(solution: Solution, where: str) -> None:
 
 def _rule_writable(solution: LabelledSolution, where: str) -> None:
     if solution.task not in tasks.TASKS:
-        known = ", ".join(sorted(tasks.TASKS))
+        names = ", ".join(sorted(tasks.TASKS))
         raise InputError(
-            f"{where}: field 'task': the rule writer knows {known}, not {solution.task!r}; use "
+            f"{where}: field 'task': the rule writer knows {names}, not {solution.task!r}; use "
             "distill.writer=teacher"
         )

@@ -88,8 +88,8 @@ class CriticReward:
         if self._problem_column is None:
             return [_problem(prompt) for prompt in prompts]
         if self._problem_column not in columns:
-            known = ", ".join(name for name, column in columns.items() if isinstance(column, list))
-            raise InputError(f"problem_column: no column {self._problem_column!r}; known: {known}")
+            names = ", ".join(name for name, column in columns.items() if isinstance(column, list))
+            raise InputError(f"problem_column: no column {self._problem_column!r}; known: {names}")
         problems: Sequence[str] = columns[self._problem_column]
         return problems
 

@@ -71,7 +71,7 @@ class PretrainConfig:
         return cls(init=init, **settings)
 
 
-def engine_source(config: PretrainConfig, tokenizer: Any) -> Any:
+def build_model(config: PretrainConfig, tokenizer: Any) -> Any:
     """Llama, since transformers gives a directory of Qwen2 its own tokenizer, whatever is in it."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -172,7 +172,7 @@ def pretrain(out: str | Path, config: PretrainConfig, pack_name: str = "native")
     _claim(out, config)
     set_seed(config.seed)
     tokenizer = _tokenizer(out, config)
-    model = engine_source(config, tokenizer)
+    model = build_model(config, tokenizer)
     on_gpu = has_gpu()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # rows are written one at a time
     arguments = TrainingArguments(
