@@ -172,10 +172,10 @@ def _train(config: Config, shape: dict[str, Any], model: Path) -> dict[str, Any]
     described = _describe(shape, model)
     with torch.device("cuda"):
         torch.set_default_dtype(torch.bfloat16)
-        whole = LlamaForCausalLM(described)
+        network = LlamaForCausalLM(described)
         torch.set_default_dtype(torch.float32)
-    whole.save_pretrained(model)
-    del whole
+    network.save_pretrained(model)
+    del network
     torch.cuda.empty_cache()
     train = config.train
     micro = min(ROWS, train.micro_batch_size)

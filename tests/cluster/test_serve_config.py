@@ -123,18 +123,18 @@ def _command(process: psutil.Process) -> list[str]:
 
 def test_settings_in_args_reach_the_replicas(running: Running) -> None:
     with Client(running.url) as client:
-        told = client.model()
+        model = client.model()
         judgement = client.score("p", ["right", "right"])
     wanted = {"votes": 8, "early_stop": True, "aggregate": "product"}
-    assert {name: told["defaults"][name] for name in wanted} == wanted
+    assert {name: model["defaults"][name] for name in wanted} == wanted
     assert judgement.solution_score == pytest.approx(0.8 * 0.8)
     assert [step.votes.correct for step in judgement.steps] == [5, 5]  # three more cannot outvote
 
 
 def test_the_formats_of_others_take_their_settings_too(running: Running) -> None:
     too_long = {"role": "assistant", "content": "word " * 300}
-    asked: dict[str, Any] = {"messages": [{"role": "user", "content": "p"}, too_long]}
-    answer = running.http.post(f"{running.url}/classify", json=asked)
+    request: dict[str, Any] = {"messages": [{"role": "user", "content": "p"}, too_long]}
+    answer = running.http.post(f"{running.url}/classify", json=request)
     assert answer.status_code == 200 and answer.json()["data"][0]["probs"][-1] == 0.25
 
 

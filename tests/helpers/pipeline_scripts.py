@@ -55,8 +55,8 @@ def dies_once(prompt: Prompt, sampling: Sampling, index: int) -> str:
 
 def label_probs(prompt: Prompt, token_ids: Sequence[int]) -> list[float]:
     """A step that says "wrong" is wrong."""
-    asked = prompt.messages[-1]["content"].split("Last step:")[1]
-    return [0.1, 0.9] if "wrong" in asked else [0.8, 0.2]
+    step = prompt.messages[-1]["content"].split("Last step:")[1]
+    return [0.1, 0.9] if "wrong" in step else [0.8, 0.2]
 
 
 def varied(prompt: Prompt, sampling: Sampling, index: int) -> str:

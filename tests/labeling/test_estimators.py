@@ -28,7 +28,9 @@ PACK = load_pack("native")
 RIGHT, WRONG = "So the answer is 10", "So the answer is 11"
 BELIEF = Belief(recovery_rate=0.02, repeat_rate=0.1)
 some_tries = st.builds(
-    lambda wins, repeats, others, known: Tries(wins, repeats + others, repeats if known else None),
+    lambda wins, repeats, others, with_repeats: Tries(
+        wins, repeats + others, repeats if with_repeats else None
+    ),
     *[st.integers(0, 4)] * 3,
     st.booleans(),
 )
@@ -37,10 +39,10 @@ tries_lists = st.lists(some_tries, min_size=1, max_size=7)
 
 def solution(steps: int, *, right: bool = False, **columns: object) -> Solution:
     """Steps 1. 2. 3. and an answer; policy and outcome as a finished solution has them."""
-    said = [f"Step {number}." for number in range(1, steps)]
+    lines = [f"Step {number}." for number in range(1, steps)]
     row = {"id": "s", "problem": "What is 2 * 3 + 4?", "answer": "10", "task": "math"}
     end = RIGHT if right else WRONG
-    return Solution(**row | {"steps": [*said, end], "outcome": right} | columns)
+    return Solution(**row | {"steps": [*lines, end], "outcome": right} | columns)
 
 
 def policy(
@@ -195,8 +197,8 @@ def test_information_is_never_negative_and_more_with_repeats(
         for repeats in (False, True):
             assert sum(rates.outlook(n, repeats)) == pytest.approx(1)
     chances = [p, (1 - p) * q, (1 - p) * (1 - q)]
-    told, more = (information(chances, places, n, repeats) for repeats in (False, True))
-    assert -1e-9 <= told <= more + 1e-9 <= math.log(3) + 2e-9
+    base, more = (information(chances, places, n, repeats) for repeats in (False, True))
+    assert -1e-9 <= base <= more + 1e-9 <= math.log(3) + 2e-9
     if max(chances) == 1:
         assert more == pytest.approx(0)
 
@@ -268,17 +270,17 @@ def test_adaptive_labels_nothing_by_its_prior_alone() -> None:
     for steps in (1, 2, 6):
         unfinished = [f"Step {number}." for number in range(1, steps + 1)]
         open_end = solution(steps, outcome=None).model_copy(update={"steps": unfinished})
-        given = [open_end] if steps == 1 else [open_end, solution(steps)]
-        for each in given:
+        solutions = [open_end] if steps == 1 else [open_end, solution(steps)]
+        for each in solutions:
             row = label(engine, each, estimator="adaptive", min_confidence=0).row()
             assert row["labels"] == [None] * steps and row["unlabelled_reason"]
 
 
 def test_the_solutions_answer_is_known_in_other_words_too() -> None:
     rates, repeats = [1.0, 0, 0, 0], [0.0, 1, 1, 1]  # the first step is wrong
-    for said in ("11", "$11$", "11.0"):
+    for answer in ("11", "$11$", "11.0"):
         engine = policy(rates, repeats=repeats)
-        row = label(engine, solution(3, final_answer=said), estimator="adaptive").row()
+        row = label(engine, solution(3, final_answer=answer), estimator="adaptive").row()
         assert row["first_error"] == 0 and sum(row["repeats"]) == row["cost"]["rollouts"]
 
 
@@ -308,12 +310,12 @@ def test_partial_labels_keep_what_surely_lies_before_the_first_error() -> None:
     settings = {"estimator": "adaptive", "rollouts": 1, "min_confidence": 0.9}
     kept = 0
     for seed in range(8):
-        whole = label(policy(rates, seed), solution(7), **settings).row()
+        default = label(policy(rates, seed), solution(7), **settings).row()
         part = label(policy(rates, seed), solution(7), **settings, partial=True).row()
-        if whole["unlabelled_reason"] is None:
-            assert part["labels"] == whole["labels"]
+        if default["unlabelled_reason"] is None:
+            assert part["labels"] == default["labels"]
             continue
-        assert whole["labels"] == [None] * 7
+        assert default["labels"] == [None] * 7
         assert part["first_error"] == -1 and part["unlabelled_reason"]
         kept += part["labels"].count(True)
         assert part["labels"][:2].count(True) == part["labels"].count(True)  # none behind the error
@@ -327,8 +329,8 @@ def test_binary_search_keeps_what_it_found_good_before_a_value_that_is_not_known
     engine = ScriptedEngine(script, tokenizer=ScriptedTokenizer())
     row = label(engine, solution(8), estimator="binary_search", partial=True).row()
     assert row["labels"] == [True] * 4 + [None] * 4  # it looked at 4, then at 6
-    whole = label(engine, solution(8), estimator="binary_search").row()
-    assert whole["labels"] == [None] * 8 and whole["unlabelled_reason"].startswith("step 5: ")
+    default = label(engine, solution(8), estimator="binary_search").row()
+    assert default["labels"] == [None] * 8 and default["unlabelled_reason"].startswith("step 5: ")
 
 
 @pytest.mark.parametrize("name", [n for n in ESTIMATORS if n not in ("adaptive", "binary_search")])
@@ -402,8 +404,8 @@ def test_the_second_verifier_judges_the_solutions_own_answer_too() -> None:
     exact = label(engine, own, rollouts=3, second_verifier="exact").row()
     assert exact["verifier_checked"] == 3 + 1 and exact["verifier_disagreements"] == []
     other = own.model_copy(update={"answer": "10.0"})
-    found = label(engine, other, rollouts=3, second_verifier="exact").row()
-    assert [d["prefix"] for d in found["verifier_disagreements"]] == [1, 1, 1, 2]
+    row = label(engine, other, rollouts=3, second_verifier="exact").row()
+    assert [d["prefix"] for d in row["verifier_disagreements"]] == [1, 1, 1, 2]
     same = label(engine, own, rollouts=3, second_verifier="math").row()  # no opinion on itself
     assert same["verifier_checked"] == 0
 

@@ -146,12 +146,14 @@ def test_steps_beyond_the_context_are_too_long_and_those_before_are_judged(
 
 
 def test_what_follows_the_first_error_can_be_left_out(running: Running) -> None:
-    whole = running.run(running.scorer().score(PROBLEM, STEPS))
+    judgement = running.run(running.scorer().score(PROBLEM, STEPS))
     stopped = running.run(running.scorer(stop_at_first_error=True).score(PROBLEM, STEPS))
-    assert stopped.first_error == whole.first_error >= 0
-    after = stopped.steps[whole.first_error + 1 :]
+    assert stopped.first_error == judgement.first_error >= 0
+    after = stopped.steps[judgement.first_error + 1 :]
     assert {step.status for step in after} <= {"not_scored"}
-    assert stopped.steps[: whole.first_error + 1] == whole.steps[: whole.first_error + 1]
+    assert (
+        stopped.steps[: judgement.first_error + 1] == judgement.steps[: judgement.first_error + 1]
+    )
 
 
 def test_a_deadline_is_a_status(running: Running) -> None:

@@ -47,7 +47,7 @@ class Held(ScriptedEngine):
         self.let: list[str] = []
         self.given_up = 0
 
-    async def generate(self, prompt: Prompt, *given: Any, **more: Any) -> Generation:
+    async def generate(self, prompt: Prompt, *args: Any, **more: Any) -> Generation:
         last = prompt.messages[-1]["content"].split("Last step:\n")[1]
         try:
             while not any(last.startswith(step) for step in self.let):
@@ -55,7 +55,7 @@ class Held(ScriptedEngine):
         except asyncio.CancelledError:
             self.given_up += 1
             raise
-        return await super().generate(prompt, *given, **more)
+        return await super().generate(prompt, *args, **more)
 
 
 @contextmanager
@@ -129,16 +129,16 @@ def test_the_page_and_its_files_need_no_token_and_nothing_else_is_open(
 
 def test_the_files_are_there_and_refer_to_nothing_outside() -> None:
     assert {f.name for f in WEB.iterdir()} == set(PATHS.values()) - {"report.css"}
-    found: list[tuple[str, str]] = []
+    attributes: list[tuple[str, str]] = []
 
     class Tags(HTMLParser):
         def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-            found.extend((name, value or "") for name, value in attrs)
+            attributes.extend((name, value or "") for name, value in attrs)
 
     Tags().feed((WEB / "index.html").read_text())
-    linked = {value for name, value in found if name in ("src", "href")}
+    linked = {value for name, value in attributes if name in ("src", "href")}
     assert linked == set(PATHS.values()) - {"index.html", "examples.json"}  # relative, all of them
-    assert not [name for name, _ in found if name.startswith("on") or name == "style"]
+    assert not [name for name, _ in attributes if name.startswith("on") or name == "style"]
     offered = re.findall(r'<option value="(\w+)">', (WEB / "index.html").read_text())
     assert offered == list(steps.SPLITTERS)
 

@@ -91,8 +91,8 @@ def test_an_output_of_an_earlier_version_is_refused_with_the_reason(
     path.write_text(json.dumps(record | {"fingerprint": "abc"}))
     with pytest.raises(ConfigError) as caught:
         Output(output.out, IDENTITY).existing()
-    told = str(caught.value)
-    assert "an earlier version of genprm wrote it" in told and "\n" not in told
+    message = str(caught.value)
+    assert "an earlier version of genprm wrote it" in message and "\n" not in message
 
 
 def test_a_finished_output_of_another_config_names_what_differs(tmp_path: Path) -> None:
