@@ -100,7 +100,7 @@ def _describe(shape: dict[str, Any], folder: Path) -> Any:
     letters = itertools.product("qxzjkvwy", repeat=6)  # 262,144 of them, with a space in front
     missing = range(len(words), shape["vocab_size"])
     words |= {f"\u0120{''.join(next(letters))}": number for number in missing}
-    content["model"]["ignore_merges"] = True  # what is a word is a token
+    content["model"]["ignore_merges"] = True  # each word of the vocabulary is one token
     file.write_text(json.dumps(content))
     config = LlamaConfig(
         **shape,

@@ -92,7 +92,7 @@ def test_importing_genprm_needs_no_engine_and_no_trainer(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("package", ["ray", "cluster"])
-def test_the_library_knows_nothing_of_what_runs_it(package: str) -> None:
+def test_the_library_imports_nothing_of_what_runs_it(package: str) -> None:
     assert importers(package, "genprm") == set()
 
 

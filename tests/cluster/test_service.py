@@ -84,7 +84,7 @@ def test_port_0_takes_a_free_one() -> None:
     assert port > 0
 
 
-def test_a_directory_that_is_no_model_is_refused_before_ray_starts(tmp_path: Path) -> None:
+def test_a_directory_without_a_model_is_refused_before_ray_starts(tmp_path: Path) -> None:
     connected = ray.is_initialized()
     with pytest.raises(ConfigError, match="not a model directory"):
         service.run(tiny_config(tmp_path), blocking=False)
@@ -177,7 +177,7 @@ def test_why_a_replica_did_not_start_is_one_line() -> None:
 
 
 def engine_processes() -> set[int]:
-    """Those of engines below this process, Ray's workers between them."""
+    """Ids of the engine processes among this process's descendants."""
     below = psutil.Process().children(recursive=True)
     pids = set()
     for process in below:
@@ -250,7 +250,7 @@ def test_http_and_handle_agree(url: str) -> None:
             assert sum(step.votes.row().values()) == 3
             assert len(step.critiques or []) == 3
         critiques = [critique for step in judgement.steps for critique in step.critiques or []]
-        # a random critic rarely ends by itself: it runs out of budget, and is asked
+        # a random critic rarely ends by itself: it runs out of budget and gets a forced verdict
         forced = [critique for critique in critiques if critique.forced]
         assert forced
         assert all(0 < (critique.label_mass or 0) <= 1 for critique in forced)
@@ -307,7 +307,7 @@ def test_handles_report_bad_input_as_our_error_or_as_a_status(url: str) -> None:
     assert [step.status for step in judgement.steps] == ["too_long", "empty"]
 
 
-def test_a_second_service_stands_beside_the_first(url: str, guarded: str) -> None:
+def test_a_second_service_runs_beside_the_first(url: str, guarded: str) -> None:
     assert guarded == f"{url}/guarded"
     with Client(guarded, TOKEN) as client:
         assert client.score("p", solution="right\nwrong").first_error == 1
@@ -331,7 +331,7 @@ def test_tokens_guard_every_route_over_http(guarded: str) -> None:
         client.score("p", ["right"])
 
 
-def test_batches_and_the_formats_of_others_over_http(guarded: str) -> None:
+def test_batches_and_other_servers_formats_over_http(guarded: str) -> None:
     with httpx.Client(base_url=guarded, headers=AUTHORIZED) as http:
         items = [{"problem": "p", "steps": ["right"] * n + ["wrong"]} for n in range(3)]
         batch = http.post("/v1/score/batch", json=items)
@@ -388,7 +388,7 @@ def test_metrics_reach_rays_endpoint(guarded: str) -> None:
     assert httpx.post(f"{guarded}/v1/score", json=request).status_code == 401
     votes = 5  # for one verdict and none for the other settle eight
     ours, scored = 'application="guarded"', 'route="/guarded/v1/score"'
-    wanted = {  # at least: others have asked as well
+    wanted = {  # at least: other tests have sent requests as well
         ("ray_genprm_judgements_total", ours): 4,
         ("ray_genprm_steps_total", ours): 4 * 3,
         ("ray_genprm_steps_total", ours, 'status="too_long"'): 4,
@@ -433,7 +433,7 @@ def test_a_critic_that_cannot_start_is_one_line_and_leaves_nothing(url: str) -> 
 # ---- another version of the critic; these come last, for they change what serves
 
 
-def test_what_is_no_version_of_the_critic_is_refused_by_one_line(
+def test_reloading_an_unusable_critic_is_refused_in_one_line(
     url: str, versions: list[Path], tiny_model: Path, tmp_path: Path
 ) -> None:
     handle = connect()

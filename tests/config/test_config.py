@@ -219,7 +219,7 @@ def test_balance_is_a_ratio_or_null() -> None:
     assert load_config(None, ["distill.balance=null"]).distill.balance is None
 
 
-def test_a_section_whose_keys_are_commented_out_is_as_good_as_none(tmp_path: Path) -> None:
+def test_a_section_whose_keys_are_commented_out_keeps_the_defaults(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("label:\n  adaptive:\nscore:\npack:\nengine: {block_size: null}\n")
     assert load_config(path) == load_config(None, ["engine.block_size=null"])

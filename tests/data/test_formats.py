@@ -1,4 +1,4 @@
-"""Formats of others, on excerpts of the real files and by hand."""
+"""Other projects' formats, on excerpts of the real files and by hand."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_trl_rows_of_both_kinds() -> None:
         ({"prompt": "q", "completions": [], "labels": []}, "no steps"),
     ],
 )
-def test_trl_rows_that_are_none(row: dict[str, Any], message: str) -> None:
+def test_malformed_trl_rows_are_refused(row: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         read("trl", row)
 
@@ -150,7 +150,7 @@ def test_a_tree_is_a_solution_per_leaf() -> None:
     assert sorted(pairs[0]) == sorted(pairs[1])
 
 
-def test_a_tree_that_is_none() -> None:
+def test_a_malformed_tree_is_refused() -> None:
     with pytest.raises(InputError, match="neither a tree nor a list"):
         read("math_aps", {"question": "Q?", "reasoning_steps": "x"})
     with pytest.raises(InputError, match="'mc_value'"):

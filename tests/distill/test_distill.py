@@ -127,7 +127,7 @@ def test_the_filter_never_keeps_a_disagreement(
 def test_steps_before_an_uncertain_one_become_targets_and_no_others() -> None:
     solution = labelled([1.0, 1.0, None], labels=[True, True, None], unlabelled_reason="open")
     assert agrees(solution, critiques(True, True)) and not agrees(solution, critiques(True, False))
-    to_the_end = labelled([1.0, 0.0, 0.0], labels=[True, False, False])  # as others label
+    to_the_end = labelled([1.0, 0.0, 0.0], labels=[True, False, False])  # as in other datasets
     assert last_step_to_write(to_the_end) == 1
     good = built_in("arithmetic", 3, slip_rate=0.0)
     labels = [True] * (len(good.steps) - 1) + [None]
@@ -270,7 +270,7 @@ def test_a_whole_solution_is_one_target_up_to_its_first_error() -> None:
     assert first.prompt == list(prompt.messages)
     [good] = targets_for(labelled([1.0, 1.0]), critiques(True, True), pack, "w")
     assert good.label and good.completion[0]["content"].count("Verdict: correct") == 2
-    # a critique of the whole has no place for a step that nobody labelled or agreed on
+    # a critique of all steps cannot skip one without a label or without agreement
     uncertain = labelled([1.0, 1.0, None], labels=[True, True, None], unlabelled_reason="open")
     assert targets_for(uncertain, critiques(True, True), pack, "w") == []
     assert targets_for(solution, critiques(True, False, False), pack, "w") == []
@@ -291,7 +291,7 @@ def test_a_target_in_a_conversation_has_the_critiques_before_it() -> None:
         pack, None, solution.problem, solution.steps, [m["content"] for m in last.prompt[2:-1:2]]
     )
     assert last.prompt == list(prompt.messages)
-    # without a critique that agrees there is no conversation that goes on
+    # a conversation ends where no critique agrees with the label
     assert len(targets_for(solution, critiques(True, False, False), pack, "w")) == 1
 
 
@@ -404,7 +404,7 @@ def test_a_teacher_that_agrees_makes_targets() -> None:
     assert [(t.label, t.writer) for t in row.targets] == [(True, "teacher"), (False, "teacher")]
     assert row.targets[1].completion[0]["content"] == "6 + 4 is 10.\nVerdict: incorrect"
     assert all(c.tokens > 0 for c in row.written)
-    assert len(engine.calls) == 2  # nothing after the first error is asked
+    assert len(engine.calls) == 2  # no request after the first error
     assert {(s.temperature, s.max_tokens) for _, s in engine.calls} == {(0.3, 99)}
 
 
@@ -462,7 +462,7 @@ def test_a_step_beyond_the_teachers_context_has_no_verdict() -> None:
     assert row.written[0].correct is None and "does not fit" in row.written[0].body
 
 
-def test_a_dead_teacher_is_an_error_and_no_row() -> None:
+def test_a_dead_teacher_raises_and_writes_no_row() -> None:
     def dead(*_: object) -> str:
         raise EngineError("dead")
 

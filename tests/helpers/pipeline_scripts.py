@@ -1,7 +1,7 @@
 """Policies and critics by script for the pipeline tests, importable in Ray workers.
 
-What they do beside answering is told by words in the problem, because a worker shares neither
-memory nor environment with the test.
+Words in the problem make them do more than answer, because a worker shares neither memory nor
+environment with the test.
 """
 
 from __future__ import annotations

@@ -26,8 +26,8 @@ def critique(prompt: Prompt, sampling: Sampling, index: int) -> str:
 
 
 def slow_critique(prompt: Prompt, sampling: Sampling, index: int) -> str:
-    """Where the problem says so, a second of the replica's time goes by; a file that it names
-    besides shows that it began."""
+    """A problem that says "slowly" blocks the replica for a second; where it also names a file,
+    that file is created first."""
     message = prompt.messages[-1]["content"]
     if named := re.search(r"slowly (/\S+)", message):
         Path(named[1]).touch()

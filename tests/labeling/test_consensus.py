@@ -1,4 +1,4 @@
-"""Two sets of labels become one: where they agree, where they differ, and what is said of it."""
+"""Two sets of labels become one: where they agree, where they differ, and the reason given."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_values_without_rollouts_are_values_and_label_columns_do_not_mix() -> No
     assert row["estimator"] == "adaptive+flat_hard"
 
 
-def test_a_disagreement_says_who_said_what() -> None:
+def test_a_disagreement_names_both_first_errors() -> None:
     solution, verdict = combine(labelled([True, True, False]), rolled_out([True, False, None]))
     assert verdict == "disagreement" and solution.labels == [True, None, None]
     reason = "disagreement: human says first error 2, adaptive says first error 1"

@@ -141,7 +141,7 @@ def test_the_posterior_is_a_distribution(tries: list[Tries], outcome: bool | Non
         assert all(p >= 0 for p in chances)
     first, last = (list(itertools.accumulate(chances)) for chances in belief)
     assert all(b <= a + 1e-9 for a, b in zip(first, last, strict=True))  # the last is no earlier
-    assert belief.first[-1] == belief.last[-1]  # no error is no error
+    assert belief.first[-1] == belief.last[-1]  # no error: both bounds coincide
     if outcome is False:
         assert belief.first[-1] == 0
 
@@ -179,7 +179,7 @@ def test_a_win_moves_the_error_behind_it_and_losses_before_it() -> None:
     assert sum(seen.first[:3]) < 0.8 < 0.95 < sum(never.first[:3])
 
 
-def test_no_repeats_anywhere_is_no_evidence_for_an_error_at_the_end() -> None:
+def test_absent_repeats_are_not_evidence_for_an_error_at_the_end() -> None:
     # nothing wins and nothing repeats: a hard problem, and more errors than one
     nowhere = [Tries(0, 4, 0)] * 5 + [Tries(0, 0, 0)]
     belief = posterior(nowhere, False, BELIEF)
@@ -276,7 +276,7 @@ def test_adaptive_labels_nothing_by_its_prior_alone() -> None:
             assert row["labels"] == [None] * steps and row["unlabelled_reason"]
 
 
-def test_the_solutions_answer_is_known_in_other_words_too() -> None:
+def test_the_solutions_answer_is_recognised_in_other_spellings_too() -> None:
     rates, repeats = [1.0, 0, 0, 0], [0.0, 1, 1, 1]  # the first step is wrong
     for answer in ("11", "$11$", "11.0"):
         engine = policy(rates, repeats=repeats)
@@ -305,7 +305,7 @@ def test_adaptive_leaves_unlabelled_what_its_budget_does_not_settle() -> None:
     assert given_up["cost"]["rollouts"] == 0
 
 
-def test_partial_labels_keep_what_surely_lies_before_the_first_error() -> None:
+def test_partial_labels_keep_steps_surely_before_the_first_error() -> None:
     rates = [1, 1, 1, 0, 0, 0, 0, 0]  # the third step is wrong
     settings = {"estimator": "adaptive", "rollouts": 1, "min_confidence": 0.9}
     kept = 0
@@ -322,7 +322,7 @@ def test_partial_labels_keep_what_surely_lies_before_the_first_error() -> None:
     assert kept > 0
 
 
-def test_binary_search_keeps_what_it_found_good_before_a_value_that_is_not_known() -> None:
+def test_binary_search_keeps_good_steps_before_an_unknown_value() -> None:
     def script(prompt: Prompt, sampling: Sampling, i: int) -> str:
         return "no answer" if prompt.prefill.count("\n") == 6 else RIGHT
 
@@ -410,7 +410,7 @@ def test_the_second_verifier_judges_the_solutions_own_answer_too() -> None:
     assert same["verifier_checked"] == 0
 
 
-def test_new_labels_drop_what_belonged_to_others() -> None:
+def test_new_labels_drop_columns_of_earlier_labels() -> None:
     old = solution(2, right=True, merged=[1], settled=0.9, verifier_checked=3, source="kept")
     row = label(policy([1] * 3), old).row()
     assert row["source"] == "kept" and not {"merged", "settled", "verifier_checked"} & row.keys()

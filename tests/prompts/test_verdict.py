@@ -26,7 +26,7 @@ PACKS = sorted(file.stem for file in prompts_dir().glob("*.yaml"))
         ("Fine.\nVerdict: correct  \n\nI am sure.", "correct"),
         ("Fine.\nVerdict: correct\nNo.\nVerdict: incorrect", "incorrect"),
         ("It says \\frac{a}{b} and {step}.\nVerdict: correct", "correct"),
-        # the last one counts even when it says nothing
+        # the last one counts even when it is unclear
         ("Fine.\nVerdict: correct\nHm.\nVerdict: maybe", "invalid"),
         ("Fine.\nVerdict: correct\nVerdict:", "invalid"),
         ("", "invalid"),

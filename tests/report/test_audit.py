@@ -25,7 +25,7 @@ def row(i: int, correct: Any, **seen: Any) -> dict[str, Any]:
 
 
 @given(outcomes, st.integers(1, 12))
-def test_as_many_as_asked_half_of_them_right_where_there_are(
+def test_draws_the_requested_count_half_of_them_right_where_possible(
     verdicts: list[Any], count: int
 ) -> None:
     rows = [row(i, correct) for i, correct in enumerate(verdicts)]

@@ -78,7 +78,7 @@ def full_report(text: str = "plain") -> ReportData:
     )
 
 
-def test_the_page_is_whole_and_needs_nothing_else():
+def test_the_page_is_complete_and_loads_nothing_else():
     html = render_report(full_report())
     page = Page(html)
     assert page.open == []

@@ -91,7 +91,7 @@ def test_scores_are_those_of_transformers(running: Running) -> None:
     assert (judgement.id, judgement.critic.pack) == ("a", "tiny-chat")
     assert (judgement.critic.scoring, judgement.critic.model) == ("head", str(running.model))
     assert judgement.usage["requests"] == 1 and judgement.usage["completion_tokens"] == 0
-    # what comes after the last marker is not sent
+    # the text after the last marker is not sent
     sent = chat_text(STEPS).removesuffix("<|im_end|>\n")
     ids = running.engine.tokenizer(sent, add_special_tokens=False)["input_ids"]
     assert judgement.usage["prompt_tokens"] == len(ids)

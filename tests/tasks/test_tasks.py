@@ -1,4 +1,4 @@
-"""The built-in tasks: exact answers, oracles, a rule writer that errs at the rate it is told."""
+"""The built-in tasks: exact answers, oracles, a rule writer that errs at a configured rate."""
 
 from __future__ import annotations
 

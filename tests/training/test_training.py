@@ -375,7 +375,7 @@ def test_a_lora_adapter_loads_with_peft(tiny: Path, tmp_path: Path) -> None:
     assert after < before - 0.5
 
 
-def test_progress_is_told_from_the_first_step(tiny: Path, tmp_path: Path) -> None:
+def test_progress_is_reported_from_the_first_step(tiny: Path, tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
     from genprm.training.progress import Progress, ProgressCallback

@@ -39,7 +39,7 @@ TOKEN = "a-token-of-some-length"
 
 
 class Held(ScriptedEngine):
-    """Judges a step once the test lets it; knows how many requests were given up."""
+    """Judges a step once the test lets it; counts the cancelled requests."""
 
     def __init__(self, script: Callable[..., str] = critique, name: str = "scripted") -> None:
         tokenizer = ScriptedTokenizer()
@@ -79,8 +79,8 @@ def engine() -> Held:
 
 @pytest.fixture
 def tab(browser: Browser, engine: Held) -> Iterator[Tab]:
-    """The page of a service without tokens. Whatever a test does to it, it asks nobody else, and
-    nothing goes wrong in it beside requests that are refused."""
+    """The page of a service without tokens. Whatever a test does to it, it sends requests to
+    no other host, and its only errors are refused requests."""
     with served(routes(engine)) as url, open_tab(browser) as tab:
         tab.page.goto(f"{url}/")
         tab.page.locator("#examples button").first.wait_for()
@@ -154,7 +154,7 @@ def test_the_examples_are_what_they_say() -> None:
     }  # fmt: skip
 
 
-def test_steps_are_told_without_being_judged() -> None:
+def test_steps_are_shown_without_being_judged() -> None:
     engine = Held()
     app = routes(engine)
     body = {"problem": "p", "solution": " one\n\ntwo. three", "splitter": "lines", "votes": 64}

@@ -248,7 +248,7 @@ def test_storage_is_the_same_on_a_disk_and_behind_a_uri(root: str, tmp_path: Pat
     assert storage.read_json(f"{root}/a.json") is None
     assert storage.parquet_files(f"{root}/rows") == []
     storage.make_folder(root)
-    assert not storage.exists(root)  # an empty folder is nobody's
+    assert not storage.exists(root)  # an empty folder counts as absent
     storage.write_json(f"{root}/a.json", {"x": 1})
     assert storage.exists(root)
     storage.write_parquet_folder(f"{root}/new", [[{"x": 1}], [{"x": 2.5}]])

@@ -56,7 +56,7 @@ def problems(path: Path, n: int, text: str = "Count to seven, please: {}") -> st
 
 
 def calls(path: Path) -> int:
-    """How many completions were asked for, where the problems named this file."""
+    """The number of completions requested, as logged to the file that the problems name."""
     return path.read_text().count("\n")
 
 
@@ -145,7 +145,7 @@ def test_doubts_about_the_verifier_are_counted_and_set_aside(
     )
     labels = [[True, True], [True, True], [False, None]]
     assert [row["labels"] for row in rows_of(out)] == [*labels, 3]
-    assert foreign.items() <= rows_of(out)[-1].items()  # what was not labelled is as it came
+    assert foreign.items() <= rows_of(out)[-1].items()  # rows without labels pass through unchanged
     assert not any("rollout_to_read" in row for row in rows_of(out))
     page = (tmp_path / "labels.jsonl.audit.html").read_text()
     assert "2 rollouts to read" in page and "So the answer is 7." in page
@@ -307,7 +307,7 @@ def test_a_finished_output_is_left_alone_and_no_other_run_may_have_it(
     assert (out.read_bytes(), out.stat().st_mtime_ns) == before
 
 
-def test_a_file_of_somebody_else_is_not_overwritten(tmp_path: Path) -> None:
+def test_a_file_not_made_by_genprm_is_not_overwritten(tmp_path: Path) -> None:
     source, out = problems(tmp_path / "in.jsonl", 3), tmp_path / "out.jsonl"
     out.write_text("precious\n")
     with pytest.raises(ConfigError, match="is not a finished genprm output"):
@@ -485,7 +485,7 @@ def test_calibrate_learns_what_scores_mean_and_scoring_uses_it(
         pipelines.score(config(score=options), [str(data)], str(tmp_path / "other.jsonl"))
 
 
-def test_a_calibration_that_is_not_there_is_told_before_anything_starts(tmp_path: Path) -> None:
+def test_a_missing_calibration_is_reported_before_anything_starts(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "rows.jsonl", evaluation_rows())
     settings = config(score={"calibration": str(tmp_path / "none.json")})
     with pytest.raises(ConfigError, match=r"none\.json: No such file"):

@@ -147,7 +147,7 @@ def test_rows_and_summaries_are_as_they_were(tmp_path: Path) -> None:
     for name, files in outputs:
         if name.startswith("label") or name in FORMATS:
             rows = [row for row in map(json.loads, files[0].splitlines()) if not row.get("error")]
-            for row in rows:  # what no field is has come with the row, or says that it failed
+            for row in rows:  # columns beyond the fields: from the input, or `error`
                 extra |= (LabelledSolution.model_validate(row).model_extra or {}).keys()
     users = {"level", "note", "is_quality_control_question", "is_initial_screening_question"}
     assert extra == users | {"error"}
