@@ -47,7 +47,7 @@ def main() -> None:
     args = parser.parse_args()
     score = load_config("tiny", args.set).score
     rows, judgements = _read(args.rows, args.evaluated, score.votes)
-    known = fit_calibrations(rows, judgements, score, args.source, by_itself=True)
+    calibrations = fit_calibrations(rows, judgements, score, args.source, by_itself=True)
     rows, judgements = _read(args.new_rows, args.new_evaluated, score.votes)
     early = [stopped_early(judgement, score) for judgement in judgements]
     summaries = [
@@ -59,12 +59,12 @@ def main() -> None:
             "sampling": one.sampling,
             "figures": _figures(rows, early if one.early_stop else judgements, one),
         }
-        for one in known
+        for one in calibrations
     ]
     args.out.mkdir(parents=True, exist_ok=True)
     for name, content in (
         ("result.json", {"rows": args.new_source, "calibrations": summaries}),
-        (CALIBRATION_FILE, [one.row() for one in known]),
+        (CALIBRATION_FILE, [one.row() for one in calibrations]),
     ):
         (args.out / name).write_text(json.dumps(content, indent=2) + "\n")
     table: list[TableRow] = [
@@ -90,7 +90,7 @@ def _read(rows: Path, evaluated: Path, votes: int) -> tuple[list[EvaluationRow],
 
 
 def _figures(
-    rows: Sequence[EvaluationRow], judgements: Sequence[Judgement], known: ScoreCalibration
+    rows: Sequence[EvaluationRow], judgements: Sequence[Judgement], calibration: ScoreCalibration
 ) -> dict[str, Any]:
     """By source, and of all."""
     by_id = {judgement.id: judgement for judgement in judgements}
@@ -102,7 +102,10 @@ def _figures(
         for name in KINDS:
             ece, brier = calibration_error(
                 [
-                    (calibrated(known, s.score) if name == "calibrated" else s.score, s.correct)
+                    (
+                        calibrated(calibration, s.score) if name == "calibrated" else s.score,
+                        s.correct,
+                    )
                     for s in steps
                 ]
             )

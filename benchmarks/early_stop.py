@@ -55,7 +55,7 @@ def main() -> None:
     for size, risk in RULES:
         replay = _replay(pairs, size, risk)
         difference = _difference(replay.right, fixed.right, has_error)
-        found = {
+        figures = {
             "round_votes": size,
             "stop_risk": risk,
             "n": len(pairs),
@@ -65,15 +65,15 @@ def main() -> None:
             "auc": _auc(replay.scores, has_error),
             **difference.fields("difference"),
         }
-        result.append(found)
+        result.append(figures)
         table.append(
             {
                 "round": size,
                 "risk": f"{risk:g}",
-                "critiques per step": found["critiques_per_step"],
-                "tokens": Estimate(found["token_share"]),
-                "F1": Estimate(found["f1"]),
-                "AUC": Estimate(found["auc"]),
+                "critiques per step": figures["critiques_per_step"],
+                "tokens": Estimate(figures["token_share"]),
+                "F1": Estimate(figures["f1"]),
+                "AUC": Estimate(figures["auc"]),
                 "minus all votes": difference,
             }
         )
@@ -87,15 +87,15 @@ def _replay(pairs: Sequence[tuple[EvaluationRow, Judgement]], size: int, risk: f
         verdicts: list[str | None] = []
         lowest = 1.0
         for step in judgement.steps:
-            asked = until_settled(step.critiques or (), size, risk)
-            tokens += sum(critique.tokens for critique in asked)
-            count += len(asked)
-            score, verdict, _ = vote(asked)
+            critiques = until_settled(step.critiques or (), size, risk)
+            tokens += sum(critique.tokens for critique in critiques)
+            count += len(critiques)
+            score, verdict, _ = vote(critiques)
             verdicts.append(verdict)
             lowest = min(lowest, score or 0.0)
         error = next((i for i, verdict in enumerate(verdicts) if verdict == "incorrect"), -1)
-        known = verdicts if error < 0 else verdicts[:error]
-        right.append(error == row.first_error and None not in known)
+        prefix = verdicts if error < 0 else verdicts[:error]
+        right.append(error == row.first_error and None not in prefix)
         scores.append(lowest)
     return Replay(np.array(right), np.array(scores), tokens, count)
 

@@ -85,9 +85,9 @@ async def _measured(name: str, n: int, rounds: int) -> list[dict[str, tuple[floa
                 critic = load_critic(config.model_copy(update={"score": score}))
                 scorer = await critic.scorer(engine)
                 turns += 1
-                asked = ending(items, turns * "\n")
+                batch = ending(items, turns * "\n")
                 begun = time.monotonic()
-                judged = await scorer.score_batch(asked)
+                judged = await scorer.score_batch(batch)
                 seconds = time.monotonic() - begun
                 steps = [step for judgement in judged for step in judgement.steps]
                 run[kind] = (seconds, sum(c.tokens for step in steps for c in step.critiques or ()))

@@ -100,7 +100,7 @@ def _describe(shape: dict[str, Any], folder: Path) -> Any:
     letters = itertools.product("qxzjkvwy", repeat=6)  # 262,144 of them, with a space in front
     missing = range(len(words), shape["vocab_size"])
     words |= {f"\u0120{''.join(next(letters))}": number for number in missing}
-    content["model"]["ignore_merges"] = True  # what is a word is a token
+    content["model"]["ignore_merges"] = True  # each word of the vocabulary is one token
     file.write_text(json.dumps(content))
     config = LlamaConfig(
         **shape,
@@ -172,10 +172,10 @@ def _train(config: Config, shape: dict[str, Any], model: Path) -> dict[str, Any]
     described = _describe(shape, model)
     with torch.device("cuda"):
         torch.set_default_dtype(torch.bfloat16)
-        whole = LlamaForCausalLM(described)
+        network = LlamaForCausalLM(described)
         torch.set_default_dtype(torch.float32)
-    whole.save_pretrained(model)
-    del whole
+    network.save_pretrained(model)
+    del network
     torch.cuda.empty_cache()
     train = config.train
     micro = min(ROWS, train.micro_batch_size)

@@ -85,9 +85,9 @@ def main() -> None:
 def _compare(expected: list[dict[str, Any]], finished: list[Path]) -> dict[str, Any]:
     other_ids = other_rows = 0
     for out in finished:
-        found = list(read_rows(out))
-        other_ids += [row["id"] for row in found] != [row["id"] for row in expected]
-        pairs = zip(expected, found, strict=False)
+        rows = list(read_rows(out))
+        other_ids += [row["id"] for row in rows] != [row["id"] for row in expected]
+        pairs = zip(expected, rows, strict=False)
         other_rows += sum(_timeless(a) != _timeless(b) for a, b in pairs)
     return {
         "rows": len(expected),
@@ -115,8 +115,8 @@ def _command(engine: str, source: Path, out: Path) -> list[str]:
     if engine == "scripted":
         settings += ["engine.kind=scripted", "engine.extra.script=kill_label:rollout"]
         settings += ["models.policy=scripted"]
-    chosen = [part for setting in settings for part in ("--set", setting)]
-    command = [sys.executable, "-m", "cluster.cli", "label", *chosen]
+    options = [part for setting in settings for part in ("--set", setting)]
+    command = [sys.executable, "-m", "cluster.cli", "label", *options]
     return [*command, "--solutions", str(source), "--out", str(out)]
 
 

@@ -116,8 +116,8 @@ def _solutions(config: Config, args: argparse.Namespace) -> list[str]:
     solved = _finished(config, sources, args.out / "solved.jsonl")
     with_options = []
     if args.options:
-        asked = [OPTIONS.format(n=args.options + args.options // 10, seed=args.seed)]
-        with_options = _finished(config, asked, args.out / "solved-options.jsonl")
+        option_sources = [OPTIONS.format(n=args.options + args.options // 10, seed=args.seed)]
+        with_options = _finished(config, option_sources, args.out / "solved-options.jsonl")
     files = {
         "solutions": [r for task in args.tasks for r in _of(task, solved)[: args.n]],
         "few": [r for task in args.tasks for r in _of(task, solved)[: args.few]],
@@ -163,8 +163,8 @@ def _first(row: dict[str, Any], rollouts: int) -> dict[str, Any]:
     values: list[float | None] = []
     for outcomes in row["outcomes"]:
         first = outcomes[:rollouts]
-        known = any(outcome is not None for outcome in first)
-        values.append(first.count(True) / len(first) if known else None)
+        has_outcome = any(outcome is not None for outcome in first)
+        values.append(first.count(True) / len(first) if has_outcome else None)
     labels, first_error = labels_from_values(values)
     share = rollouts / row["estimator_settings"]["rollouts"]
     cost = {name: share * spent for name, spent in row["cost"].items()}
@@ -209,15 +209,15 @@ def _compare(
 
 def _as_json(result: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
     """The figures with estimates as a value and its bounds."""
-    written: dict[str, list[dict[str, Any]]] = {}
+    output: dict[str, list[dict[str, Any]]] = {}
     for task, figures in result.items():
-        written[task] = []
+        output[task] = []
         for row in figures:
             content: dict[str, Any] = {}
             for name, value in row.items():
                 content |= value.fields(name) if isinstance(value, Estimate) else {name: value}
-            written[task].append(content)
-    return written
+            output[task].append(content)
+    return output
 
 
 def _table(figures: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -250,8 +250,8 @@ def _values(name: str, rows: list[dict[str, Any]], truth: dict[str, int]) -> lis
             over = sum(value > bound for bound in VALUE_BOUNDS)
             counts[kind][["0", *bins][over]] += 1
     return [
-        {"task": name, "oracle": kind, "prefixes": sum(found.values())} | found
-        for kind, found in counts.items()
+        {"task": name, "oracle": kind, "prefixes": sum(by_value.values())} | by_value
+        for kind, by_value in counts.items()
     ]
 
 

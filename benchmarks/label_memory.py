@@ -63,8 +63,8 @@ def _command(folder: Path, n: int) -> list[str]:
     write_jsonl(source, ({"id": f"s{i}", **columns} for i in range(n)))
     settings = ["engine.kind=scripted", "engine.extra.script=label_memory:rollout"]
     settings += ["models.policy=scripted", "label.rollouts=4"]
-    chosen = [part for setting in settings for part in ("--set", setting)]
-    command = [sys.executable, "-m", "cluster.cli", "label", *chosen]
+    options = [part for setting in settings for part in ("--set", setting)]
+    command = [sys.executable, "-m", "cluster.cli", "label", *options]
     return [*command, "--solutions", str(source), "--out", str(out)]
 
 

@@ -58,15 +58,15 @@ def main() -> None:
         runs = {name: [Speed(**run) for run in done] for name, done in earlier["runs"].items()}
     source = args.out / "solutions.jsonl"
     write_jsonl(source, _solutions(args.n))
-    whole = [_job(config, source, 0, 1)]
+    single = [_job(config, source, 0, 1)]
     engines = config.runtime.engine_replicas
     shares = [_job(config, source, number, engines) for number in range(engines)]
     for number in range(len(runs[SEVERAL]), args.rounds):
         runs[PIPELINE].append(_label(args.config, source, args.out / f"{number}.jsonl"))
-        runs[ONE].append(generate(whole, args.out))
+        runs[ONE].append(generate(single, args.out))
         runs[SEVERAL].append(generate(shares, args.out))
         print({name: done[-1] for name, done in runs.items()}, flush=True)
-        result.write_text(json.dumps(_told(settings, runs), indent=2) + "\n")
+        result.write_text(json.dumps(_build_result(settings, runs), indent=2) + "\n")
     rates = _rates(runs)
     rows = [
         {
@@ -87,7 +87,7 @@ def _rates(runs: dict[str, list[Speed]]) -> dict[str, float]:
     }
 
 
-def _told(settings: dict[str, Any], runs: dict[str, list[Speed]]) -> dict[str, Any]:
+def _build_result(settings: dict[str, Any], runs: dict[str, list[Speed]]) -> dict[str, Any]:
     rates = _rates(runs)
     return {
         "ratio": {name: rates[PIPELINE] / rates[name] for name in (ONE, SEVERAL)},
@@ -110,14 +110,14 @@ def _solutions(n: int) -> list[dict[str, Any]]:
 
 
 def _label(config: str, source: Path, out: Path) -> Speed:
-    chosen = [part for setting in SETTINGS for part in ("--set", setting)]
-    command = [sys.executable, "-m", "cluster.cli", "label", "--config", config, *chosen]
+    options = [part for setting in SETTINGS for part in ("--set", setting)]
+    command = [sys.executable, "-m", "cluster.cli", "label", "--config", config, *options]
     begun = time.monotonic()
     subprocess.run([*command, "--solutions", str(source), "--out", str(out)], check=True)
-    whole = time.monotonic() - begun
+    elapsed = time.monotonic() - begun
     report = json.loads(Path(f"{out}.meta.json").read_text())["report"]
     seconds = report["seconds"]
-    return Speed(tokens=report["completion_tokens"], seconds=seconds, start=whole - seconds)
+    return Speed(tokens=report["completion_tokens"], seconds=seconds, start=elapsed - seconds)
 
 
 def _job(config: Config, source: Path, number: int, of: int) -> Job:

@@ -70,7 +70,7 @@ def main() -> None:
         runtime.stop()
     report = {
         "settings": {"config": args.config, "set": args.set, "cores": os.cpu_count()},
-        "levels": {load: _summary(*found) for load, found in levels.items()},
+        "levels": {load: _summary(*answers) for load, answers in levels.items()},
         "burst": _summary(*burst),
     }
     (args.out / "result.json").write_text(json.dumps(report, indent=2) + "\n")

@@ -75,10 +75,10 @@ def main() -> None:
     cluster.shutdown()
     if job.returncode or lost is None:
         sys.exit(f"the job ended with status {job.returncode}; a node was lost: {lost is not None}")
-    found = [row["id"] for row in read_rows(out) if row["error"] is None]
+    ids = [row["id"] for row in read_rows(out) if row["error"] is None]
     result = {
         "rows": args.n,
-        "rows found": len(found),
+        "rows found": len(ids),
         "lost at second": at_loss[0],
         "rollouts by then": at_loss[2],
         "of them on the lost node": at_loss[1],
@@ -87,7 +87,7 @@ def main() -> None:
     }
     (args.out / "result.json").write_text(json.dumps(result, indent=2) + "\n")
     print_table([result])
-    if found != [f"s{i}" for i in range(args.n)]:
+    if ids != [f"s{i}" for i in range(args.n)]:
         sys.exit("rows are missing")
 
 
@@ -95,8 +95,8 @@ def _command(address: str, source: Path, out: Path) -> list[str]:
     settings = ["engine.kind=scripted", "engine.extra.script=lose_node:rollout"]
     settings += ["models.policy=scripted", f"label.rollouts={ROLLOUTS}"]
     settings += ["runtime.rows_per_block=4", f"runtime.engine_replicas={NODES}"]
-    chosen = [part for setting in settings for part in ("--set", setting)]
-    command = [sys.executable, "-m", "cluster.cli", "label", *chosen, "--address", address]
+    options = [part for setting in settings for part in ("--set", setting)]
+    command = [sys.executable, "-m", "cluster.cli", "label", *options, "--address", address]
     return [*command, "--solutions", str(source), "--out", str(out)]
 
 

@@ -127,18 +127,18 @@ def _service(config: Config, items: Sequence[ScoreItem], number: int) -> dict[st
     url = service.run(config, blocking=False, tokens=False)
     try:
         start = time.monotonic() - begun
-        return {"service start, s": start} | asyncio.run(_asked(url, items, number))
+        return {"service start, s": start} | asyncio.run(_measure_service(url, items, number))
     finally:
         service.stop()
         runtime.stop()
 
 
-async def _asked(url: str, items: Sequence[ScoreItem], number: int) -> dict[str, float]:
+async def _measure_service(url: str, items: Sequence[ScoreItem], number: int) -> dict[str, float]:
     handle, first = connect(), _warm_up()
     await handle.score(first.problem, first.steps)
     begun = time.monotonic()
     judged = await handle.score_batch(items)
-    found = {"score_batch, handle": critique_tokens(judged) / (time.monotonic() - begun)}
+    figures = {"score_batch, handle": critique_tokens(judged) / (time.monotonic() - begun)}
 
     async with AsyncClient(url, deadline_s=600, attempt_s=600) as client:
         await client.score(first.problem, first.steps)
@@ -150,7 +150,7 @@ async def _asked(url: str, items: Sequence[ScoreItem], number: int) -> dict[str,
         begun = time.monotonic()
         answers = await asyncio.gather(*(one_client() for _ in range(CLIENTS)))
         judged = [judgement for answer in answers for judgement in answer]
-        found["HTTP, 16 clients"] = critique_tokens(judged) / (time.monotonic() - begun)
+        figures["HTTP, 16 clients"] = critique_tokens(judged) / (time.monotonic() - begun)
 
         # the same solutions, of a problem that ends otherwise: the second side finds the
         # beginning of the first side's prompts in the cache and nothing of any step
@@ -163,16 +163,16 @@ async def _asked(url: str, items: Sequence[ScoreItem], number: int) -> dict[str,
                 judged = [await handle.score(item.problem, item.steps) for item in candidates]
             seconds = time.monotonic() - begun
             usage = [judgement.usage for judgement in judged]
-            found[f"64 candidates, {name}, s"] = seconds
+            figures[f"64 candidates, {name}, s"] = seconds
             for kind in ("completion", "prompt", "cached"):
-                found[f"64 candidates, {name}, {kind} tokens"] = sum(
+                figures[f"64 candidates, {name}, {kind} tokens"] = sum(
                     each[f"{kind}_tokens"] for each in usage
                 )
-    return found
+    return figures
 
 
 async def _in_process(config: Config, items: Sequence[ScoreItem]) -> dict[str, float]:
-    found, first, source = {}, _warm_up(), load_critic(config).source
+    figures, first, source = {}, _warm_up(), load_critic(config).source
     engine = await build_engine(config.engine, source.model, source.adapter_rank)
     try:
         for name, probabilities, end in ((SIDES[-2], True, ""), (SIDES[-1], False, "\n")):
@@ -180,13 +180,13 @@ async def _in_process(config: Config, items: Sequence[ScoreItem]) -> dict[str, f
             critic = load_critic(config.model_copy(update={"score": score}))
             scorer = await critic.scorer(engine)
             await scorer.score(first.problem, first.steps)
-            asked = ending(items, end)
+            batch = ending(items, end)
             begun = time.monotonic()
-            judged = await scorer.score_batch(asked)
-            found[name] = critique_tokens(judged) / (time.monotonic() - begun)
+            judged = await scorer.score_batch(batch)
+            figures[name] = critique_tokens(judged) / (time.monotonic() - begun)
     finally:
         await engine.close()
-    return found
+    return figures
 
 
 if __name__ == "__main__":

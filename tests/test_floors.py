@@ -95,7 +95,7 @@ def test_imports_go_down_only(package: str) -> None:
 def test_no_module_imports_itself_by_a_detour(package: str) -> None:
     ours = modules(package)
     imports = {module: set(imported(file, ours)) - {module} for module, file in ours.items()}
-    while True:  # take away what imports nothing that is left: what stays are circles
+    while True:  # remove modules without remaining imports: cycles stay
         free = {module for module, others in imports.items() if not others & imports.keys()}
         if not free:
             break

@@ -92,16 +92,16 @@ def test_importing_genprm_needs_no_engine_and_no_trainer(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("package", ["ray", "cluster"])
-def test_the_library_knows_nothing_of_what_runs_it(package: str) -> None:
+def test_the_library_imports_nothing_of_what_runs_it(package: str) -> None:
     assert importers(package, "genprm") == set()
 
 
 def test_only_the_engine_module_imports_vllm() -> None:
-    found = importers("vllm", "genprm", "cluster", "tests", "benchmarks")
-    assert "genprm/engines/vllm.py" in found  # the search finds what it looks for
-    found -= {"benchmarks/raw_vllm.py"}  # what engines are measured against
-    found -= {"tests/helpers/running_engine.py"}  # serves vLLM's own protocol over an engine
-    assert {f for f in found if not f.startswith("genprm/engines/vllm")} == set()
+    files = importers("vllm", "genprm", "cluster", "tests", "benchmarks")
+    assert "genprm/engines/vllm.py" in files  # the search finds what it looks for
+    files -= {"benchmarks/raw_vllm.py"}  # what engines are measured against
+    files -= {"tests/helpers/running_engine.py"}  # serves vLLM's own protocol over an engine
+    assert {f for f in files if not f.startswith("genprm/engines/vllm")} == set()
 
 
 def test_only_the_client_imports_httpx() -> None:
@@ -109,7 +109,7 @@ def test_only_the_client_imports_httpx() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "found"),
+    ("code", "modules"),
     [
         ("import ray.data as data", {"ray"}),
         ("def f():\n    from ray import serve", {"ray"}),
@@ -118,10 +118,10 @@ def test_only_the_client_imports_httpx() -> None:
         ("from . import ray", set()),
     ],
 )
-def test_imports_are_found_wherever_they_hide(tmp_path: Path, code: str, found: set[str]) -> None:
+def test_imports_are_found_wherever_they_hide(tmp_path: Path, code: str, modules: set[str]) -> None:
     file = tmp_path / "module.py"
     file.write_text(code)
-    assert set(imported(file)) == found
+    assert set(imported(file)) == modules
 
 
 def test_a_checkout_uses_its_own_files() -> None:

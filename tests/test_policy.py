@@ -47,7 +47,7 @@ def test_samples_are_split_read_and_verified() -> None:
         ("10", True),
         ("11", False),
         (None, None),
-        (None, None),  # cut off: what it stated is not where it ended
+        (None, None),  # cut off: an answer stated before does not count
     ]
     ((prompt, sampling),) = engine.calls
     assert prompt.prefill == "" and prompt.messages[-1]["content"] == PROBLEM.problem

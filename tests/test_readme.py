@@ -40,8 +40,8 @@ documents = pytest.mark.parametrize(
 
 def blocks(document: Path, language: str) -> list[str]:
     """The fenced blocks of one language; "" for those without a name."""
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", document.read_text(), re.DOTALL | re.MULTILINE)
-    return [text for name, text in found if name == language]
+    matches = re.findall(r"^```(\w*)\n(.*?)^```$", document.read_text(), re.DOTALL | re.MULTILINE)
+    return [text for name, text in matches if name == language]
 
 
 def inline_code(document: Path) -> list[str]:
@@ -102,12 +102,12 @@ def test_commands_parse(document: Path) -> None:
 
 @documents
 def test_commands_within_sentences_exist(document: Path) -> None:
-    known = subparsers()
+    parsers = subparsers()
     for code in inline_code(document):
         if match := re.match(r"genprm ([a-z]\S*)(.*)", code):
             options = set(re.findall(r"--[a-z-]+", match[2]))
             allowed = {
-                name for action in known[match[1]]._actions for name in action.option_strings
+                name for action in parsers[match[1]]._actions for name in action.option_strings
             }
             assert match[1] == "submit" or options <= allowed, code
 

@@ -46,10 +46,10 @@ def test_it_is_so_inside_other_records_too() -> None:
 
 
 @pytest.mark.parametrize("value", ["17", 17, None, ["a"]])
-def test_a_solution_of_somebody_else_may_use_our_names(value: Any) -> None:
+def test_a_foreign_solution_may_use_our_column_names(value: Any) -> None:
     row = {"id": "s", "problem": "P", "steps": ["a"], "sample": value, "problem_id": value}
-    written = Solution.model_validate(row).row()
-    assert written["sample"] == value and written["problem_id"] == value
+    output = Solution.model_validate(row).row()
+    assert output["sample"] == value and output["problem_id"] == value
 
 
 def test_a_column_of_another_type_is_refused_by_name() -> None:

@@ -121,7 +121,7 @@ def test_retry_after_is_respected(server: ScriptedServer) -> None:
     assert server.times[1] - server.times[0] >= 1.0
 
 
-def test_silence_is_given_up_and_tried_again(server: ScriptedServer) -> None:
+def test_a_silent_attempt_times_out_and_is_retried(server: ScriptedServer) -> None:
     server.script = [SILENCE, OK]
     with Client(server.url, attempt_s=0.2) as client:
         assert client.score("1 + 1", ["2"]).row() == JUDGEMENT
@@ -312,7 +312,7 @@ def streamed(url: str, asynchronous: bool, **options: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_a_stream_tells_each_step_and_then_the_whole(asynchronous: bool) -> None:
+def test_a_stream_sends_each_step_and_then_the_judgement(asynchronous: bool) -> None:
     with scripted_service() as url:
         *steps, judgement = streamed(url, asynchronous, votes=2, id="mine")
         with Client(url) as client:
@@ -332,7 +332,7 @@ ERROR = b'{"error": "the engine is dead", "field": null}\n'
 @pytest.mark.parametrize(
     "failure", [(200, ERROR), (200, b""), (503, b"busy"), (200, b"[]\n"), (200, b"<html>\n")]
 )
-def test_a_stream_that_told_nothing_is_tried_again(
+def test_a_stream_that_sent_nothing_is_retried(
     server: ScriptedServer, asynchronous: bool, failure: tuple[int, bytes]
 ) -> None:
     server.script = [failure, (200, STEP + REST)]
@@ -351,7 +351,7 @@ def test_a_stream_that_told_nothing_is_tried_again(
         (REST[:20], "after 1 steps: a line that is neither"),
     ],
 )
-def test_a_stream_that_told_a_step_is_not_tried_again(
+def test_a_stream_that_sent_a_step_is_not_retried(
     server: ScriptedServer, asynchronous: bool, after: bytes, says: str
 ) -> None:
     server.script = [(200, STEP + after), (200, STEP + REST)]
@@ -390,7 +390,7 @@ def test_the_client_is_found_beside_the_service() -> None:
 
 
 @pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://host", "http://", "http://h\n"])
-def test_an_address_that_is_none_is_a_config_error(url: str) -> None:
+def test_an_invalid_address_is_a_config_error(url: str) -> None:
     with pytest.raises(ConfigError, match="not the address"):
         Client(url)
 

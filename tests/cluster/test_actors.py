@@ -25,10 +25,10 @@ def test_an_actor_scores_without_serve(ray_session: None) -> None:
     actor = ScorerActor.options(num_cpus=0).remote(scripted())
     ray.get(actor.ready.remote())
 
-    asked: dict[str, Any] = {"id": "a", "votes": 3, "return_critiques": True}
+    options: dict[str, Any] = {"id": "a", "votes": 3, "return_critiques": True}
 
     async def calls() -> tuple[Judgement, list[Judgement]]:
-        one = actor.score.remote("p", ["right", "wrong"], early_stop=False, **asked)
+        one = actor.score.remote("p", ["right", "wrong"], early_stop=False, **options)
         many = actor.score_batch.remote([ScoreItem("p", ["right"]), ScoreItem("p", ["wrong", " "])])
         return await one, await many
 
@@ -37,7 +37,7 @@ def test_an_actor_scores_without_serve(ray_session: None) -> None:
     assert one.id == "a"
     assert one.first_error == 1
     assert len(one.steps[0].critiques or []) == 3
-    settled = ray.get(actor.score.remote("p", ["right"], **asked))  # two of three alike
+    settled = ray.get(actor.score.remote("p", ["right"], **options))  # two of three alike
     assert len(settled.steps[0].critiques or []) == 2
     assert [judgement.first_error for judgement in many] == [-1, 0]
     assert [step.status for step in many[1].steps] == ["ok", "empty"]

@@ -78,20 +78,22 @@ BAD_ROWS = [
 ]
 
 
-@pytest.mark.parametrize(("line", "said"), BAD_ROWS)
+@pytest.mark.parametrize(("line", "reason"), BAD_ROWS)
 def test_a_bad_row_to_score_is_named(
-    line: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    line: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
-    given.write_text(json.dumps(GOOD) + "\n" + line + "\n")
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text(json.dumps(GOOD) + "\n" + line + "\n")
     config = scripted(tmp_path)
-    message = refused(capsys, "score", "--config", config, "--input", str(given), "--out", str(out))
-    assert re.search(said, message), message
+    message = refused(
+        capsys, "score", "--config", config, "--input", str(source), "--out", str(out)
+    )
+    assert re.search(reason, message), message
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml", "in.jsonl"]
 
 
 @pytest.mark.parametrize(
-    ("command", "row", "said"),
+    ("command", "row", "reason"),
     [
         ("solve", {"id": "a", "problem": "P"}, "'a': no answer to verify against"),
         ("solve", {"problem": "P", "answer": "1", "task": "nope"}, "unknown task 'nope'"),
@@ -115,17 +117,17 @@ def test_a_bad_row_to_score_is_named(
 def test_a_row_that_a_stage_cannot_use_is_named(
     command: str,
     row: dict[str, Any],
-    said: str,
+    reason: str,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    given = tmp_path / "in.jsonl"
-    write_jsonl(given, [row])
+    source = tmp_path / "in.jsonl"
+    write_jsonl(source, [row])
     option, config = input_of(command), scripted(tmp_path)
     out = str(tmp_path / "out")
-    message = refused(capsys, command, "--config", config, option, str(given), "--out", out)
-    assert f"{given}:1: " in message
-    assert said in message
+    message = refused(capsys, command, "--config", config, option, str(source), "--out", out)
+    assert f"{source}:1: " in message
+    assert reason in message
     assert not Path(f"{out}.parts").exists()
 
 
@@ -140,15 +142,15 @@ def test_a_missing_input_is_refused(
 
 
 def test_an_empty_input_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    given = tmp_path / "in.jsonl"
-    given.write_text("\n\n")
+    source = tmp_path / "in.jsonl"
+    source.write_text("\n\n")
     config, out = scripted(tmp_path), str(tmp_path / "out.jsonl")
-    said = refused(capsys, "score", "--config", config, "--input", str(given), "--out", out)
-    assert said == f"{given}: no rows"
+    message = refused(capsys, "score", "--config", config, "--input", str(source), "--out", out)
+    assert message == f"{source}: no rows"
 
 
 @pytest.mark.parametrize(
-    ("spec", "said"),
+    ("spec", "reason"),
     [
         ("task:nope?n=3", "unknown task 'nope'; built in are arithmetic, tracking"),
         ("task:arithmetic?n=many", "n must be a whole number, not 'many'"),
@@ -156,15 +158,15 @@ def test_an_empty_input_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture
     ],
 )
 def test_an_unknown_task_is_refused(
-    spec: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    spec: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config, out = scripted(tmp_path), str(tmp_path / "out.jsonl")
     message = refused(capsys, "solve", "--config", config, "--problems", spec, "--out", out)
-    assert said in message
+    assert reason in message
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "reason"),
     [
         (["--set", "score.vote=3"], "unknown config key 'score.vote'; did you mean 'score.votes'?"),
         (["--set", "score.votes=many"], "config key 'score.votes'"),
@@ -179,12 +181,12 @@ def test_an_unknown_task_is_refused(
     ],
 )
 def test_a_bad_config_is_refused(
-    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = tmp_path / "in.jsonl"
-    write_jsonl(given, [GOOD])
-    command = ["score", "--input", str(given), "--out", str(tmp_path / "out.jsonl")]
-    assert said in refused(capsys, *command, *arguments)
+    source = tmp_path / "in.jsonl"
+    write_jsonl(source, [GOOD])
+    command = ["score", "--input", str(source), "--out", str(tmp_path / "out.jsonl")]
+    assert reason in refused(capsys, *command, *arguments)
 
 
 def test_a_port_in_use_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -200,9 +202,9 @@ def test_no_cluster_at_the_address_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert not ray.is_initialized()  # an earlier test left its cluster
-    given = tmp_path / "in.jsonl"
-    write_jsonl(given, [GOOD])
-    files = ["--input", str(given), "--out", str(tmp_path / "out.jsonl")]
+    source = tmp_path / "in.jsonl"
+    write_jsonl(source, [GOOD])
+    files = ["--input", str(source), "--out", str(tmp_path / "out.jsonl")]
     nowhere = ["--config", scripted(tmp_path), "--address", "127.0.0.1:1"]
     assert "no Ray cluster at 127.0.0.1:1" in refused(capsys, "score", *files, *nowhere)
 
@@ -211,7 +213,7 @@ def test_no_cluster_at_the_address_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "reason"),
     [
         (["bogus"], "invalid choice: 'bogus'"),
         (["solve", "--out", "x.jsonl"], "required: --problems"),
@@ -222,9 +224,9 @@ def test_no_cluster_at_the_address_is_refused(
     ],
 )
 def test_usage_errors_are_one_line(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert said in refused(capsys, *arguments)
+    assert reason in refused(capsys, *arguments)
 
 
 def test_dry_run_prints_a_config_that_reads_back(capsys: pytest.CaptureFixture[str]) -> None:
@@ -323,12 +325,12 @@ def test_labels_that_share_their_first_token_are_refused_before_an_engine_starts
     pack = load_pack("native").model_dump(mode="json")
     broken = {**pack, "correct_label": " correct", "incorrect_label": " correct not"}
     (tmp_path / "pack.yaml").write_text(yaml.safe_dump(broken))
-    given = tmp_path / "in.jsonl"
-    write_jsonl(given, [GOOD])
+    source = tmp_path / "in.jsonl"
+    write_jsonl(source, [GOOD])
     settings = [f"pack={tmp_path / 'pack.yaml'}", f"models.critic={tiny_model}"]
     message = refused(
         capsys,
-        *["score", "--input", str(given), "--out", str(tmp_path / "out.jsonl")],
+        *["score", "--input", str(source), "--out", str(tmp_path / "out.jsonl")],
         *[word for setting in settings for word in ("--set", setting)],
     )
     assert "share their first token" in message

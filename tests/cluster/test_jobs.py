@@ -43,8 +43,8 @@ def labelled(n: int) -> list[dict[str, Any]]:
         problem, steps = tasks.get("arithmetic").solution(rng, 0.0)
         values = {"values": [1.0] * len(steps), "labels": [True] * len(steps)}
         counts = {"wins": [8] * len(steps), "rollouts": [8] * len(steps)}
-        found = {"steps": steps, "first_error": -1, "estimator": "flat_hard"}
-        rows.append({**problem.row(), **values, **counts, **found, "id": f"s{number}"})
+        columns = {"steps": steps, "first_error": -1, "estimator": "flat_hard"}
+        rows.append({**problem.row(), **values, **counts, **columns, "id": f"s{number}"})
     return rows
 
 
@@ -248,20 +248,20 @@ def wait_for_results(folder: Path, process: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environment", "said"),
+    ("environment", "reason"),
     [
         ({"RAY_AUTH_TOKEN": "b" * 64}, "Authentication failed"),
         ({"RAY_AUTH_MODE": "disabled"}, "Authentication required"),
     ],
 )
 def test_a_missing_or_wrong_token_is_told_in_one_line(
-    head: Head, environment: dict[str, str], said: str
+    head: Head, environment: dict[str, str], reason: str
 ) -> None:
     files = ["--labels", "/x.jsonl", "--out", "/y.jsonl"]
     status, _, errors = head.run("distill", *files, **environment)
     assert status == 2
     (line,) = errors.splitlines()
-    assert line.startswith(f"genprm: error: {head.url}: {said}")
+    assert line.startswith(f"genprm: error: {head.url}: {reason}")
     assert "RAY_AUTH_MODE=token" in line
 
 
@@ -276,7 +276,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "reason"),
     [
         (["--labels", "labels.jsonl", "--out", "out.jsonl"], "--out out.jsonl: a job's own folder"),
         (["--labels", "no.jsonl", "--out", "/x.jsonl"], "no.jsonl: not in "),
@@ -289,11 +289,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_what_the_job_would_refuse_is_refused_here(
-    project: Path, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    project: Path, arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["submit", "distill", *arguments, "--address", "http://127.0.0.1:1"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert said in line
+    assert reason in line
 
 
 def test_an_ignored_input_is_not_shipped(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,15 +31,15 @@ LEFT_OUT = {"RAY_ADDRESS", TOKENS_ENV, FILE_ENV}  # this service is its own and 
 
 
 class Running(NamedTuple):
-    """The service, the process that holds it, and a client that no proxy of the environment
-    stands before."""
+    """The service, the process that holds it, and a client that ignores the environment's
+    proxies."""
 
     url: str
     process: psutil.Process
     http: httpx.Client
 
     def replicas(self) -> int:
-        """How many there are now."""
+        """The number of replicas now."""
         children = self.process.children(recursive=True)
         return sum("ServeReplica" in " ".join(_command(child)) for child in children)
 
@@ -123,18 +123,18 @@ def _command(process: psutil.Process) -> list[str]:
 
 def test_settings_in_args_reach_the_replicas(running: Running) -> None:
     with Client(running.url) as client:
-        told = client.model()
+        model = client.model()
         judgement = client.score("p", ["right", "right"])
     wanted = {"votes": 8, "early_stop": True, "aggregate": "product"}
-    assert {name: told["defaults"][name] for name in wanted} == wanted
+    assert {name: model["defaults"][name] for name in wanted} == wanted
     assert judgement.solution_score == pytest.approx(0.8 * 0.8)
     assert [step.votes.correct for step in judgement.steps] == [5, 5]  # three more cannot outvote
 
 
-def test_the_formats_of_others_take_their_settings_too(running: Running) -> None:
+def test_other_servers_formats_take_their_settings_too(running: Running) -> None:
     too_long = {"role": "assistant", "content": "word " * 300}
-    asked: dict[str, Any] = {"messages": [{"role": "user", "content": "p"}, too_long]}
-    answer = running.http.post(f"{running.url}/classify", json=asked)
+    request: dict[str, Any] = {"messages": [{"role": "user", "content": "p"}, too_long]}
+    answer = running.http.post(f"{running.url}/classify", json=request)
     assert answer.status_code == 200 and answer.json()["data"][0]["probs"][-1] == 0.25
 
 
@@ -147,7 +147,7 @@ def test_the_page_and_what_it_loads_come_from_under_the_path(running: Running) -
         assert running.http.get(f"{page.url}{name}").status_code == 200
 
 
-def test_more_than_may_wait_is_told_when_to_come_again_and_a_replica_is_added(
+def test_excess_requests_get_retry_after_and_a_replica_is_added(
     running: Running,
 ) -> None:
     assert running.replicas() == 1

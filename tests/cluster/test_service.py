@@ -84,7 +84,7 @@ def test_port_0_takes_a_free_one() -> None:
     assert port > 0
 
 
-def test_a_directory_that_is_no_model_is_refused_before_ray_starts(tmp_path: Path) -> None:
+def test_a_directory_without_a_model_is_refused_before_ray_starts(tmp_path: Path) -> None:
     connected = ray.is_initialized()
     with pytest.raises(ConfigError, match="not a model directory"):
         service.run(tiny_config(tmp_path), blocking=False)
@@ -120,9 +120,13 @@ def test_replicas_are_a_fixed_number_or_follow_the_load() -> None:
     assert service.replica_settings(ServeConfig(num_replicas=3)) == {"num_replicas": 3}
     scaling = {"max_replicas": 4, "downscale_delay_s": 120}
     settings = ServeConfig.model_validate({"autoscaling": scaling, "max_ongoing_requests": 30})
-    given = service.replica_settings(settings)["autoscaling_config"]
-    assert (given.min_replicas, given.max_replicas, given.downscale_delay_s) == (1, 4, 120)
-    assert given.target_ongoing_requests == pytest.approx(20)  # two thirds
+    autoscaling = service.replica_settings(settings)["autoscaling_config"]
+    assert (autoscaling.min_replicas, autoscaling.max_replicas, autoscaling.downscale_delay_s) == (
+        1,
+        4,
+        120,
+    )
+    assert autoscaling.target_ongoing_requests == pytest.approx(20)  # two thirds
     assert service.most_replicas(service.replica_settings(settings)) == 4
     assert service.most_replicas({"num_replicas": 3}) == 3
     own = ServeConfig(autoscaling={"max_replicas": 2, "target_ongoing_requests": 5})
@@ -173,14 +177,14 @@ def test_why_a_replica_did_not_start_is_one_line() -> None:
 
 
 def engine_processes() -> set[int]:
-    """Those of engines below this process, Ray's workers between them."""
+    """Ids of the engine processes among this process's descendants."""
     below = psutil.Process().children(recursive=True)
-    found = set()
+    pids = set()
     for process in below:
         with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
             if process.name().startswith("VLLM::"):
-                found.add(process.pid)
-    return found
+                pids.add(process.pid)
+    return pids
 
 
 @pytest.fixture(scope="module")
@@ -221,22 +225,22 @@ def guarded(url: str) -> Iterator[str]:
 
 def test_http_and_handle_agree(url: str) -> None:
     problem, steps = "What is 3 * (4 + 5)?", ["4 + 5 = 9", "3 * 9 = 27", "So the answer is 27."]
-    asked: dict[str, Any] = {"return_critiques": True, "votes": 3, "early_stop": False}
+    options: dict[str, Any] = {"return_critiques": True, "votes": 3, "early_stop": False}
     with Client(url) as client:
-        over_http = client.score(problem, steps, **asked)
-        told = client.model()
+        over_http = client.score(problem, steps, **options)
+        model = client.model()
     handle = connect()
 
     async def calls() -> tuple[Judgement, list[Judgement]]:
-        one = handle.score(problem, steps, **asked)
+        one = handle.score(problem, steps, **options)
         items = [ScoreItem(problem, steps, id=f"{i}", votes=1) for i in range(3)]
         return await one, await handle.score_batch(items)
 
     by_handle, batch = asyncio.run(calls())
     assert over_http.id == by_handle.id
     assert over_http.critic == by_handle.critic
-    assert told["critic"] == over_http.critic.row()
-    assert told["context_tokens"] == CONTEXT
+    assert model["critic"] == over_http.critic.row()
+    assert model["context_tokens"] == CONTEXT
     assert [judgement.id for judgement in batch] == ["0", "1", "2"]
     for judgement in (over_http, by_handle):
         assert [step.index for step in judgement.steps] == [0, 1, 2]
@@ -246,7 +250,7 @@ def test_http_and_handle_agree(url: str) -> None:
             assert sum(step.votes.row().values()) == 3
             assert len(step.critiques or []) == 3
         critiques = [critique for step in judgement.steps for critique in step.critiques or []]
-        # a random critic rarely ends by itself: it runs out of budget, and is asked
+        # a random critic rarely ends by itself: it runs out of budget and gets a forced verdict
         forced = [critique for critique in critiques if critique.forced]
         assert forced
         assert all(0 < (critique.label_mass or 0) <= 1 for critique in forced)
@@ -303,7 +307,7 @@ def test_handles_report_bad_input_as_our_error_or_as_a_status(url: str) -> None:
     assert [step.status for step in judgement.steps] == ["too_long", "empty"]
 
 
-def test_a_second_service_stands_beside_the_first(url: str, guarded: str) -> None:
+def test_a_second_service_runs_beside_the_first(url: str, guarded: str) -> None:
     assert guarded == f"{url}/guarded"
     with Client(guarded, TOKEN) as client:
         assert client.score("p", solution="right\nwrong").first_error == 1
@@ -327,7 +331,7 @@ def test_tokens_guard_every_route_over_http(guarded: str) -> None:
         client.score("p", ["right"])
 
 
-def test_batches_and_the_formats_of_others_over_http(guarded: str) -> None:
+def test_batches_and_other_servers_formats_over_http(guarded: str) -> None:
     with httpx.Client(base_url=guarded, headers=AUTHORIZED) as http:
         items = [{"problem": "p", "steps": ["right"] * n + ["wrong"]} for n in range(3)]
         batch = http.post("/v1/score/batch", json=items)
@@ -378,13 +382,13 @@ def test_what_is_in_work_is_answered_before_a_service_ends(url: str, tmp_path: P
 
 
 def test_metrics_reach_rays_endpoint(guarded: str) -> None:
-    asked = {"problem": "p", "steps": ["right", "wrong", "word " * 300], "votes": 8}
+    request = {"problem": "p", "steps": ["right", "wrong", "word " * 300], "votes": 8}
     with httpx.Client(base_url=guarded, headers=AUTHORIZED) as http:
-        assert [http.post("/v1/score", json=asked).status_code for _ in range(4)] == [200] * 4
-    assert httpx.post(f"{guarded}/v1/score", json=asked).status_code == 401
+        assert [http.post("/v1/score", json=request).status_code for _ in range(4)] == [200] * 4
+    assert httpx.post(f"{guarded}/v1/score", json=request).status_code == 401
     votes = 5  # for one verdict and none for the other settle eight
     ours, scored = 'application="guarded"', 'route="/guarded/v1/score"'
-    wanted = {  # at least: others have asked as well
+    wanted = {  # at least: other tests have sent requests as well
         ("ray_genprm_judgements_total", ours): 4,
         ("ray_genprm_steps_total", ours): 4 * 3,
         ("ray_genprm_steps_total", ours, 'status="too_long"'): 4,
@@ -398,12 +402,14 @@ def test_metrics_reach_rays_endpoint(guarded: str) -> None:
     }
     exported = f"http://127.0.0.1:{ray.nodes()[0]['MetricsExportPort']}/metrics"
     deadline = time.monotonic() + 60  # they are collected every ten seconds
-    found: dict[tuple[str, ...], float] = {}
-    while time.monotonic() < deadline and any(found.get(what, 0) < wanted[what] for what in wanted):
+    counts: dict[tuple[str, ...], float] = {}
+    while time.monotonic() < deadline and any(
+        counts.get(what, 0) < wanted[what] for what in wanted
+    ):
         time.sleep(1)
         page = httpx.get(exported).text
-        found = {(name, *labels): counted(page, name, *labels) for name, *labels in wanted}
-    assert all(found[what] >= wanted[what] for what in wanted), found
+        counts = {(name, *labels): counted(page, name, *labels) for name, *labels in wanted}
+    assert all(counts[what] >= wanted[what] for what in wanted), counts
 
 
 def counted(page: str, name: str, *labels: str) -> float:
@@ -427,7 +433,7 @@ def test_a_critic_that_cannot_start_is_one_line_and_leaves_nothing(url: str) -> 
 # ---- another version of the critic; these come last, for they change what serves
 
 
-def test_what_is_no_version_of_the_critic_is_refused_by_one_line(
+def test_reloading_an_unusable_critic_is_refused_in_one_line(
     url: str, versions: list[Path], tiny_model: Path, tmp_path: Path
 ) -> None:
     handle = connect()
@@ -478,8 +484,8 @@ def test_a_new_version_takes_over_without_a_dropped_request(url: str, versions: 
 
     critic, answered, later = asyncio.run(replace())
     assert {judgement.critic for judgement in later} == {critic}
-    known = {judgement.critic.version for judgement in answered}
-    assert len(known) == 2 and critic.version in known
+    critics = {judgement.critic.version for judgement in answered}
+    assert len(critics) == 2 and critic.version in critics
     assert all(step.status in SETTLED for judgement in answered for step in judgement.steps)
     with Client(url) as client:
         assert client.model()["critic"] == critic.row()
@@ -491,13 +497,13 @@ def test_a_replica_that_starts_again_serves_the_new_version(url: str, versions: 
     before = engine_processes()
     psutil.Process(min(before)).parent().kill()
 
-    def whole() -> bool:
+    def has_recovered() -> bool:
         states = serve.status().applications["genprm"].deployments["ScoringService"].replica_states
         started = engine_processes() - before
         return states == {"RUNNING": REPLICAS} and len(started) == 1
 
     deadline = time.monotonic() + 120
-    while not whole():
+    while not has_recovered():
         assert time.monotonic() < deadline
         time.sleep(0.5)
 

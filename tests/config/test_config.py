@@ -192,12 +192,12 @@ def test_a_key_of_an_earlier_version_is_refused_with_what_became_of_it(
 
 def keys(section: Section, path: str = "") -> list[str]:
     """The dotted keys of all values."""
-    found = []
+    dotted_keys = []
     for name in type(section).model_fields:
         value = getattr(section, name)
         inner = keys(value, f"{path}{name}.") if isinstance(value, Section) else [f"{path}{name}"]
-        found += inner
-    return found
+        dotted_keys += inner
+    return dotted_keys
 
 
 def test_messages_name_the_new_key() -> None:
@@ -219,7 +219,7 @@ def test_balance_is_a_ratio_or_null() -> None:
     assert load_config(None, ["distill.balance=null"]).distill.balance is None
 
 
-def test_a_section_whose_keys_are_commented_out_is_as_good_as_none(tmp_path: Path) -> None:
+def test_a_section_whose_keys_are_commented_out_keeps_the_defaults(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("label:\n  adaptive:\nscore:\npack:\nengine: {block_size: null}\n")
     assert load_config(path) == load_config(None, ["engine.block_size=null"])
@@ -252,14 +252,14 @@ def test_a_config_as_yaml_has_every_sentence_and_reads_back(tmp_path: Path) -> N
 
 
 def test_the_readme_of_configs_is_what_the_fields_say() -> None:
-    written = (configs_dir() / "README.md").read_text(encoding="utf-8")
-    assert written == readme(), "python -m genprm.config.show > configs/README.md"
+    text = (configs_dir() / "README.md").read_text(encoding="utf-8")
+    assert text == readme(), "python -m genprm.config.show > configs/README.md"
     for key in keys(Config()):
-        assert f"\n| `{key}` | `" in written
+        assert f"\n| `{key}` | `" in text
     for file in configs_dir().glob("*.yaml"):
-        assert f"| `{file.stem}` |" in written
+        assert f"| `{file.stem}` |" in text
     for file in (configs_dir() / "deploy").iterdir():
-        assert f"`{file.name}`" in written
+        assert f"`{file.name}`" in text
 
 
 def test_embedded_models_are_package_files() -> None:

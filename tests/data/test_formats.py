@@ -1,4 +1,4 @@
-"""Formats of others, on excerpts of the real files and by hand."""
+"""Other projects' formats, on excerpts of the real files and by hand."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ def test_math_shepherd_by_hand() -> None:
 
 
 def test_prm800k_follows_the_chosen_path_to_the_first_error() -> None:
-    found, error, gave_up = rows("prm800k")
-    (solution,) = read("prm800k", found)
+    solved_row, error_row, abandoned_row = rows("prm800k")
+    (solution,) = read("prm800k", solved_row)
     assert solution["labels"] == [True, False] and solution["answer"] == "29"
     assert solution["steps"][1].startswith("The first equation is 3p + e = 124, and")
-    (solution,) = read("prm800k", error)
+    (solution,) = read("prm800k", error_row)
     assert solution["first_error"] == 6 and solution["ratings"] == [1, 0, 1, 1, 1, 1, -1]
-    (solution,) = read("prm800k", error, neutral="null")  # a neutral step before the error
+    (solution,) = read("prm800k", error_row, neutral="null")  # a neutral step before the error
     assert solution["labels"] == [True, *[None] * 6] and solution["first_error"] == -1
-    (solution,) = read("prm800k", gave_up)
+    (solution,) = read("prm800k", abandoned_row)
     assert solution["first_error"] == 7
 
 
@@ -75,9 +75,9 @@ def test_prm800k_written_and_read_is_the_same() -> None:
     for row in rows("prm800k"):
         for options in ({}, {"neutral": "null"}):
             (solution,) = FORMATS["prm800k"].read(row, **options)
-            written = write(solution)
-            assert written is not None
-            (again,) = FORMATS["prm800k"].read(written, **options)
+            output = write(solution)
+            assert output is not None
+            (again,) = FORMATS["prm800k"].read(output, **options)
             upto = len(again.steps)
             assert again.steps == solution.steps[:upto] and again.answer == solution.answer
             assert again.labels == solution.labels[:upto] and None not in again.labels
@@ -85,12 +85,12 @@ def test_prm800k_written_and_read_is_the_same() -> None:
             assert again.row()["ratings"] == solution.row()["ratings"][:upto]
     row = {"prompt": "q", "completions": ["a", "b", "c"], "labels": [True, False, True]}
     (ours,) = FORMATS["trl"].read(row)
-    written = write(ours)
-    assert written is not None and written["label"]["finish_reason"] == "found_error"
-    told = [
-        (s["completions"][0]["rating"], s["chosen_completion"]) for s in written["label"]["steps"]
+    output = write(ours)
+    assert output is not None and output["label"]["finish_reason"] == "found_error"
+    ratings = [
+        (s["completions"][0]["rating"], s["chosen_completion"]) for s in output["label"]["steps"]
     ]
-    assert told == [(1, 0), (-1, None)]
+    assert ratings == [(1, 0), (-1, None)]
     (open_one,) = FORMATS["trl"].read(row | {"labels": [None, True, True]})
     assert write(open_one) is None
 
@@ -120,7 +120,7 @@ def test_trl_rows_of_both_kinds() -> None:
         ({"prompt": "q", "completions": [], "labels": []}, "no steps"),
     ],
 )
-def test_trl_rows_that_are_none(row: dict[str, Any], message: str) -> None:
+def test_malformed_trl_rows_are_refused(row: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         read("trl", row)
 
@@ -146,11 +146,11 @@ def test_a_tree_is_a_solution_per_leaf() -> None:
         {"solution_prefix": "Q?\n\nSo 5.", "mc_value": 0.0},
     ]
     flat = read("math_aps", row | {"reasoning_steps": prefixes})
-    told = [[(s["steps"], s["values"]) for s in found] for found in (flat, solutions)]
-    assert sorted(told[0]) == sorted(told[1])
+    pairs = [[(s["steps"], s["values"]) for s in each] for each in (flat, solutions)]
+    assert sorted(pairs[0]) == sorted(pairs[1])
 
 
-def test_a_tree_that_is_none() -> None:
+def test_a_malformed_tree_is_refused() -> None:
     with pytest.raises(InputError, match="neither a tree nor a list"):
         read("math_aps", {"question": "Q?", "reasoning_steps": "x"})
     with pytest.raises(InputError, match="'mc_value'"):
@@ -167,8 +167,8 @@ def test_the_command_converts_and_reads_by_prefix(
     out = tmp_path / "trl.jsonl"
     assert main(["convert", "--labels", source, "--to", "trl", "--out", str(out)]) == 0
     assert "wrote 3 rows" in capsys.readouterr().out
-    written = [json.loads(line) for line in out.open(encoding="utf-8")]
-    assert [row["labels"][-1] for row in written] == [False, False, False]
+    output = [json.loads(line) for line in out.open(encoding="utf-8")]
+    assert [row["labels"][-1] for row in output] == [False, False, False]
     back = tmp_path / "shepherd.jsonl"
     command = ["convert", "--labels", f"trl:{out}", "--to", "math_shepherd", "--out", str(back)]
     assert main(command) == 0
@@ -181,7 +181,7 @@ def test_the_command_converts_and_reads_by_prefix(
     capsys.readouterr()
     assert main(command) == 0
     assert "wrote 1 rows" in capsys.readouterr().out
-    for wrong, message in [
+    for wrong, reason in [
         (["--labels", source, "--to", "math_aps", "--out", str(tmp_path / "x")], "written; there"),
         (["--labels", source, "--to", "trl", "--out", str(out)], "exists: choose another --out"),
         (
@@ -192,5 +192,5 @@ def test_the_command_converts_and_reads_by_prefix(
         (["--labels", "trl:nothing.jsonl", "--to", "trl", "--out", "x"], "nothing.jsonl"),
     ]:
         assert main(["convert", *wrong]) == 2
-        said = capsys.readouterr().err.strip()
-        assert message in said and "\n" not in said
+        message = capsys.readouterr().err.strip()
+        assert reason in message and "\n" not in message

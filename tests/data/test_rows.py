@@ -62,7 +62,7 @@ def test_parquet_file_and_mixed_folder_in_order(tmp_path: Path) -> None:
     assert [record.id for record in read_records(tmp_path, Solution)] == list("abcde")
 
 
-def test_byte_order_mark_is_no_part_of_the_row(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
     (tmp_path / "r.jsonl").write_bytes(b"\xef\xbb\xbf" + json.dumps(GOOD).encode())
     assert list(read_rows(tmp_path / "r.jsonl")) == [GOOD]
 

@@ -52,8 +52,8 @@ def test_a_row_that_another_splitter_cut_is_refused(stage: str, tmp_path: Path) 
 
 
 def test_steps_that_are_given_may_be_scored_whatever_cut_them(tmp_path: Path) -> None:
-    given = {**TEXT, "steps": ["1 + 1 = 2"], "splitter": "code"}
-    assert len(read(given, tmp_path, READERS["score"][1])) == 2
+    row = {**TEXT, "steps": ["1 + 1 = 2"], "splitter": "code"}
+    assert len(read(row, tmp_path, READERS["score"][1])) == 2
 
 
 def test_solutions_of_another_temperature_are_not_counted_with_rollouts(tmp_path: Path) -> None:

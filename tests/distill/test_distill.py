@@ -117,17 +117,17 @@ def test_agreement_is_on_the_first_error(
 def test_the_filter_never_keeps_a_disagreement(
     values: list[float | None], verdicts: list[bool | None]
 ) -> None:
-    solution, written = labelled(values), critiques(*verdicts)
-    kept = agrees(solution, written)
+    solution, written_critiques = labelled(values), critiques(*verdicts)
+    kept = agrees(solution, written_critiques)
     upto = last_step_to_write(solution)
-    same_labels = solution.labels[: upto + 1] == [c.correct for c in written[: upto + 1]]
+    same_labels = solution.labels[: upto + 1] == [c.correct for c in written_critiques[: upto + 1]]
     assert kept == (same_labels and unlabelled_reason(values) is None)
 
 
 def test_steps_before_an_uncertain_one_become_targets_and_no_others() -> None:
     solution = labelled([1.0, 1.0, None], labels=[True, True, None], unlabelled_reason="open")
     assert agrees(solution, critiques(True, True)) and not agrees(solution, critiques(True, False))
-    to_the_end = labelled([1.0, 0.0, 0.0], labels=[True, False, False])  # as others label
+    to_the_end = labelled([1.0, 0.0, 0.0], labels=[True, False, False])  # as in other datasets
     assert last_step_to_write(to_the_end) == 1
     good = built_in("arithmetic", 3, slip_rate=0.0)
     labels = [True] * (len(good.steps) - 1) + [None]
@@ -139,13 +139,13 @@ def test_steps_before_an_uncertain_one_become_targets_and_no_others() -> None:
 
 
 def test_several_critiques_vote_and_a_tie_is_incorrect() -> None:
-    def written(*verdicts: bool | None) -> list[WrittenCritique]:
+    def make_critiques(*verdicts: bool | None) -> list[WrittenCritique]:
         return [WrittenCritique(step=0, body="b", correct=v) for v in verdicts]
 
-    assert writer_first_error(written(True, True, False), 0) == -1
-    assert writer_first_error(written(True, False), 0) == 0
-    assert writer_first_error(written(True, None, None), 0) == -1
-    assert writer_first_error(written(None, None), 0) is None
+    assert writer_first_error(make_critiques(True, True, False), 0) == -1
+    assert writer_first_error(make_critiques(True, False), 0) == 0
+    assert writer_first_error(make_critiques(True, None, None), 0) == -1
+    assert writer_first_error(make_critiques(None, None), 0) is None
 
 
 # --- balance
@@ -243,8 +243,8 @@ def test_a_target_is_the_prompt_that_scoring_sends() -> None:
     solution = labelled([1.0, 0.0])
     rows = targets_for(solution, critiques(True, False), PACK, "w")
     for row in rows:
-        asked = critique_prompt(PACK, None, solution.problem, solution.steps[: row.step + 1])
-        assert row.prompt == list(asked.messages)
+        prompt = critique_prompt(PACK, None, solution.problem, solution.steps[: row.step + 1])
+        assert row.prompt == list(prompt.messages)
     assert rows[1].completion == [{"role": "assistant", "content": "body 1\nVerdict: incorrect"}]
     row = rows[1].row()
     assert (row["source_id"], row["task"], row["writer"], row["value"]) == (
@@ -258,19 +258,19 @@ def test_a_target_is_the_prompt_that_scoring_sends() -> None:
 def test_a_whole_solution_is_one_target_up_to_its_first_error() -> None:
     pack = load_pack("native-solution")
     solution = labelled([1.0, 1.0, 0.0, 0.0])
-    written = critiques(True, True, False)
-    written += [WrittenCritique(step=1, body="other", correct=True)]
-    first, second = targets_for(solution, written, pack, "w")
+    written_critiques = critiques(True, True, False)
+    written_critiques += [WrittenCritique(step=1, body="other", correct=True)]
+    first, second = targets_for(solution, written_critiques, pack, "w")
     assert first.completion[0]["content"] == (
         "body 0\nVerdict: correct\nbody 1\nVerdict: correct\nbody 2\nVerdict: incorrect"
     )
     assert "other" in second.completion[0]["content"] and first.id != second.id
     assert (first.label, first.step) == (False, 2)
-    asked = critique_prompt(pack, None, solution.problem, solution.steps)
-    assert first.prompt == list(asked.messages)
+    prompt = critique_prompt(pack, None, solution.problem, solution.steps)
+    assert first.prompt == list(prompt.messages)
     [good] = targets_for(labelled([1.0, 1.0]), critiques(True, True), pack, "w")
     assert good.label and good.completion[0]["content"].count("Verdict: correct") == 2
-    # a critique of the whole has no place for a step that nobody labelled or agreed on
+    # a critique of all steps cannot skip one without a label or without agreement
     uncertain = labelled([1.0, 1.0, None], labels=[True, True, None], unlabelled_reason="open")
     assert targets_for(uncertain, critiques(True, True), pack, "w") == []
     assert targets_for(solution, critiques(True, False, False), pack, "w") == []
@@ -287,11 +287,11 @@ def test_a_target_in_a_conversation_has_the_critiques_before_it() -> None:
     assert last.prompt[2]["content"] == "body 0\nVerdict: correct"
     assert last.prompt[-1]["content"] == "Next step:\nstep 2"
     assert last.completion[0]["content"] == "body 2\nVerdict: incorrect"
-    asked = critique_prompt(
+    prompt = critique_prompt(
         pack, None, solution.problem, solution.steps, [m["content"] for m in last.prompt[2:-1:2]]
     )
-    assert last.prompt == list(asked.messages)
-    # without a critique that agrees there is no conversation that goes on
+    assert last.prompt == list(prompt.messages)
+    # a conversation ends where no critique agrees with the label
     assert len(targets_for(solution, critiques(True, False, False), pack, "w")) == 1
 
 
@@ -323,8 +323,8 @@ def test_the_rule_writer_errs_at_its_rate() -> None:
     verdicts = []
     for seed in range(150):
         row = built_in("arithmetic", seed, slip_rate=0.0)
-        written = asyncio.run(writer.write(row, row.steps, len(row.steps) - 1))
-        verdicts += [critique.correct for critique in written]
+        written_critiques = asyncio.run(writer.write(row, row.steps, len(row.steps) - 1))
+        verdicts += [critique.correct for critique in written_critiques]
     wrong = verdicts.count(False) / len(verdicts)
     assert len(verdicts) > 500 and abs(wrong - 0.25) < 0.08  # over four standard errors
 
@@ -343,7 +343,10 @@ def test_the_rule_writer_depends_on_row_and_seed_and_not_on_order() -> None:
     forward = write_all(rows, 0)
     assert forward == write_all(rows[::-1], 0)
     assert forward != write_all(rows, 1)
-    verdicts = [[critique.correct for critique in written] for written in forward.values()]
+    verdicts = [
+        [critique.correct for critique in written_critiques]
+        for written_critiques in forward.values()
+    ]
     assert any(v[::2] != v[1::2] for v in verdicts)  # copies of one step err independently
 
 
@@ -401,7 +404,7 @@ def test_a_teacher_that_agrees_makes_targets() -> None:
     assert [(t.label, t.writer) for t in row.targets] == [(True, "teacher"), (False, "teacher")]
     assert row.targets[1].completion[0]["content"] == "6 + 4 is 10.\nVerdict: incorrect"
     assert all(c.tokens > 0 for c in row.written)
-    assert len(engine.calls) == 2  # nothing after the first error is asked
+    assert len(engine.calls) == 2  # no request after the first error
     assert {(s.temperature, s.max_tokens) for _, s in engine.calls} == {(0.3, 99)}
 
 
@@ -445,11 +448,11 @@ def test_the_teacher_sees_the_label_only_when_asked_to() -> None:
     texts = ("ok\nVerdict: correct", "no\nVerdict: incorrect")
     _, blind = distil_with_teacher(DistillConfig(), [1.0, 0.0], *texts)
     assert not any("is known" in p.messages[-1]["content"] for p, _ in blind.calls)
-    row, told = distil_with_teacher(
+    row, engine = distil_with_teacher(
         DistillConfig(teacher=TeacherConfig(show_label=True)), [1.0, 0.0], *texts
     )
-    asked = [prompt.messages[-1]["content"] for prompt, _ in told.calls]
-    assert "is known: correct." in asked[0] and "is known: incorrect." in asked[1]
+    questions = [prompt.messages[-1]["content"] for prompt, _ in engine.calls]
+    assert "is known: correct." in questions[0] and "is known: incorrect." in questions[1]
     assert row.targets[0].writer == "teacher(shown label)"
     assert not any("is known" in m["content"] for t in row.targets for m in t.prompt)
 
@@ -459,7 +462,7 @@ def test_a_step_beyond_the_teachers_context_has_no_verdict() -> None:
     assert row.written[0].correct is None and "does not fit" in row.written[0].body
 
 
-def test_a_dead_teacher_is_an_error_and_no_row() -> None:
+def test_a_dead_teacher_raises_and_writes_no_row() -> None:
     def dead(*_: object) -> str:
         raise EngineError("dead")
 

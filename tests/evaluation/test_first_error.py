@@ -145,9 +145,9 @@ def test_votes_curve_averages_disjoint_groups_of_the_same_critiques():
     assert curve[0]["accuracy_error"] == 0.75 and curve[0]["accuracy_correct"] == 0.75
     # two votes: "-+" is a tie at 0.5, which is incorrect; so is "-+" in b, but there it is wrong
     assert curve[1]["accuracy_error"] == 1.0 and curve[1]["accuracy_correct"] == 0.5
-    whole = first_error_metrics(rows, judgements)
-    assert curve[-1]["f1"] == whole["f1"] == 1.0
-    assert curve[-1]["f1_ci"] == whole["f1_ci"]
+    metrics = first_error_metrics(rows, judgements)
+    assert curve[-1]["f1"] == metrics["f1"] == 1.0
+    assert curve[-1]["f1_ci"] == metrics["f1_ci"]
 
 
 def test_votes_curve_uses_no_more_critiques_than_every_step_has():

@@ -1,7 +1,7 @@
 """Policies and critics by script for the pipeline tests, importable in Ray workers.
 
-What they do beside answering is told by words in the problem, because a worker shares neither
-memory nor environment with the test.
+Words in the problem make them do more than answer, because a worker shares neither memory nor
+environment with the test.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def dies_once(prompt: Prompt, sampling: Sampling, index: int) -> str:
 
 def label_probs(prompt: Prompt, token_ids: Sequence[int]) -> list[float]:
     """A step that says "wrong" is wrong."""
-    asked = prompt.messages[-1]["content"].split("Last step:")[1]
-    return [0.1, 0.9] if "wrong" in asked else [0.8, 0.2]
+    step = prompt.messages[-1]["content"].split("Last step:")[1]
+    return [0.1, 0.9] if "wrong" in step else [0.8, 0.2]
 
 
 def varied(prompt: Prompt, sampling: Sampling, index: int) -> str:

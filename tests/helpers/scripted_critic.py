@@ -26,16 +26,16 @@ def critique(prompt: Prompt, sampling: Sampling, index: int) -> str:
 
 
 def slow_critique(prompt: Prompt, sampling: Sampling, index: int) -> str:
-    """Where the problem says so, a second of the replica's time goes by; a file that it names
-    besides shows that it began."""
-    asked = prompt.messages[-1]["content"]
-    if named := re.search(r"slowly (/\S+)", asked):
+    """A problem that says "slowly" blocks the replica for a second; where it also names a file,
+    that file is created first."""
+    message = prompt.messages[-1]["content"]
+    if named := re.search(r"slowly (/\S+)", message):
         Path(named[1]).touch()
-    if "slowly" in asked:
+    if "slowly" in message:
         time.sleep(1)
     return critique(prompt, sampling, index)
 
 
 def label_probs(prompt: Prompt, token_ids: Sequence[int]) -> list[float]:
-    asked = prompt.messages[-1]["content"].split("Last step:")[1]
-    return [0.1, 0.9] if "wrong" in asked else [0.8, 0.2]
+    step = prompt.messages[-1]["content"].split("Last step:")[1]
+    return [0.1, 0.9] if "wrong" in step else [0.8, 0.2]

@@ -61,11 +61,11 @@ def test_what_no_scorer_takes_is_none_and_the_others_are_judged() -> None:
 @pytest.mark.parametrize("recorded", contract("trl"), ids=lambda each: each["form"])
 def test_trl_gets_a_reward_or_none_for_each_completion(recorded: dict[str, Any]) -> None:
     logged: dict[str, float] = {}
-    given = {"trainer_state": None, "log_extra": None, "log_metric": logged.__setitem__}
+    arguments = {"trainer_state": None, "log_extra": None, "log_metric": logged.__setitem__}
     with scripted_service() as url:
         remote = pickle.loads(pickle.dumps(CriticReward(AsyncClient(url))))
         for reward in (CriticReward(scripted_scorer()), remote):
-            rewards = asyncio.run(reward(**recorded["call"], **given))
+            rewards = asyncio.run(reward(**recorded["call"], **arguments))
             assert rewards == [r if r is None else close(r) for r in recorded["rewards"]]
             assert logged == close(recorded["logged"])
 
@@ -124,12 +124,12 @@ def test_openrlhf_is_answered_in_its_shape(recorded: dict[str, Any]) -> None:
     with scripted_service() as url:
         for scorer in (scripted_scorer(), AsyncClient(url)):
             reward_func = openrlhf.build_reward_func(scorer, **CHATML)
-            told = reward_func(request["query"], request["prompts"], request["labels"])
-            assert told.keys() == answer.keys()
-            told["extra_logs"].pop("critique_tokens", None)
-            assert told["extra_logs"] == {k: close(v) for k, v in answer["extra_logs"].items()}
-            assert (told["rewards"], told["scores"]) == (close(answer["rewards"]),) * 2
-            json.dumps(told, allow_nan=False)
+            response = reward_func(request["query"], request["prompts"], request["labels"])
+            assert response.keys() == answer.keys()
+            response["extra_logs"].pop("critique_tokens", None)
+            assert response["extra_logs"] == {k: close(v) for k, v in answer["extra_logs"].items()}
+            assert (response["rewards"], response["scores"]) == (close(answer["rewards"]),) * 2
+            json.dumps(response, allow_nan=False)
 
 
 def test_openrlhf_calls_from_many_threads() -> None:
@@ -255,25 +255,25 @@ def test_verl_gets_rewards_of_steps_at_their_last_tokens() -> None:
     results = asyncio.run(run())
     assert "What is 2 + 3?" in engine.calls[0][0].messages[-1]["content"]
     assert [float(result["reward_score"]) for result in results] == close([-0.2, 0.6, -0.5])
-    told = [result["reward_extra_info"] for result in results]
-    assert [list(each) for each in told] == [list(told[0])] * 3
-    assert told[0]["first_error"] == 1.0 and told[2]["scored"] == 0.0
+    infos = [result["reward_extra_info"] for result in results]
+    assert [list(each) for each in infos] == [list(infos[0])] * 3
+    assert infos[0]["first_error"] == 1.0 and infos[2]["scored"] == 0.0
 
-    whole = Proto(recorded["responses"], columns)
+    data = Proto(recorded["responses"], columns)
     scores = pickle.loads(pickle.dumps([result["reward_score"] for result in results]))
     assert torch.tensor(scores).tolist() == close([-0.2, 0.6, -0.5])  # where verl takes a number
-    rewards = kind.assemble_rm_scores(whole, scores)
-    assert rewards.shape == whole.batch["responses"].shape and rewards.dtype == torch.float32
+    rewards = kind.assemble_rm_scores(data, scores)
+    assert rewards.shape == data.batch["responses"].shape and rewards.dtype == torch.float32
     assert rewards.sum(dim=1).tolist() == close([-0.2, 0.6, -0.5])
     paid = [row.nonzero().flatten().tolist() for row in rewards]
-    ids = whole.batch["responses"].tolist()
+    ids = data.batch["responses"].tolist()
     first, second, _ = recorded["responses"][0].splitlines(keepends=True)
     assert [bpe().decode(ids[0][: end + 1]) for end in paid[0]] == [first, first + second]
     assert rewards[0, paid[0]].tolist() == close([0.6, -0.8])
     assert [bpe().decode(ids[1][: end + 1]) for end in paid[1]] == ["Together 5 birds, right."]
     assert paid[2] == [0]
     # verl's own path, with a number from elsewhere
-    assert kind.assemble_rm_scores(whole, [1.0] * 3).sum().item() == 3.0
+    assert kind.assemble_rm_scores(data, [1.0] * 3).sum().item() == 3.0
 
 
 def test_verl_problem_of_a_row() -> None:

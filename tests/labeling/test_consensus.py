@@ -1,4 +1,4 @@
-"""Two sets of labels become one: where they agree, where they differ, and what is said of it."""
+"""Two sets of labels become one: where they agree, where they differ, and the reason given."""
 
 from __future__ import annotations
 
@@ -84,11 +84,11 @@ def test_values_without_rollouts_are_values_and_label_columns_do_not_mix() -> No
     assert row["estimator"] == "adaptive+flat_hard"
 
 
-def test_a_disagreement_says_who_said_what() -> None:
+def test_a_disagreement_names_both_first_errors() -> None:
     solution, verdict = combine(labelled([True, True, False]), rolled_out([True, False, None]))
     assert verdict == "disagreement" and solution.labels == [True, None, None]
-    told = "disagreement: human says first error 2, adaptive says first error 1"
-    assert solution.row()["unlabelled_reason"] == told
+    reason = "disagreement: human says first error 2, adaptive says first error 1"
+    assert solution.row()["unlabelled_reason"] == reason
     undecided = combine(labelled([True, None]), rolled_out([True, True]))
     assert undecided.verdict == "undecided" and undecided.solution.labels == [True, None]
 
@@ -125,8 +125,8 @@ def test_the_command_drops_or_keeps_and_counts(
     twice = write("twice.jsonl", [row("a", [False]).model_copy(update={"id": "a2"}), rolled[1]])
     args = ["merge", "--labels", human, "--with", twice, "--out", str(tmp_path / "first.jsonl")]
     assert main(args) == 0  # copies are taken one by one, and none vanishes
-    told = "agreement 0, disagreement 1, undecided 0, alone 3, failed 0"
-    assert told in capsys.readouterr().out
+    counts = "agreement 0, disagreement 1, undecided 0, alone 3, failed 0"
+    assert counts in capsys.readouterr().out
     none = write("none.jsonl", [row("z", [True])])
     args = ["merge", "--labels", human, "--with", none, "--out", str(tmp_path / "none2.jsonl")]
     assert main(args) == 2 and "no solution in both" in capsys.readouterr().err

@@ -28,7 +28,9 @@ PACK = load_pack("native")
 RIGHT, WRONG = "So the answer is 10", "So the answer is 11"
 BELIEF = Belief(recovery_rate=0.02, repeat_rate=0.1)
 some_tries = st.builds(
-    lambda wins, repeats, others, known: Tries(wins, repeats + others, repeats if known else None),
+    lambda wins, repeats, others, with_repeats: Tries(
+        wins, repeats + others, repeats if with_repeats else None
+    ),
     *[st.integers(0, 4)] * 3,
     st.booleans(),
 )
@@ -37,10 +39,10 @@ tries_lists = st.lists(some_tries, min_size=1, max_size=7)
 
 def solution(steps: int, *, right: bool = False, **columns: object) -> Solution:
     """Steps 1. 2. 3. and an answer; policy and outcome as a finished solution has them."""
-    said = [f"Step {number}." for number in range(1, steps)]
+    lines = [f"Step {number}." for number in range(1, steps)]
     row = {"id": "s", "problem": "What is 2 * 3 + 4?", "answer": "10", "task": "math"}
     end = RIGHT if right else WRONG
-    return Solution(**row | {"steps": [*said, end], "outcome": right} | columns)
+    return Solution(**row | {"steps": [*lines, end], "outcome": right} | columns)
 
 
 def policy(
@@ -139,7 +141,7 @@ def test_the_posterior_is_a_distribution(tries: list[Tries], outcome: bool | Non
         assert all(p >= 0 for p in chances)
     first, last = (list(itertools.accumulate(chances)) for chances in belief)
     assert all(b <= a + 1e-9 for a, b in zip(first, last, strict=True))  # the last is no earlier
-    assert belief.first[-1] == belief.last[-1]  # no error is no error
+    assert belief.first[-1] == belief.last[-1]  # no error: both bounds coincide
     if outcome is False:
         assert belief.first[-1] == 0
 
@@ -177,7 +179,7 @@ def test_a_win_moves_the_error_behind_it_and_losses_before_it() -> None:
     assert sum(seen.first[:3]) < 0.8 < 0.95 < sum(never.first[:3])
 
 
-def test_no_repeats_anywhere_is_no_evidence_for_an_error_at_the_end() -> None:
+def test_absent_repeats_are_not_evidence_for_an_error_at_the_end() -> None:
     # nothing wins and nothing repeats: a hard problem, and more errors than one
     nowhere = [Tries(0, 4, 0)] * 5 + [Tries(0, 0, 0)]
     belief = posterior(nowhere, False, BELIEF)
@@ -195,8 +197,8 @@ def test_information_is_never_negative_and_more_with_repeats(
         for repeats in (False, True):
             assert sum(rates.outlook(n, repeats)) == pytest.approx(1)
     chances = [p, (1 - p) * q, (1 - p) * (1 - q)]
-    told, more = (information(chances, places, n, repeats) for repeats in (False, True))
-    assert -1e-9 <= told <= more + 1e-9 <= math.log(3) + 2e-9
+    base, more = (information(chances, places, n, repeats) for repeats in (False, True))
+    assert -1e-9 <= base <= more + 1e-9 <= math.log(3) + 2e-9
     if max(chances) == 1:
         assert more == pytest.approx(0)
 
@@ -268,17 +270,17 @@ def test_adaptive_labels_nothing_by_its_prior_alone() -> None:
     for steps in (1, 2, 6):
         unfinished = [f"Step {number}." for number in range(1, steps + 1)]
         open_end = solution(steps, outcome=None).model_copy(update={"steps": unfinished})
-        given = [open_end] if steps == 1 else [open_end, solution(steps)]
-        for each in given:
+        solutions = [open_end] if steps == 1 else [open_end, solution(steps)]
+        for each in solutions:
             row = label(engine, each, estimator="adaptive", min_confidence=0).row()
             assert row["labels"] == [None] * steps and row["unlabelled_reason"]
 
 
-def test_the_solutions_answer_is_known_in_other_words_too() -> None:
+def test_the_solutions_answer_is_recognised_in_other_spellings_too() -> None:
     rates, repeats = [1.0, 0, 0, 0], [0.0, 1, 1, 1]  # the first step is wrong
-    for said in ("11", "$11$", "11.0"):
+    for answer in ("11", "$11$", "11.0"):
         engine = policy(rates, repeats=repeats)
-        row = label(engine, solution(3, final_answer=said), estimator="adaptive").row()
+        row = label(engine, solution(3, final_answer=answer), estimator="adaptive").row()
         assert row["first_error"] == 0 and sum(row["repeats"]) == row["cost"]["rollouts"]
 
 
@@ -303,32 +305,32 @@ def test_adaptive_leaves_unlabelled_what_its_budget_does_not_settle() -> None:
     assert given_up["cost"]["rollouts"] == 0
 
 
-def test_partial_labels_keep_what_surely_lies_before_the_first_error() -> None:
+def test_partial_labels_keep_steps_surely_before_the_first_error() -> None:
     rates = [1, 1, 1, 0, 0, 0, 0, 0]  # the third step is wrong
     settings = {"estimator": "adaptive", "rollouts": 1, "min_confidence": 0.9}
     kept = 0
     for seed in range(8):
-        whole = label(policy(rates, seed), solution(7), **settings).row()
+        default = label(policy(rates, seed), solution(7), **settings).row()
         part = label(policy(rates, seed), solution(7), **settings, partial=True).row()
-        if whole["unlabelled_reason"] is None:
-            assert part["labels"] == whole["labels"]
+        if default["unlabelled_reason"] is None:
+            assert part["labels"] == default["labels"]
             continue
-        assert whole["labels"] == [None] * 7
+        assert default["labels"] == [None] * 7
         assert part["first_error"] == -1 and part["unlabelled_reason"]
         kept += part["labels"].count(True)
         assert part["labels"][:2].count(True) == part["labels"].count(True)  # none behind the error
     assert kept > 0
 
 
-def test_binary_search_keeps_what_it_found_good_before_a_value_that_is_not_known() -> None:
+def test_binary_search_keeps_good_steps_before_an_unknown_value() -> None:
     def script(prompt: Prompt, sampling: Sampling, i: int) -> str:
         return "no answer" if prompt.prefill.count("\n") == 6 else RIGHT
 
     engine = ScriptedEngine(script, tokenizer=ScriptedTokenizer())
     row = label(engine, solution(8), estimator="binary_search", partial=True).row()
     assert row["labels"] == [True] * 4 + [None] * 4  # it looked at 4, then at 6
-    whole = label(engine, solution(8), estimator="binary_search").row()
-    assert whole["labels"] == [None] * 8 and whole["unlabelled_reason"].startswith("step 5: ")
+    default = label(engine, solution(8), estimator="binary_search").row()
+    assert default["labels"] == [None] * 8 and default["unlabelled_reason"].startswith("step 5: ")
 
 
 @pytest.mark.parametrize("name", [n for n in ESTIMATORS if n not in ("adaptive", "binary_search")])
@@ -402,13 +404,13 @@ def test_the_second_verifier_judges_the_solutions_own_answer_too() -> None:
     exact = label(engine, own, rollouts=3, second_verifier="exact").row()
     assert exact["verifier_checked"] == 3 + 1 and exact["verifier_disagreements"] == []
     other = own.model_copy(update={"answer": "10.0"})
-    found = label(engine, other, rollouts=3, second_verifier="exact").row()
-    assert [d["prefix"] for d in found["verifier_disagreements"]] == [1, 1, 1, 2]
+    row = label(engine, other, rollouts=3, second_verifier="exact").row()
+    assert [d["prefix"] for d in row["verifier_disagreements"]] == [1, 1, 1, 2]
     same = label(engine, own, rollouts=3, second_verifier="math").row()  # no opinion on itself
     assert same["verifier_checked"] == 0
 
 
-def test_new_labels_drop_what_belonged_to_others() -> None:
+def test_new_labels_drop_columns_of_earlier_labels() -> None:
     old = solution(2, right=True, merged=[1], settled=0.9, verifier_checked=3, source="kept")
     row = label(policy([1] * 3), old).row()
     assert row["source"] == "kept" and not {"merged", "settled", "verifier_checked"} & row.keys()

@@ -73,10 +73,10 @@ def test_a_null_counts_only_before_the_first_error(values: list[float | None]) -
 def test_what_follows_the_first_error_changes_nothing(
     values: list[float | None], tail: list[float | None]
 ) -> None:
-    known = labels_from_values([*values, 0.0])
+    shorter = labels_from_values([*values, 0.0])
     longer = labels_from_values([*values, 0.0, *tail])
-    assert longer.first_error == known.first_error
-    assert longer.labels[: len(values) + 1] == known.labels
+    assert longer.first_error == shorter.first_error
+    assert longer.labels[: len(values) + 1] == shorter.labels
 
 
 def test_one_win_in_eight_is_a_correct_step() -> None:

@@ -121,7 +121,7 @@ def test_training_goes_on_from_a_base(tmp_path: Path) -> None:
     assert len(weights[0]) == len(weights[1]) and weights[0] != weights[1]
 
 
-def test_what_is_given_is_read_and_not_learned(tokenizer: Any) -> None:
+def test_unpredictable_parts_are_read_and_not_learned(tokenizer: Any) -> None:
     document = Document(
         (), mark_unpredictable("12 + 30 =") + " 42, " + mark_unpredictable("5 - 9 =") + " -4."
     )

@@ -36,22 +36,24 @@ TURNS = [
 @pytest.mark.parametrize("template", [None, LLAMA, MISTRAL, QWEN3])
 def test_any_template_is_taken_apart(template: str | None) -> None:
     tokenizer = bpe(odd=True)
-    given, tokenizer.chat_template = tokenizer.chat_template, template or tokenizer.chat_template
+    original, tokenizer.chat_template = tokenizer.chat_template, template or tokenizer.chat_template
     try:
         marks = chat_marks(tokenizer)
         assert marks is not None
-        whole = tokenizer.apply_chat_template(TURNS, tokenize=False)
-        asked = tokenizer.apply_chat_template(TURNS[:1], tokenize=False, add_generation_prompt=True)
+        dialogue = tokenizer.apply_chat_template(TURNS, tokenize=False)
+        prompt = tokenizer.apply_chat_template(
+            TURNS[:1], tokenize=False, add_generation_prompt=True
+        )
         again = tokenizer.apply_chat_template(
             [*TURNS, {"role": "user", "content": "And 5 * 6?"}],
             tokenize=False,
             add_generation_prompt=True,
         )
     finally:
-        tokenizer.chat_template = given
-    turns = marks.turns(whole)
+        tokenizer.chat_template = original
+    turns = marks.turns(dialogue)
     assert turns is not None
-    assert turns[0] == marks.question(asked).removesuffix(" [/INST]") == "What is 3 * 4?"
+    assert turns[0] == marks.question(prompt).removesuffix(" [/INST]") == "What is 3 * 4?"
     assert "It is 12.\n\nSo 12." in turns[1]
     assert "And 5 * 6?" in marks.question(again) and "3 * 4" not in marks.question(again)
 
@@ -76,8 +78,8 @@ def test_text_in_another_format_has_no_turns_and_is_a_question_as_it_is() -> Non
 def test_a_tokenizer_without_a_template_has_no_marks() -> None:
     assert chat_marks(None) is None
     tokenizer = bpe()
-    given, tokenizer.chat_template = tokenizer.chat_template, None
+    original, tokenizer.chat_template = tokenizer.chat_template, None
     try:
         assert chat_marks(tokenizer) is None
     finally:
-        tokenizer.chat_template = given
+        tokenizer.chat_template = original

@@ -34,8 +34,8 @@ def test_golden_dialogues(name: str) -> None:
         pack, tokenizer, PROBLEM, STEPS, history if pack.unit == "turns" else ()
     )
     critique = "20 - 1 = 19, so it is right.\n"
-    asked = verdict_prompt(pack, tokenizer, prompt, critique)
-    text = tokenizer.decode(asked.token_ids)
+    request = verdict_prompt(pack, tokenizer, prompt, critique)
+    text = tokenizer.decode(request.token_ids)
     if pack.overall is not None:
         text += pack.correct_label + pack.closer + "\n=== and of the whole ===\n"
         text += continued(tokenizer, prompt, critique + pack.overall.ask).prefill

@@ -57,9 +57,9 @@ def test_golden_critique_prompts(name: str) -> None:
     pack, tokenizer = load_pack(name), bpe()
     first = critique_prompt(pack, tokenizer, PROBLEM, STEPS[:1])
     third = critique_prompt(pack, tokenizer, PROBLEM, STEPS)
-    asked = verdict_prompt(pack, tokenizer, third, "20 - 1 = 19, so it is right.")
+    request = verdict_prompt(pack, tokenizer, third, "20 - 1 = 19, so it is right.")
     golden(f"{name}-first-step", tokenizer.decode(first.token_ids))
-    golden(f"{name}-verdict", tokenizer.decode(asked.token_ids))
+    golden(f"{name}-verdict", tokenizer.decode(request.token_ids))
 
 
 def test_golden_hostile_prompt() -> None:
@@ -186,8 +186,8 @@ def test_critique_keeps_the_prefix_of_its_prompt(body: str) -> None:
     """The verdict request hits the prefix cache and continues what was sampled."""
     tokenizer = bpe()
     prompt = critique_prompt(NATIVE, tokenizer, PROBLEM, STEPS)
-    asked = verdict_prompt(NATIVE, tokenizer, prompt, body)
-    assert asked.token_ids[: len(prompt.token_ids)] == prompt.token_ids
+    request = verdict_prompt(NATIVE, tokenizer, prompt, body)
+    assert request.token_ids[: len(prompt.token_ids)] == prompt.token_ids
 
 
 @pytest.mark.parametrize(
@@ -203,9 +203,9 @@ def test_training_and_scoring_tokenise_alike(body: str, name: str, correct: bool
     text = tokenizer.apply_chat_template([*messages, *completion], tokenize=False)
     trained = tokenizer(text, add_special_tokens=False)["input_ids"]
     prompt = critique_prompt(pack, tokenizer, PROBLEM, STEPS)
-    asked = verdict_prompt(pack, tokenizer, prompt, body)
+    request = verdict_prompt(pack, tokenizer, prompt, body)
     label = labels.correct_id if correct else labels.incorrect_id
-    assert [*asked.token_ids, label] == trained[: len(asked.token_ids) + 1]
+    assert [*request.token_ids, label] == trained[: len(request.token_ids) + 1]
 
 
 def test_target_has_one_verdict_even_if_its_body_has_another() -> None:
@@ -229,8 +229,8 @@ def test_target_has_one_verdict_even_if_its_body_has_another() -> None:
 )
 def test_forced_verdict_replaces_a_begun_one(critique: str, kept: str) -> None:
     prompt = critique_prompt(NATIVE, bpe(), PROBLEM, STEPS)
-    asked = verdict_prompt(NATIVE, bpe(), prompt, safe_text(bpe(), critique))
-    assert asked.prefill == f"{kept}\nVerdict:"
+    request = verdict_prompt(NATIVE, bpe(), prompt, safe_text(bpe(), critique))
+    assert request.prefill == f"{kept}\nVerdict:"
 
 
 def test_shipped_packs_load_and_differ() -> None:

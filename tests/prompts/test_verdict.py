@@ -26,7 +26,7 @@ PACKS = sorted(file.stem for file in prompts_dir().glob("*.yaml"))
         ("Fine.\nVerdict: correct  \n\nI am sure.", "correct"),
         ("Fine.\nVerdict: correct\nNo.\nVerdict: incorrect", "incorrect"),
         ("It says \\frac{a}{b} and {step}.\nVerdict: correct", "correct"),
-        # the last one counts even when it says nothing
+        # the last one counts even when it is unclear
         ("Fine.\nVerdict: correct\nHm.\nVerdict: maybe", "invalid"),
         ("Fine.\nVerdict: correct\nVerdict:", "invalid"),
         ("", "invalid"),
@@ -65,8 +65,10 @@ def test_no_pack_takes_a_verdict_from_what_it_shows(name: str, data: st.DataObje
         verdict += [pack.overall.ask, f"{pack.overall.ask} Yes"]
     halves = [text[:at] for text in verdict for at in (1, 3, -2)]
     halves += [text[at:] for text in verdict for at in (1, 3, -2)]
-    whole = f"{pack.opener}{pack.correct_label}{pack.closer}"
-    pieces = st.sampled_from([*verdict, *halves, whole, whole.strip(), "\n", " ", "\u200b", "5"])
+    full_verdict = f"{pack.opener}{pack.correct_label}{pack.closer}"
+    pieces = st.sampled_from(
+        [*verdict, *halves, full_verdict, full_verdict.strip(), "\n", " ", "\u200b", "5"]
+    )
     problem, step = ("".join(data.draw(st.lists(pieces, max_size=9))) for _ in range(2))
     shown = rendered_texts(pack, bpe(), problem, [step])
     assert parse_verdict(pack, "\n".join(["It says:", *shown, "That is all."]), shown) == "invalid"

@@ -25,11 +25,13 @@ def row(i: int, correct: Any, **seen: Any) -> dict[str, Any]:
 
 
 @given(outcomes, st.integers(1, 12))
-def test_as_many_as_asked_half_of_them_right_where_there_are(found: list[Any], count: int) -> None:
-    rows = [row(i, correct) for i, correct in enumerate(found)]
+def test_draws_the_requested_count_half_of_them_right_where_possible(
+    verdicts: list[Any], count: int
+) -> None:
+    rows = [row(i, correct) for i, correct in enumerate(verdicts)]
     drawn = draw(iter(rows), count)
-    right = found.count(True)
-    other = found.count(False) + found.count(None)
+    right = verdicts.count(True)
+    other = verdicts.count(False) + verdicts.count(None)
     assert len(drawn) == min(count, right + other)
     assert len({r["id"] for r in drawn}) == len(drawn)
     shown = sum(r[COLUMN]["correct"] is True for r in drawn)

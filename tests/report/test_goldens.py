@@ -158,9 +158,9 @@ def test_a_fitted_calibration() -> None:
         name: {f"{i / 20:g}": round(method(steps).at(i / 20), 3) for i in range(21)}
         for name, method in METHODS.items()
     }
-    known = fit(steps, CRITIC, ScoreConfig(), "rows")
+    calibration = fit(steps, CRITIC, ScoreConfig(), "rows")
     fitted["held out"] = {
         name: {key: round(figure, 4) for key, figure in figures.items()}
-        for name, figures in known.held_out.items()
+        for name, figures in calibration.held_out.items()
     }
-    golden("eval-calibration", as_text({"chosen": known.method, **fitted}))
+    golden("eval-calibration", as_text({"chosen": calibration.method, **fitted}))

@@ -78,7 +78,7 @@ def full_report(text: str = "plain") -> ReportData:
     )
 
 
-def test_the_page_is_whole_and_needs_nothing_else():
+def test_the_page_is_complete_and_loads_nothing_else():
     html = render_report(full_report())
     page = Page(html)
     assert page.open == []
@@ -86,8 +86,8 @@ def test_the_page_is_whole_and_needs_nothing_else():
     assert "default-src 'none'" in html
     outside = [v for n, v in page.attributes if "//" in v and n != "xmlns"]
     assert outside == [] and "@import" not in html and "url(" not in html
-    for told in ("90.0", "[80.0, 95.0]", "n = 40", "1,200", "Judged solutions", "too long"):
-        assert told in page.text
+    for phrase in ("90.0", "[80.0, 95.0]", "n = 40", "1,200", "Judged solutions", "too long"):
+        assert phrase in page.text
 
 
 def test_untrusted_text_stays_text():
@@ -198,8 +198,8 @@ def test_evaluation_report_shows_the_metrics_and_says_why_a_curve_is_missing():
     judgements = [judge("a", "++", "--"), judge("b", "++")]
     metrics = evaluation_metrics(rows, judgements, seconds=None, provenance={"seed": 7})
     text = Page(render_report(evaluation_report("the critic", metrics, rows, judgements))).text
-    for told in ("the critic", "without suspect rows", "pack native", "F1 against votes"):
-        assert told in text
+    for phrase in ("the critic", "without suspect rows", "pack native", "F1 against votes"):
+        assert phrase in text
     bare = [j.steps[0].model_copy(update={"critiques": None}) for j in judgements[1:]]
     judgements[1] = judgements[1].model_copy(update={"steps": bare})
     metrics = evaluation_metrics(rows, judgements, seconds=None)

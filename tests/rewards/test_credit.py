@@ -59,9 +59,9 @@ def test_a_null_behind_the_first_error_takes_only_the_score_away() -> None:
 
 
 def test_facts_have_the_same_keys_whatever_happened() -> None:
-    told = [describe(j) for j in (judge("a", "+", "-"), judge("a", "", "-"), None)]
-    assert [sorted(each) for each in told] == [sorted(told[0])] * 3
-    assert told[0] == pytest.approx(
+    facts = [describe(j) for j in (judge("a", "+", "-"), judge("a", "", "-"), None)]
+    assert [sorted(each) for each in facts] == [sorted(facts[0])] * 3
+    assert facts[0] == pytest.approx(
         {
             "covered": 1.0,
             "steps": 2.0,
@@ -73,7 +73,7 @@ def test_facts_have_the_same_keys_whatever_happened() -> None:
             "critique_tokens": 20.0,
         }
     )
-    assert told[1]["covered"] == told[1]["correct_share"] == 0.0
+    assert facts[1]["covered"] == facts[1]["correct_share"] == 0.0
     assert describe(judge("a", "+?", "???+"))["invalid_share"] == pytest.approx(4 / 6)
 
 

@@ -69,7 +69,7 @@ def test_isotonic_does_not_depend_on_the_order_of_steps() -> None:
         assert (curve.at(0.4), curve.at(0.5)) == pytest.approx((24.5 / 31, 27.5 / 31))
 
 
-def test_isotonic_takes_no_few_steps_at_their_word() -> None:
+def test_isotonic_does_not_trust_a_few_steps() -> None:
     # thirteen steps a hair above a thousand others, and one at the top
     pairs = many(0.12501, 50, 1000) + many(0.12539, 7, 13) + many(0.9, 900, 1000) + [(0.95, False)]
     curve = isotonic(steps(pairs))
@@ -134,7 +134,7 @@ def test_folds_hold_out_whole_solutions() -> None:
     ("pairs", "words"),
     [([], "correct"), ([(0.5, True)] * 30, "wrong"), ([(0.5, False)] * 30, "correct")],
 )
-def test_what_cannot_be_fitted_is_told_in_one_line(pairs: list, words: str) -> None:
+def test_data_that_cannot_be_fitted_is_reported_in_one_line(pairs: list, words: str) -> None:
     with pytest.raises(InputError, match=f"too few {words} ones") as caught:
         fit(steps(pairs), CRITIC, SCORE, "rows")
     assert "\n" not in str(caught.value)
@@ -172,7 +172,9 @@ def test_what_ships_is_of_the_shipped_critic_asked_as_the_service_does() -> None
         ('{"method": "platt"}', "field 'scores'"),
     ],
 )
-def test_a_file_that_is_no_calibration(tmp_path: Path, text: str | None, words: str) -> None:
+def test_a_file_without_a_calibration_is_refused(
+    tmp_path: Path, text: str | None, words: str
+) -> None:
     path = tmp_path / "c.json"
     if text is not None:
         path.write_text(text)

@@ -91,7 +91,7 @@ def test_scores_are_those_of_transformers(running: Running) -> None:
     assert (judgement.id, judgement.critic.pack) == ("a", "tiny-chat")
     assert (judgement.critic.scoring, judgement.critic.model) == ("head", str(running.model))
     assert judgement.usage["requests"] == 1 and judgement.usage["completion_tokens"] == 0
-    # what comes after the last marker is not sent
+    # the text after the last marker is not sent
     sent = chat_text(STEPS).removesuffix("<|im_end|>\n")
     ids = running.engine.tokenizer(sent, add_special_tokens=False)["input_ids"]
     assert judgement.usage["prompt_tokens"] == len(ids)
@@ -146,12 +146,14 @@ def test_steps_beyond_the_context_are_too_long_and_those_before_are_judged(
 
 
 def test_what_follows_the_first_error_can_be_left_out(running: Running) -> None:
-    whole = running.run(running.scorer().score(PROBLEM, STEPS))
+    judgement = running.run(running.scorer().score(PROBLEM, STEPS))
     stopped = running.run(running.scorer(stop_at_first_error=True).score(PROBLEM, STEPS))
-    assert stopped.first_error == whole.first_error >= 0
-    after = stopped.steps[whole.first_error + 1 :]
+    assert stopped.first_error == judgement.first_error >= 0
+    after = stopped.steps[judgement.first_error + 1 :]
     assert {step.status for step in after} <= {"not_scored"}
-    assert stopped.steps[: whole.first_error + 1] == whole.steps[: whole.first_error + 1]
+    assert (
+        stopped.steps[: judgement.first_error + 1] == judgement.steps[: judgement.first_error + 1]
+    )
 
 
 def test_a_deadline_is_a_status(running: Running) -> None:

@@ -173,7 +173,7 @@ def test_engine_without_prefill_writes_to_the_end() -> None:
     assert cut.steps[0].votes.invalid == 2 and not (cut.steps[0].critiques or [])[0].forced
 
 
-def test_quoted_verdict_is_no_vote() -> None:
+def test_a_quoted_verdict_is_not_counted_as_a_vote() -> None:
     step = "So it is 9.\nVerdict: correct"
     seen: list[str] = []
 
@@ -381,7 +381,7 @@ def test_seeds_repeat_a_judgement_and_differ_between_steps() -> None:
         (ScoreItem(PROBLEM, ["a"], aggregate="max"), "field 'aggregate': no such"),  # type: ignore[arg-type]
     ],
 )
-def test_input_that_is_no_solution_fails_before_any_request(item: ScoreItem, message: str) -> None:
+def test_an_invalid_solution_fails_before_any_request(item: ScoreItem, message: str) -> None:
     engine = probabilistic(likes(0.8))
     scorer = scorer_of(engine, votes=1, temperature=0)
     with pytest.raises(InputError, match=message):
@@ -495,7 +495,7 @@ def test_a_deadline_of_the_config_is_for_those_that_name_none() -> None:
         run(scorer.score(PROBLEM, STEPS, deadline_s=0))
 
 
-def test_a_time_out_of_the_engine_is_no_deadline() -> None:
+def test_an_engine_timeout_is_not_reported_as_a_deadline() -> None:
     class Broken(ScriptedEngine):
         async def generate(self, *arguments: Any, **more: Any) -> Any:
             raise TimeoutError("of its own")

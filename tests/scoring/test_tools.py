@@ -84,7 +84,7 @@ def test_a_block_that_does_not_end_stops_no_later_one() -> None:
         ("", ""),
     ],
 )
-def test_what_goes_wrong_is_told(program: str, message: str) -> None:
+def test_failures_are_reported(program: str, message: str) -> None:
     assert message in PythonSession().run(program)
 
 

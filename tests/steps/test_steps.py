@@ -313,8 +313,8 @@ def test_code_of_a_function_body_may_be_indented() -> None:
 
 
 def test_code_with_windows_newlines_is_cut_at_the_same_places() -> None:
-    found = split(PROGRAM.replace("\n", "\r\n"), "code")
-    assert [step.replace("\r\n", "\n") for step in found] == PROGRAM_STEPS
+    steps = split(PROGRAM.replace("\n", "\r\n"), "code")
+    assert [step.replace("\r\n", "\n") for step in steps] == PROGRAM_STEPS
 
 
 def test_what_is_not_python_is_cut_at_blank_lines_and_around_fences() -> None:
@@ -407,10 +407,10 @@ def test_a_solution_inside_a_prompt() -> None:
     encoded = tokenizer("words").encode(prompt + solution + tail)
     shift = len(prompt)
     steps = [StepSpan(a + shift, b + shift) for a, b in char_spans(solution, "lines")]
-    found = token_spans(encoded.offsets, steps)
-    texts = [encoded.offsets[a:b] for a, b in found]
-    whole = prompt + solution + tail
-    assert [whole[spans[0][0] : spans[-1][1]] for spans in texts] == [
+    token_ranges = token_spans(encoded.offsets, steps)
+    texts = [encoded.offsets[a:b] for a, b in token_ranges]
+    text = prompt + solution + tail
+    assert [text[spans[0][0] : spans[-1][1]] for spans in texts] == [
         "2 + 3 = 5.\n",
         "So it is 5.\n",
     ]

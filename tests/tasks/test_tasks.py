@@ -1,4 +1,4 @@
-"""The built-in tasks: exact answers, oracles, a rule writer that errs at the rate it is told."""
+"""The built-in tasks: exact answers, oracles, a rule writer that errs at a configured rate."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def test_a_writer_that_never_errs_names_the_oracles_first_error(name: str, seed:
     verdicts = [
         task.critique(problem.problem, steps[: t + 1], rng, 0.0).correct for t in range(len(steps))
     ]
-    found = verdicts.index(False) if False in verdicts else -1
-    assert found == task.first_error(problem.problem, steps)
+    first_error = verdicts.index(False) if False in verdicts else -1
+    assert first_error == task.first_error(problem.problem, steps)
 
 
 @pytest.mark.parametrize("name", sorted(tasks.TASKS))
@@ -76,8 +76,8 @@ def test_the_writer_errs_at_the_rate_it_is_given(name: str) -> None:
 def test_slips_are_found(name: str) -> None:
     task, rng = tasks.get(name), random.Random(2)
     drawn = [task.solution(rng, slip_rate=1.0) for _ in range(300)]
-    found = sum(task.first_error(problem.problem, steps) >= 0 for problem, steps in drawn)
-    assert found > 150  # some slips have nothing to slip on
+    count = sum(task.first_error(problem.problem, steps) >= 0 for problem, steps in drawn)
+    assert count > 150  # some slips have nothing to slip on
 
 
 @pytest.mark.parametrize("name", sorted(tasks.TASKS))
@@ -133,7 +133,7 @@ def test_unreadable_expressions_are_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "true", "fits"),
+    ("answer", "true", "fits"),
     [
         ("red", "red", True),
         ("Gatsby", "The Great Gatsby", True),
@@ -148,8 +148,8 @@ def test_unreadable_expressions_are_refused(text: str) -> None:
         ("", "The Odyssey", False),
     ],
 )
-def test_short_names_of_things(written: str, true: str, fits: bool) -> None:
-    assert names(written, true) is fits
+def test_short_names_of_things(answer: str, true: str, fits: bool) -> None:
+    assert names(answer, true) is fits
 
 
 def test_a_foreign_problem_is_refused() -> None:
@@ -164,8 +164,8 @@ def test_the_oracles_agree_with_people_on_real_traces() -> None:
     rows = [json.loads(line) for line in TRACES.read_text().splitlines()]
     assert {row["task"] for row in rows} == set(tasks.TASKS)
     for row in rows:
-        found = tasks.get(row["task"]).first_error(row["problem"], row["steps"])
-        assert found == row["first_error"], row["id"]
+        first_error = tasks.get(row["task"]).first_error(row["problem"], row["steps"])
+        assert first_error == row["first_error"], row["id"]
 
 
 @pytest.mark.parametrize("name", sorted(tasks.TASKS))

@@ -106,8 +106,8 @@ def test_long_rows_are_dropped_and_counted_and_never_cut() -> None:
     rows[2] = rows[2].model_copy(
         update={"prompt": [{"role": "user", "content": "long " * 300}], "id": "long"}
     )
-    whole = prepare_dataset(rows, tokenizer, 2048)
-    assert (len(whole.dataset), whole.dropped) == (6, 0)
+    everything = prepare_dataset(rows, tokenizer, 2048)
+    assert (len(everything.dataset), everything.dropped) == (6, 0)
     kept = prepare_dataset(rows, tokenizer, 200)
     assert (len(kept.dataset), kept.dropped) == (5, 1)
     assert max(kept.dataset["length"]) <= 200
@@ -271,8 +271,8 @@ def test_a_trained_critic_ends_its_critique_and_is_saved_in_bfloat16(
     generated = model.generate(
         torch.tensor([prompt.token_ids]), max_new_tokens=60, do_sample=False
     )[0, len(prompt.token_ids) :]
-    said = "The step adds 0 and 0, so it is right.\nVerdict: correct<|im_end|>"
-    assert saved.decode(generated) == said
+    critique = "The step adds 0 and 0, so it is right.\nVerdict: correct<|im_end|>"
+    assert saved.decode(generated) == critique
 
 
 def test_no_training_is_reported_to_anyone(
@@ -375,27 +375,27 @@ def test_a_lora_adapter_loads_with_peft(tiny: Path, tmp_path: Path) -> None:
     assert after < before - 0.5
 
 
-def test_progress_is_told_from_the_first_step(tiny: Path, tmp_path: Path) -> None:
+def test_progress_is_reported_from_the_first_step(tiny: Path, tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
     from genprm.training.progress import Progress, ProgressCallback
 
     tokenizer = AutoTokenizer.from_pretrained(tiny)
     dataset = prepare_dataset(toy_targets(16), tokenizer, 1024).dataset
-    told: list[Progress] = []
+    events: list[Progress] = []
     trainer = build_trainer(
         str(tiny),
         dataset,
         config(epochs=2),
         tmp_path / "run",
         tokenizer=tokenizer,
-        callbacks=[ProgressCallback(told.append)],
+        callbacks=[ProgressCallback(events.append)],
     )
     trainer.train()
-    assert [(now.step, now.steps) for now in told] == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    assert told[-1].tokens == 2 * sum(dataset["length"])
-    assert told[-1].seconds_left == 0 and told[0].seconds_left > 0
-    assert all(now.loss > 0 and now.tokens_per_second > 0 for now in told)
+    assert [(now.step, now.steps) for now in events] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert events[-1].tokens == 2 * sum(dataset["length"])
+    assert events[-1].seconds_left == 0 and events[0].seconds_left > 0
+    assert all(now.loss > 0 and now.tokens_per_second > 0 for now in events)
 
 
 def test_warmup_and_cosine(tiny: Path, tmp_path: Path) -> None:

@@ -111,11 +111,11 @@ def test_mean_interval_of_fractions_covers_and_is_reproducible():
     for _ in range(120):
         values = [sum(rng.random() < p for _ in range(8)) / 8
                   for p in (rng.betavariate(1, 1) for _ in range(50))]  # fmt: skip
-        found = mean_interval(values, resamples=200)
-        covered += found.low <= 0.5 <= found.high
+        interval = mean_interval(values, resamples=200)
+        covered += interval.low <= 0.5 <= interval.high
     assert covered / 120 >= 0.86
-    assert found.high - found.low < 0.25
-    assert mean_interval(values, resamples=200) == found
+    assert interval.high - interval.low < 0.25
+    assert mean_interval(values, resamples=200) == interval
 
 
 def test_mean_interval_without_spread_falls_back_to_wilson():
@@ -127,11 +127,11 @@ def test_mean_interval_without_spread_falls_back_to_wilson():
 def test_paired_difference_counts_only_where_the_two_differ():
     first = [True] * 30 + [False] * 10 + [True] * 8 + [False] * 2
     second = [True] * 30 + [False] * 10 + [False] * 8 + [True] * 2
-    found = paired_difference(first, second)
-    assert found.value == pytest.approx(6 / 50)
+    difference = paired_difference(first, second)
+    assert difference.value == pytest.approx(6 / 50)
     # Bonett and Price 2012: (9/52 - 3/52) -+ z sqrt((12/52 - (6/52)^2) / 52)
     half = 1.959964 * math.sqrt((12 / 52 - (6 / 52) ** 2) / 52)
-    assert (found.low, found.high) == pytest.approx((6 / 52 - half, 6 / 52 + half))
+    assert (difference.low, difference.high) == pytest.approx((6 / 52 - half, 6 / 52 + half))
     alike = paired_difference([True] * 9, [True] * 9)
     assert alike.low < alike.value == 0 < alike.high
     assert paired_difference([], []).value is None
@@ -140,9 +140,9 @@ def test_paired_difference_counts_only_where_the_two_differ():
 
 
 def test_mean_of_independent_figures():
-    found = mean_of_independent([Estimate(0.8, 0.7, 0.9, 50), Estimate(0.6, 0.5, 0.7, 70)])
-    assert (found.value, found.n) == (pytest.approx(0.7), 120)
-    assert (found.low, found.high) == pytest.approx((0.7 - 0.1 / 2**0.5, 0.7 + 0.1 / 2**0.5))
+    mean = mean_of_independent([Estimate(0.8, 0.7, 0.9, 50), Estimate(0.6, 0.5, 0.7, 70)])
+    assert (mean.value, mean.n) == (pytest.approx(0.7), 120)
+    assert (mean.low, mean.high) == pytest.approx((0.7 - 0.1 / 2**0.5, 0.7 + 0.1 / 2**0.5))
     assert mean_of_independent([Estimate(0.8, 0.7, 0.9), Estimate(None)]).value is None
     assert mean_of_independent([]).value is None
 
@@ -160,7 +160,7 @@ def test_a_total_from_a_sample_has_bounds_unless_it_is_all() -> None:
     assert total([1, 2, 3], 3) == Estimate(6, 6, 6, 3)
     assert total([5], 10) == Estimate(50, n=1)
     assert total([], 10) == Estimate(None, n=0)
-    found = total([float(i % 5) for i in range(50)], 1000)
-    assert found.value == pytest.approx(2000)
-    assert found.low is not None and found.high is not None
-    assert 1500 < found.low < 2000 < found.high < 2500
+    estimate = total([float(i % 5) for i in range(50)], 1000)
+    assert estimate.value == pytest.approx(2000)
+    assert estimate.low is not None and estimate.high is not None
+    assert 1500 < estimate.low < 2000 < estimate.high < 2500

@@ -256,13 +256,13 @@ def test_choice_answer_forms(answer: str, reference: str, expected: bool) -> Non
     st.randoms(use_true_random=False),
 )
 def test_assignments_compare_in_any_order(pairs: dict[str, str], rng: object) -> None:
-    told = [f"{name}: {thing}" for name, thing in pairs.items()]
-    shuffled = list(told)
+    assignments = [f"{name}: {thing}" for name, thing in pairs.items()]
+    shuffled = list(assignments)
     rng.shuffle(shuffled)  # type: ignore[attr-defined]
     check = get_verifier("choice").check
-    assert check(",".join(shuffled), problem(", ".join(told))) is True
-    wrong = [*told[:-1], told[-1] + "w"]
-    assert check(", ".join(wrong), problem(", ".join(told))) is False
+    assert check(",".join(shuffled), problem(", ".join(assignments))) is True
+    wrong = [*assignments[:-1], assignments[-1] + "w"]
+    assert check(", ".join(wrong), problem(", ".join(assignments))) is False
 
 
 def test_verifier_follows_the_task() -> None:

@@ -200,7 +200,7 @@ def test_a_response_without_text_is_an_error_too() -> None:
     assert (answer.status_code, answer.json()["field"]) == (422, "query[0]")
 
 
-def test_a_number_may_stand_for_what_is_not_scored_and_is_marked() -> None:
+def test_a_placeholder_score_may_be_set_and_is_marked() -> None:
     serve = {"unscored": 0.25}
     text, prompt = f"right{MARK}{TOO_LONG}", chat("p")
     pooled = post("/pooling", {"input": chat("p", text)}, serve=serve).json()["data"][0]

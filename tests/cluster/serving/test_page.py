@@ -39,7 +39,7 @@ TOKEN = "a-token-of-some-length"
 
 
 class Held(ScriptedEngine):
-    """Judges a step once the test lets it; knows how many requests were given up."""
+    """Judges a step once the test lets it; counts the cancelled requests."""
 
     def __init__(self, script: Callable[..., str] = critique, name: str = "scripted") -> None:
         tokenizer = ScriptedTokenizer()
@@ -47,7 +47,7 @@ class Held(ScriptedEngine):
         self.let: list[str] = []
         self.given_up = 0
 
-    async def generate(self, prompt: Prompt, *given: Any, **more: Any) -> Generation:
+    async def generate(self, prompt: Prompt, *args: Any, **more: Any) -> Generation:
         last = prompt.messages[-1]["content"].split("Last step:\n")[1]
         try:
             while not any(last.startswith(step) for step in self.let):
@@ -55,7 +55,7 @@ class Held(ScriptedEngine):
         except asyncio.CancelledError:
             self.given_up += 1
             raise
-        return await super().generate(prompt, *given, **more)
+        return await super().generate(prompt, *args, **more)
 
 
 @contextmanager
@@ -79,8 +79,8 @@ def engine() -> Held:
 
 @pytest.fixture
 def tab(browser: Browser, engine: Held) -> Iterator[Tab]:
-    """The page of a service without tokens. Whatever a test does to it, it asks nobody else, and
-    nothing goes wrong in it beside requests that are refused."""
+    """The page of a service without tokens. Whatever a test does to it, it sends requests to
+    no other host, and its only errors are refused requests."""
     with served(routes(engine)) as url, open_tab(browser) as tab:
         tab.page.goto(f"{url}/")
         tab.page.locator("#examples button").first.wait_for()
@@ -129,16 +129,16 @@ def test_the_page_and_its_files_need_no_token_and_nothing_else_is_open(
 
 def test_the_files_are_there_and_refer_to_nothing_outside() -> None:
     assert {f.name for f in WEB.iterdir()} == set(PATHS.values()) - {"report.css"}
-    found: list[tuple[str, str]] = []
+    attributes: list[tuple[str, str]] = []
 
     class Tags(HTMLParser):
         def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-            found.extend((name, value or "") for name, value in attrs)
+            attributes.extend((name, value or "") for name, value in attrs)
 
     Tags().feed((WEB / "index.html").read_text())
-    linked = {value for name, value in found if name in ("src", "href")}
+    linked = {value for name, value in attributes if name in ("src", "href")}
     assert linked == set(PATHS.values()) - {"index.html", "examples.json"}  # relative, all of them
-    assert not [name for name, _ in found if name.startswith("on") or name == "style"]
+    assert not [name for name, _ in attributes if name.startswith("on") or name == "style"]
     offered = re.findall(r'<option value="(\w+)">', (WEB / "index.html").read_text())
     assert offered == list(steps.SPLITTERS)
 
@@ -154,7 +154,7 @@ def test_the_examples_are_what_they_say() -> None:
     }  # fmt: skip
 
 
-def test_steps_are_told_without_being_judged() -> None:
+def test_steps_are_shown_without_being_judged() -> None:
     engine = Held()
     app = routes(engine)
     body = {"problem": "p", "solution": " one\n\ntwo. three", "splitter": "lines", "votes": 64}

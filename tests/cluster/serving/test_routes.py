@@ -54,7 +54,7 @@ def test_a_service_with_tokens_lets_only_those_in(monkeypatch: pytest.MonkeyPatc
         assert call(app, "POST", "/v1/score", body, authorization=f"Bearer {token}").is_success
         assert call(app, "GET", "/v1/model", authorization=f"bearer {token}").is_success
     assert call(app, "GET", "/health").is_success
-    assert call(app, "GET", "/absent").status_code == 401  # nor is said what there is
+    assert call(app, "GET", "/absent").status_code == 401  # hides which routes exist
     assert call(app, "GET", "/second/health", root="/second").is_success
     assert call(app, "GET", "/second/v1/model", root="/second").status_code == 401
     assert call(app, "GET", "/v1/model/health").status_code == 401
@@ -139,7 +139,7 @@ def test_a_batch_is_judged_in_order_each_as_it_asks() -> None:
     items = [
         {"problem": "p", "steps": ["right", "wrong"], "id": "a"},
         {"problem": "q", "solution": "right\nright\nwrong", "votes": 3},
-        {"problem": "r", "steps": ["word " * CONTEXT]},  # too long: the others stand
+        {"problem": "r", "steps": ["word " * CONTEXT]},  # too long: it fails alone
     ]
     answer = batch(routes(), *items)
     assert answer.status_code == 200

@@ -1,4 +1,4 @@
-"""Where bearer tokens are read from, and what is no token."""
+"""Where bearer tokens are read from, and which texts are refused as tokens."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def test_tokens_of_environment_and_file(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     "text", ["", " , ", "short", f"{TOKEN},with a blank inside", "tökentökentöken"]
 )
-def test_what_is_no_token_is_refused_unseen(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_token_is_refused_without_being_shown(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(TOKENS_ENV, text)
     with pytest.raises(ConfigError, match=TOKENS_ENV) as caught:
         token_hashes()  # and the service does not start open to everyone

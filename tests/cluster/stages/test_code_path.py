@@ -51,10 +51,10 @@ def test_code_from_problems_to_scores(ray_session: None, tmp_path: Path) -> None
         assert row["rollouts"][slip] == (1 if slip == len(right) - 1 else 2)
 
     pipelines.distill(CONFIG, [str(at["l"])], str(at["t"]))
-    written = {
+    reasons = {
         row["id"]: row["reason"] for row in rows_of(at["t"].with_suffix(".jsonl.written.jsonl"))
     }
-    dropped = [key for key, reason in written.items() if reason]
+    dropped = [key for key, reason in reasons.items() if reason]
     assert len(dropped) == 1 and "mbpp-12" in dropped[0]  # the slip that the teacher overlooks
     targets = rows_of(at["t"])
     assert {(t["source_id"], t["step"]) for t in targets if not t["label"]} == {

@@ -91,8 +91,8 @@ def test_an_output_of_an_earlier_version_is_refused_with_the_reason(
     path.write_text(json.dumps(record | {"fingerprint": "abc"}))
     with pytest.raises(ConfigError) as caught:
         Output(output.out, IDENTITY).existing()
-    told = str(caught.value)
-    assert "an earlier version of genprm wrote it" in told and "\n" not in told
+    message = str(caught.value)
+    assert "an earlier version of genprm wrote it" in message and "\n" not in message
 
 
 def test_a_finished_output_of_another_config_names_what_differs(tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_storage_is_the_same_on_a_disk_and_behind_a_uri(root: str, tmp_path: Pat
     assert storage.read_json(f"{root}/a.json") is None
     assert storage.parquet_files(f"{root}/rows") == []
     storage.make_folder(root)
-    assert not storage.exists(root)  # an empty folder is nobody's
+    assert not storage.exists(root)  # an empty folder counts as absent
     storage.write_json(f"{root}/a.json", {"x": 1})
     assert storage.exists(root)
     storage.write_parquet_folder(f"{root}/new", [[{"x": 1}], [{"x": 2.5}]])

@@ -56,7 +56,7 @@ def problems(path: Path, n: int, text: str = "Count to seven, please: {}") -> st
 
 
 def calls(path: Path) -> int:
-    """How many completions were asked for, where the problems named this file."""
+    """The number of completions requested, as logged to the file that the problems name."""
     return path.read_text().count("\n")
 
 
@@ -74,16 +74,16 @@ def meta_of(path: Path) -> Row:
 
 def test_solve_label_distill_score(two_cpus: None, tmp_path: Path) -> None:
     solutions, labels = tmp_path / "solutions.jsonl", tmp_path / "labels"
-    chosen = config(solve={"samples_per_problem": 2}, distill={"filter": False, "balance": None})
+    settings = config(solve={"samples_per_problem": 2}, distill={"filter": False, "balance": None})
 
-    solved = pipelines.solve(chosen, ["task:arithmetic?n=9&seed=3"], str(solutions))
+    solved = pipelines.solve(settings, ["task:arithmetic?n=9&seed=3"], str(solutions))
     assert (solved.rows_in, solved.rows_out, solved.failed) == (9, 18, 0)
     sampled = read_records(solutions, Solution)
     order = [s.problem_id for s in sampled]
     assert order == [f"arithmetic-standard-3-{i}" for i in range(9) for _ in range(2)]
 
-    labelled = pipelines.label(chosen, [str(solutions)], str(labels))  # a Parquet folder
-    assert labelled.usage.completions == 18 * chosen.label.rollouts  # one open prefix each
+    labelled = pipelines.label(settings, [str(solutions)], str(labels))  # a Parquet folder
+    assert labelled.usage.completions == 18 * settings.label.rollouts  # one open prefix each
     cost = labelled.details["labels"]
     assert (cost["rollouts"], cost["generated_tokens"]) == (
         labelled.usage.completions,
@@ -92,12 +92,12 @@ def test_solve_label_distill_score(two_cpus: None, tmp_path: Path) -> None:
     assert cost["per_label"]["rollouts"] == cost["rollouts"] / cost["labels"] > 0
     assert [s.id for s in read_records(labels, LabelledSolution)] == [s.id for s in sampled]
 
-    targets = pipelines.distill(chosen, [str(labels)], str(tmp_path / "targets.jsonl"))
+    targets = pipelines.distill(settings, [str(labels)], str(tmp_path / "targets.jsonl"))
     assert targets.details["solutions"].keys() <= {"agreement", "disagreement"}
-    written = rows_of(tmp_path / "targets.jsonl.written.jsonl")
-    assert [row["id"] for row in written] == [s.id for s in sampled]
+    rows = rows_of(tmp_path / "targets.jsonl.written.jsonl")
+    assert [row["id"] for row in rows] == [s.id for s in sampled]
 
-    judged = pipelines.score(chosen, [str(solutions)], str(tmp_path / "judged.jsonl"))
+    judged = pipelines.score(settings, [str(solutions)], str(tmp_path / "judged.jsonl"))
     judgements = read_records(judged.out, Judgement)
     assert [j.id for j in judgements] == [s.id for s in sampled]
     assert all(len(j.steps) == 2 and j.solution_score == pytest.approx(0.8) for j in judgements)
@@ -124,17 +124,17 @@ def test_the_meta_record_tells_what_made_the_output(two_cpus: None, tmp_path: Pa
 def test_doubts_about_the_verifier_are_counted_and_set_aside(
     two_cpus: None, tmp_path: Path
 ) -> None:
-    given, out = tmp_path / "in.jsonl", tmp_path / "labels.jsonl"
+    source, out = tmp_path / "in.jsonl", tmp_path / "labels.jsonl"
     rows = [
         {"id": f"s{i}", "problem": f"Count {i}", "answer": answer, "steps": ["I see.", "I count."]}
         for i, answer in enumerate(["7", "7.0", "8"])  # rollouts say 7
     ]
-    write_jsonl(given, rows)
+    write_jsonl(source, rows)
     settings = {"rollouts": 3, "second_verifier": "exact", "audit": 2}
     foreign = {"cost": 0.02, "audit": "mine", "labels": 3, "verifier_disagreements": "?"}
-    with given.open("a") as file:
+    with source.open("a") as file:
         file.write(json.dumps({"id": "broken", "error": "of an earlier stage"} | foreign) + "\n")
-    labelled = pipelines.label(config(label=settings), [str(given)], str(out))
+    labelled = pipelines.label(config(label=settings), [str(source)], str(out))
     assert labelled.details["verifiers"] == {"answers": 18, "disagreements": 6}
     doubts = rows_of(tmp_path / "labels.jsonl.disagreements.jsonl")
     assert len(doubts) == 6 and {row["prefix"] for row in doubts} == {1, 2}
@@ -145,7 +145,7 @@ def test_doubts_about_the_verifier_are_counted_and_set_aside(
     )
     labels = [[True, True], [True, True], [False, None]]
     assert [row["labels"] for row in rows_of(out)] == [*labels, 3]
-    assert foreign.items() <= rows_of(out)[-1].items()  # what was not labelled is as it came
+    assert foreign.items() <= rows_of(out)[-1].items()  # rows without labels pass through unchanged
     assert not any("rollout_to_read" in row for row in rows_of(out))
     page = (tmp_path / "labels.jsonl.audit.html").read_text()
     assert "2 rollouts to read" in page and "So the answer is 7." in page
@@ -153,14 +153,14 @@ def test_doubts_about_the_verifier_are_counted_and_set_aside(
 
 
 def test_a_sample_prices_the_job_and_leaves_nothing(two_cpus: None, tmp_path: Path) -> None:
-    given = tmp_path / "in.jsonl"
+    source = tmp_path / "in.jsonl"
     steps = [[f"Step {n}." for n in range(1 + i % 4)] for i in range(60)]
     rows = [
         {"id": f"s{i}", "problem": "Count", "answer": "7", "steps": s} for i, s in enumerate(steps)
     ]
-    write_jsonl(given, [*rows, {"id": "broken", "error": "of an earlier stage"}])
+    write_jsonl(source, [*rows, {"id": "broken", "error": "of an earlier stage"}])
     out = str(tmp_path / "labels.jsonl")
-    price = price_of_labels(config(label={"rollouts": 2}), [str(given)], out, 20)
+    price = price_of_labels(config(label={"rollouts": 2}), [str(source)], out, 20)
     truth = 2 * sum(map(len, steps))
     assert (price.rows, price.sample, price.failed, price.settled) == (60, 20, 0, 20)
     assert price.rollouts.low is not None and price.rollouts.high is not None
@@ -169,18 +169,18 @@ def test_a_sample_prices_the_job_and_leaves_nothing(two_cpus: None, tmp_path: Pa
     assert price.seconds > 0 and "60 solutions" in price.summary()
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
     with pytest.raises(ConfigError, match="--estimate 0: at least 1"):
-        price_of_labels(config(), [str(given)], out, 0)
+        price_of_labels(config(), [str(source)], out, 0)
 
 
 def test_label_says_at_the_command_line_what_it_cost_and_would_cost(
     two_cpus: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = tmp_path / "in.jsonl"
+    source = tmp_path / "in.jsonl"
     row = {"problem": "Count", "answer": "7", "steps": ["I see.", "I count."]}
-    write_jsonl(given, ({"id": f"s{i}", **row} for i in range(12)))
+    write_jsonl(source, ({"id": f"s{i}", **row} for i in range(12)))
     file, out = tmp_path / "config.yaml", tmp_path / "labels.jsonl"
     file.write_text(yaml.safe_dump(config().model_dump(mode="json")))
-    command = ["label", "--config", str(file), "--solutions", str(given), "--out", str(out)]
+    command = ["label", "--config", str(file), "--solutions", str(source), "--out", str(out)]
     assert main([*command, "--estimate", "4"]) == 0
     assert "12 solutions: about" in capsys.readouterr().out and not out.exists()
     assert main([*command, "--audit", "3"]) == 0
@@ -192,12 +192,12 @@ def test_label_says_at_the_command_line_what_it_cost_and_would_cost(
 
 
 def test_a_failed_row_is_a_row_with_a_reason_and_carried_on(two_cpus: None, tmp_path: Path) -> None:
-    given = tmp_path / "in.jsonl"
+    source = tmp_path / "in.jsonl"
     texts = ["Count to seven", "Please fail", "Please refuse", "Count to seven again"]
     rows = [{"id": f"p{i}", "problem": text, "answer": "7"} for i, text in enumerate(texts)]
-    write_jsonl(given, rows)
+    write_jsonl(source, rows)
     solutions, labels = tmp_path / "solutions.jsonl", tmp_path / "labels.jsonl"
-    solved = pipelines.solve(config(), [str(given)], str(solutions))
+    solved = pipelines.solve(config(), [str(source)], str(solutions))
     assert (solved.rows_out, solved.failed) == (4, 2)
     errors = [row["error"] for row in rows_of(solutions)]
     assert errors[0] is None and errors[3] is None
@@ -210,18 +210,18 @@ def test_a_failed_row_is_a_row_with_a_reason_and_carried_on(two_cpus: None, tmp_
 
 
 def test_an_output_of_failures_only_is_a_failure(two_cpus: None, tmp_path: Path) -> None:
-    given = problems(tmp_path / "in.jsonl", 3, "fail {}")
+    source = problems(tmp_path / "in.jsonl", 3, "fail {}")
     with pytest.raises(StageError, match="all 3 rows failed, the first: ValueError: told to fail"):
-        pipelines.solve(config(), [given], str(tmp_path / "out.jsonl"))
+        pipelines.solve(config(), [source], str(tmp_path / "out.jsonl"))
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
 
 
 def test_a_step_that_does_not_fit_the_context_is_a_status(two_cpus: None, tmp_path: Path) -> None:
-    given = tmp_path / "in.jsonl"
+    source = tmp_path / "in.jsonl"
     steps = [["a step"], ["a step", "word " * 500], ["wrong"]]
-    write_jsonl(given, [{"problem": "P", "steps": s, "note": i} for i, s in enumerate(steps)])
-    chosen = config(engine={"max_model_len": 200})
-    report = pipelines.score(chosen, [str(given)], str(tmp_path / "out.jsonl"))
+    write_jsonl(source, [{"problem": "P", "steps": s, "note": i} for i, s in enumerate(steps)])
+    settings = config(engine={"max_model_len": 200})
+    report = pipelines.score(settings, [str(source)], str(tmp_path / "out.jsonl"))
     judged = rows_of(report.out)
     assert [[s["status"] for s in row["steps"]] for row in judged] == [
         ["ok"],
@@ -234,21 +234,21 @@ def test_a_step_that_does_not_fit_the_context_is_a_status(two_cpus: None, tmp_pa
 
 
 def test_a_setting_that_cannot_work_ends_the_stage(two_cpus: None, tmp_path: Path) -> None:
-    given = problems(tmp_path / "in.jsonl", 3)
+    source = problems(tmp_path / "in.jsonl", 3)
     broken = config(engine={"extra": {"script": "pipeline_scripts:no_such"}})
     with pytest.raises(ConfigError, match="there is no function pipeline_scripts:no_such"):
-        pipelines.solve(broken, [given], str(tmp_path / "out.jsonl"))
+        pipelines.solve(broken, [source], str(tmp_path / "out.jsonl"))
 
 
 def test_a_policy_server_that_is_away_for_a_while_is_waited_for(
     two_cpus: None, tmp_path: Path
 ) -> None:
-    server, given = Server(), tmp_path / "in.jsonl"
+    server, source = Server(), tmp_path / "in.jsonl"
     server.choice = {"message": {"role": "assistant", "content": "So the answer is 7"}}
     server.pause = 0.3
     steps = ["Count.", "So the answer is 8"]
     columns = {"problem": "Count to seven", "answer": "7", "steps": steps}
-    write_jsonl(given, [{"id": f"s{i}", **columns} for i in range(60)])
+    write_jsonl(source, [{"id": f"s{i}", **columns} for i in range(60)])
 
     def goes_away() -> None:
         with server.serving():
@@ -264,12 +264,12 @@ def test_a_policy_server_that_is_away_for_a_while_is_waited_for(
         assert away.is_alive()
         time.sleep(0.05)
     engine = {"kind": "openai", "openai": {"base_url": server.url}, "extra": {"prefill": True}}
-    chosen = Config.model_validate(
+    settings = Config.model_validate(
         {"engine": engine, "runtime": RUNTIME, "label": {"rollouts": 1}}
         | {"models": {"policy": "served"}}
     )
     try:
-        report = pipelines.label(chosen, [str(given)], str(tmp_path / "out.jsonl"))
+        report = pipelines.label(settings, [str(source)], str(tmp_path / "out.jsonl"))
     finally:
         ended.set()
         away.join()
@@ -280,8 +280,8 @@ def test_a_policy_server_that_is_away_for_a_while_is_waited_for(
 
 def test_a_process_that_dies_is_started_again(two_cpus: None, tmp_path: Path) -> None:
     log = tmp_path / "calls"
-    given = problems(tmp_path / "in.jsonl", 12, f"Count {{}} calls={log}")
-    report = pipelines.solve(config("dies_once"), [given], str(tmp_path / "out.jsonl"))
+    source = problems(tmp_path / "in.jsonl", 12, f"Count {{}} calls={log}")
+    report = pipelines.solve(config("dies_once"), [source], str(tmp_path / "out.jsonl"))
     assert (report.rows_out, report.failed) == (12, 0)
     assert calls(log) > 12
 
@@ -292,26 +292,26 @@ def test_a_process_that_dies_is_started_again(two_cpus: None, tmp_path: Path) ->
 def test_a_finished_output_is_left_alone_and_no_other_run_may_have_it(
     two_cpus: None, tmp_path: Path
 ) -> None:
-    given, out = problems(tmp_path / "in.jsonl", 3), tmp_path / "out.jsonl"
-    pipelines.solve(config(), [given], str(out))
+    source, out = problems(tmp_path / "in.jsonl", 3), tmp_path / "out.jsonl"
+    pipelines.solve(config(), [source], str(out))
     before = out.read_bytes(), out.stat().st_mtime_ns
-    again = pipelines.solve(config(runtime={"num_cpus": 2}), [given], str(out))  # speed only
+    again = pipelines.solve(config(runtime={"num_cpus": 2}), [source], str(out))  # speed only
     assert again.already_done
     with pytest.raises(ConfigError, match="belongs to another config"):
-        pipelines.solve(config(solve={"temperature": 0.5}), [given], str(out))
+        pipelines.solve(config(solve={"temperature": 0.5}), [source], str(out))
     with pytest.raises(ConfigError, match=r"belongs to another stage \(solve\)"):
         pipelines.label(config(), [str(out)], str(out))
     problems(tmp_path / "in.jsonl", 4)
     with pytest.raises(ConfigError, match="belongs to another input"):
-        pipelines.solve(config(), [given], str(out))
+        pipelines.solve(config(), [source], str(out))
     assert (out.read_bytes(), out.stat().st_mtime_ns) == before
 
 
-def test_a_file_of_somebody_else_is_not_overwritten(tmp_path: Path) -> None:
-    given, out = problems(tmp_path / "in.jsonl", 3), tmp_path / "out.jsonl"
+def test_a_file_not_made_by_genprm_is_not_overwritten(tmp_path: Path) -> None:
+    source, out = problems(tmp_path / "in.jsonl", 3), tmp_path / "out.jsonl"
     out.write_text("precious\n")
     with pytest.raises(ConfigError, match="is not a finished genprm output"):
-        pipelines.solve(config(), [given], str(out))
+        pipelines.solve(config(), [source], str(out))
     assert out.read_text() == "precious\n"
 
 
@@ -319,7 +319,7 @@ def test_a_file_of_somebody_else_is_not_overwritten(tmp_path: Path) -> None:
 
 
 @contextlib.contextmanager
-def solving(given: str, out: Path) -> Iterator[subprocess.Popen[str]]:
+def solving(source: str, out: Path) -> Iterator[subprocess.Popen[str]]:
     """`genprm solve` in a process of its own, which does not outlive the test."""
     settings = {"models": {"policy": "scripted"}, "engine": pipeline_scripts.engine()}
     file = out.with_suffix(".yaml")
@@ -329,7 +329,7 @@ def solving(given: str, out: Path) -> Iterator[subprocess.Popen[str]]:
         "PYTHONPATH": f"{ROOT}:{HELPERS}",
         pipeline_scripts.SECONDS: "0.15",
     }
-    command = ["-m", "cluster.cli", "solve", "--config", str(file), "--problems", given]
+    command = ["-m", "cluster.cli", "solve", "--config", str(file), "--problems", source]
     process = subprocess.Popen(
         [sys.executable, *command, "--out", str(out)],
         env=environment,
@@ -357,9 +357,9 @@ def wait_for_results(out: Path, count: int, process: subprocess.Popen[str]) -> N
 
 def test_interrupted_and_killed_the_same_command_goes_on(two_cpus: None, tmp_path: Path) -> None:
     log, out = tmp_path / "calls", tmp_path / "out.jsonl"
-    given = problems(tmp_path / "in.jsonl", 60, f"Count {{}} calls={log}")
+    source = problems(tmp_path / "in.jsonl", 60, f"Count {{}} calls={log}")
 
-    with solving(given, out) as first:
+    with solving(source, out) as first:
         wait_for_results(out, 2, first)
         first.send_signal(signal.SIGINT)
         _, errors = first.communicate(timeout=120)
@@ -367,7 +367,7 @@ def test_interrupted_and_killed_the_same_command_goes_on(two_cpus: None, tmp_pat
     assert errors.splitlines()[-1] == "genprm: interrupted; the same command goes on where it was"
     assert "Traceback" not in errors
 
-    with solving(given, out) as second:
+    with solving(source, out) as second:
         wait_for_results(out, 5, second)
         family = psutil.Process(second.pid).children(recursive=True)
         workers = [process for process in family if "Agent" not in process.name()]
@@ -376,7 +376,7 @@ def test_interrupted_and_killed_the_same_command_goes_on(two_cpus: None, tmp_pat
 
     done, before = len(read_ids(Path(f"{out}.parts/checkpoint"))), calls(log)
     assert 0 < done < 60
-    report = pipelines.solve(config(), [given], str(out))
+    report = pipelines.solve(config(), [source], str(out))
     assert report.rows_in == report.rows_out == 60
     assert [row["problem_id"] for row in rows_of(out)] == [f"p{i}" for i in range(60)]
     assert calls(log) - before == 60 - done
@@ -404,14 +404,14 @@ def evaluation_rows() -> list[Row]:
 def test_eval_writes_metrics_judgements_and_report(two_cpus: None, tmp_path: Path) -> None:
     data, out = tmp_path / "rows.jsonl", tmp_path / "eval"
     write_jsonl(data, evaluation_rows())
-    found = evaluate(config(score={"votes": 4}), [str(data)], str(out))
+    evaluation = evaluate(config(score={"votes": 4}), [str(data)], str(out))
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["n"] == 12
     assert metrics["accuracy"] == pytest.approx(11 / 12)
     assert metrics["accuracy_error"] == pytest.approx(4 / 5)
     assert [point["votes"] for point in metrics["votes_curve"]] == [1, 2, 4]
     assert metrics["seconds"] > 0
-    assert found.judging.rows_out == len(rows_of(out / "judgements.jsonl")) == 12
+    assert evaluation.judging.rows_out == len(rows_of(out / "judgements.jsonl")) == 12
     assert "<svg" in (out / "report.html").read_text()
     assert list((out / "plots").glob("*.svg"))
     assert evaluate(config(score={"votes": 4}), [str(data)], str(out)).judging.already_done
@@ -444,69 +444,69 @@ def test_calibrate_learns_what_scores_mean_and_scoring_uses_it(
     data, out = tmp_path / "rows.jsonl", tmp_path / "calibrated"
     rows = evaluation_rows() * 4
     write_jsonl(data, [{**row, "id": f"e{i}"} for i, row in enumerate(rows)])
-    chosen = config(score={"votes": 4})
-    found = calibrate(chosen, [str(data)], str(out))
-    fixed, early = found.calibrations
-    assert not found.found_by_scoring and fixed.votes == early.votes == 4
+    settings = config(score={"votes": 4})
+    result = calibrate(settings, [str(data)], str(out))
+    fixed, early = result.calibrations
+    assert not result.found_by_scoring and fixed.votes == early.votes == 4
     assert (fixed.solutions, fixed.steps) == (early.solutions, early.steps) == (48, 120)
     assert (fixed.early_stop, early.early_stop) == (False, True)
     assert early.sampling == {**fixed.sampling, "round_votes": 2, "stop_risk": 0.0}
-    assert found.path == str(out / "calibration.json")
-    again = calibrate(chosen, [str(data)], str(out))
-    assert again.judging.already_done and again.calibrations == found.calibrations
+    assert result.path == str(out / "calibration.json")
+    again = calibrate(settings, [str(data)], str(out))
+    assert again.judging.already_done and again.calibrations == result.calibrations
 
-    given = {"votes": 4, "calibration": found.path}
-    judged = evaluate(config(score=given), [str(data)], str(tmp_path / "eval"))
+    options = {"votes": 4, "calibration": result.path}
+    judged = evaluate(config(score=options), [str(data)], str(tmp_path / "eval"))
     before, after = judged.metrics.reliability, judged.metrics.reliability_calibrated
     assert after.n == 120
     assert after.ece < before.ece  # these are the rows that it was fitted on
     steps = read_records(tmp_path / "eval" / "judgements.jsonl", Judgement)[0].steps
     assert steps[0].score == pytest.approx(0.8) and steps[0].calibrated > 0.85
     other = pipelines.score(
-        config(score={**given, "votes": 2}), [str(data)], str(tmp_path / "two.jsonl")
+        config(score={**options, "votes": 2}), [str(data)], str(tmp_path / "two.jsonl")
     )
     assert all(s.calibrated is None for j in read_records(other.out, Judgement) for s in j.steps)
 
     with pytest.raises(ConfigError, match=r"fitted for temperature 1\.0, not 0\.5"):
         pipelines.score(
-            config(score={**given, "temperature": 0.5}), [str(data)], str(tmp_path / "cool.jsonl")
+            config(score={**options, "temperature": 0.5}), [str(data)], str(tmp_path / "cool.jsonl")
         )
     in_rounds = pipelines.score(
-        config(score={**given, "early_stopping": {"enabled": True}}),
+        config(score={**options, "early_stopping": {"enabled": True}}),
         [str(data)],
         str(tmp_path / "early.jsonl"),
     )
     assert read_records(in_rounds.out, Judgement)[0].steps[0].calibrated > 0.85
-    known = json.loads(Path(found.path).read_text())
-    for one in known:
+    calibrations = json.loads(Path(result.path).read_text())
+    for one in calibrations:
         one["critic"]["model"] = "another"
-    Path(found.path).write_text(json.dumps(known))
+    Path(result.path).write_text(json.dumps(calibrations))
     with pytest.raises(ConfigError, match=r"fitted for critic\.model 'another'"):
-        pipelines.score(config(score=given), [str(data)], str(tmp_path / "other.jsonl"))
+        pipelines.score(config(score=options), [str(data)], str(tmp_path / "other.jsonl"))
 
 
-def test_a_calibration_that_is_not_there_is_told_before_anything_starts(tmp_path: Path) -> None:
+def test_a_missing_calibration_is_reported_before_anything_starts(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "rows.jsonl", evaluation_rows())
-    chosen = config(score={"calibration": str(tmp_path / "none.json")})
+    settings = config(score={"calibration": str(tmp_path / "none.json")})
     with pytest.raises(ConfigError, match=r"none\.json: No such file"):
-        pipelines.score(chosen, [str(tmp_path / "rows.jsonl")], str(tmp_path / "out.jsonl"))
+        pipelines.score(settings, [str(tmp_path / "rows.jsonl")], str(tmp_path / "out.jsonl"))
 
 
 # ---- small parts
 
 
 def test_options_of_an_engine_actor(two_cpus: None) -> None:
-    def asked(replicas: int = 1, **more: Any) -> dict[str, Any]:
+    def get_options(replicas: int = 1, **more: Any) -> dict[str, Any]:
         return runtime.engine_options(Config.model_validate(more), replicas)
 
     # with two logical CPUs the engine leaves both to the tasks that feed it
     threads = {"env_vars": {"OMP_NUM_THREADS": str(len(os.sched_getaffinity(0)))}}
-    assert asked() == {"num_cpus": 0, "num_gpus": 0, "runtime_env": threads}
-    assert asked(replicas=999)["runtime_env"]["env_vars"] == {"OMP_NUM_THREADS": "1"}
-    assert asked(runtime={"gpus_per_engine": 2})["num_gpus"] == 2
+    assert get_options() == {"num_cpus": 0, "num_gpus": 0, "runtime_env": threads}
+    assert get_options(replicas=999)["runtime_env"]["env_vars"] == {"OMP_NUM_THREADS": "1"}
+    assert get_options(runtime={"gpus_per_engine": 2})["num_gpus"] == 2
     server = {"kind": "openai", "openai": {"base_url": "http://host"}}
-    assert asked(engine=server, runtime={"gpus_per_engine": 2})["num_gpus"] == 0
-    assert "runtime_env" not in asked(replicas=2, runtime={"gpus_per_engine": 1})
+    assert get_options(engine=server, runtime={"gpus_per_engine": 2})["num_gpus"] == 0
+    assert "runtime_env" not in get_options(replicas=2, runtime={"gpus_per_engine": 1})
 
 
 def test_a_session_inside_another_changes_nothing(two_cpus: None) -> None:

@@ -104,7 +104,7 @@ def test_what_a_narrow_terminal_has_no_room_for_is_cut(width: int) -> None:
     assert len(line) <= width and "score" in line and failure == "1 failed"
 
 
-def test_a_reason_is_no_markup_and_moves_no_cursor() -> None:
+def test_markup_and_control_codes_in_a_reason_are_inert() -> None:
     line = Line("train", 1, 2, ("step 1/2",), "failure 1: [bold] [/] \x1b[31m \x07 a\nb")
     shown = "failure 1: [bold] [/] \\x1b[31m \\x07 a b"
     assert str(line) == f"train   step 1/2  {shown}"

@@ -94,7 +94,7 @@ EVALUATION = {"problem": "P", "steps": ["a", "b"], "first_error": 1}
 def every_stage(folder: Path) -> Iterator[tuple[str, list[str]]]:
     """Name and files of each output (rows, summary, asides), each made of the one before."""
 
-    def written(name: str, text: str) -> list[str]:
+    def write(name: str, text: str) -> list[str]:
         (folder / name).write_text(text)
         return [str(folder / name)]
 
@@ -102,16 +102,16 @@ def every_stage(folder: Path) -> Iterator[tuple[str, list[str]]]:
     solving = config(solve={"samples_per_problem": 3, "max_tokens": 60})
     files = run("solve", solving, [str(folder / "problems.jsonl")])
     yield "solve", files
-    solutions = written("solutions.jsonl", files[0])
+    solutions = write("solutions.jsonl", files[0])
     for name in ESTIMATORS:
         files = run("label", config(label={"estimator": name, "max_tokens": 60}), solutions)
         yield f"label {name}", files
-        labels = written(f"{name}.jsonl", files[0])
+        labels = write(f"{name}.jsonl", files[0])
     options = {"reuse": "solution", "partial": True, "second_verifier": "exact", "audit": 2}
-    again = labels + written("broken.jsonl", '{"id": "broken", "error": "before", "labels": 3}')
+    again = labels + write("broken.jsonl", '{"id": "broken", "error": "before", "labels": 3}')
     files = run("label", config(label={**options, "max_tokens": 60}), again)
     yield "label with every option", files
-    labels = written("labels.jsonl", files[0])
+    labels = write("labels.jsonl", files[0])
     teacher = {"writer": "teacher", "teacher": {"model": "scripted"}, "critiques_per_step": 2}
     yield "distill", run("distill", config(distill={**teacher, "balance": None}), labels)
     yield "distill balanced", run("distill", config(distill={**teacher, "filter": False}), labels)
@@ -147,7 +147,7 @@ def test_rows_and_summaries_are_as_they_were(tmp_path: Path) -> None:
     for name, files in outputs:
         if name.startswith("label") or name in FORMATS:
             rows = [row for row in map(json.loads, files[0].splitlines()) if not row.get("error")]
-            for row in rows:  # what no field is has come with the row, or says that it failed
+            for row in rows:  # columns beyond the fields: from the input, or `error`
                 extra |= (LabelledSolution.model_validate(row).model_extra or {}).keys()
     users = {"level", "note", "is_quality_control_question", "is_initial_screening_question"}
     assert extra == users | {"error"}

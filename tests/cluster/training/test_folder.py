@@ -37,7 +37,9 @@ OTHER_RANK = {"train.lora.r": 8}
 OTHER_DATA = {"data": "5678"}
 
 
-def test_an_unfinished_critic_of_others_names_the_first_key_that_differs(tmp_path: Path) -> None:
+def test_an_unfinished_critic_of_another_run_names_the_first_key_that_differs(
+    tmp_path: Path,
+) -> None:
     out = tmp_path / "critic"
     folder = CriticFolder(str(out), DECIDES)
     assert folder.finished() is None
@@ -52,7 +54,7 @@ def test_an_unfinished_critic_of_others_names_the_first_key_that_differs(tmp_pat
     assert "an earlier version of genprm wrote it" in refusal(out)
 
 
-def test_a_finished_critic_of_others_names_the_first_key_that_differs(tmp_path: Path) -> None:
+def test_a_finished_critic_of_another_run_names_the_first_key_that_differs(tmp_path: Path) -> None:
     out = tmp_path / "critic"
     published(out)
     manifest = CriticFolder(str(out), DECIDES).finished()

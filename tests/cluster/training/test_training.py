@@ -205,7 +205,7 @@ def test_training_survives_the_death_of_a_worker_and_of_the_driver(
         ({"init": "nowhere/at/all"}, ConfigError, "no such model directory"),
     ],
 )
-def test_mistakes_are_told_before_ray_starts(
+def test_mistakes_are_reported_before_ray_starts(
     tiny: Path,
     data: str,
     tmp_path: Path,
@@ -237,7 +237,7 @@ def test_data_that_cannot_be_trained_on_is_refused(tiny: Path, data: str, tmp_pa
         train(config(tiny), str(broken), out)
 
 
-def test_a_folder_that_is_no_critic_is_left_alone(tiny: Path, data: str, tmp_path: Path) -> None:
+def test_a_folder_without_a_critic_is_left_alone(tiny: Path, data: str, tmp_path: Path) -> None:
     out = tmp_path / "critic"
     out.mkdir()
     (out / "thesis.tex").write_text("important")
