@@ -25,7 +25,6 @@ from genprm.errors import ConfigError, EngineError, GenprmError
 from genprm.records import BestOfN, CriticInfo, Judgement
 from genprm.scoring.base import ScoreItem, ScoreOptions
 from genprm.search.best_of_n import best_of_n
-from genprm.util.paths import absolute
 
 DEFAULT_NAME = "genprm"
 
@@ -79,7 +78,7 @@ class ScorerHandle:
                 nothing has changed.
             EngineError: a replica cannot load it or died; the call may be repeated.
         """
-        path = absolute(str(directory))
+        path = str(Path(directory).expanduser().resolve())
         await _answer(self._handle.broadcast("prepare", path).results_async())
         critic, *_ = await _answer(self._handle.broadcast("adopt", path).results_async())
         return CriticInfo.model_validate(critic)
@@ -154,7 +153,7 @@ class ScorerActor:
     async def reload(self, directory: str | Path) -> CriticInfo:
         """Let another version of the critic judge, also after Ray restarted this actor; see
         `ScorerHandle.reload`. `directory` is a path on the actor's node."""
-        host, path = await self._host(), absolute(str(directory))
+        host, path = await self._host(), str(Path(directory).expanduser().resolve())
         critic = await host.adopt(path)
         await self._version.set(path)
         return critic

@@ -67,7 +67,7 @@ def resolve_config(args: argparse.Namespace) -> Config:
     overrides = [f"{key}={value}" for key, value in values.items() if value is not None]
     config = load_config(args.config or command.default_config, [*args.set, *overrides])
     find_kind(config.train.kind)  # configs are read below the kinds, and cannot know them
-    return config.with_pack_sampling()
+    return config
 
 
 def print_error(error: Exception, status: int) -> int:

@@ -27,6 +27,7 @@ from cluster.runtime import AUTH_HINT
 from genprm.config.load import load_config
 from genprm.data.storage import is_uri
 from genprm.errors import ConfigError, GenprmError, InputError, one_line
+from genprm.training import find_kind
 from genprm.util.paths import configs_dir
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def check_stage(stage: StageCommand) -> None:
     if config is not None and not (configs_dir() / f"{config}.yaml").is_file():
         check_shipped(config)
     if config is None or not Path(config).is_absolute() or Path(config).is_file():
-        load_config(config, stage.overrides).with_pack_sampling()
+        find_kind(load_config(config, stage.overrides).train.kind)
     for source in stage.inputs:
         if not source.startswith(("hub:", "task:")):
             check_shipped(source)

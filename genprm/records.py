@@ -127,7 +127,7 @@ class Solution(Problem):
     # Columns that `solve` writes.
     splitter: str | None = optional()
     """The splitter that cut it into steps; other stages refuse it under another."""
-    temperature: float | None = optional()
+    temperature: int | float | None = optional()
     """The temperature at which it was sampled."""
     # The others only inform. In solutions of other origin they may hold anything.
     problem_id: Any = optional()
@@ -378,9 +378,7 @@ class EvaluationRow(Identified):
     steps: list[str] = Field(min_length=1)
     first_error: int = Field(ge=-1)
     source: str = "unnamed"
-    splitter: str | None = optional()
-    """The splitter that cut it into steps."""
-    suspect: bool | None = optional()
+    suspect: Any = optional()
     """Whether the row is likely to be wrong; figures are also given without such rows."""
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from genprm.distill.targets import DistilledSolution
-from genprm.records import CritiqueTarget, EvaluationRow, LabelledSolution, Solution
+from genprm.records import CritiqueTarget, LabelledSolution, Solution
 
 LABELLED: dict[str, Any] = {
     **{"id": "s", "problem": "P", "steps": ["a"], "values": [1.0], "wins": [1], "rollouts": [1]},
@@ -53,6 +53,6 @@ def test_a_foreign_solution_may_use_our_column_names(value: Any) -> None:
 
 
 def test_a_column_of_another_type_is_refused_by_name() -> None:
-    row = {"problem": "P", "steps": ["a"], "first_error": 0, "suspect": "perhaps"}
-    with pytest.raises(ValidationError, match="suspect"):
-        EvaluationRow.model_validate(row)
+    row = {"problem": "P", "steps": ["a"], "step": 0, "finish_reason": 3, "splitter": 3}
+    with pytest.raises(ValidationError, match="splitter"):
+        Solution.model_validate(row)

@@ -28,7 +28,8 @@ def find_commands() -> dict[str, Command]:
     by_name = {
         module.COMMAND.name: module.COMMAND for module in modules if hasattr(module, "COMMAND")
     }
-    return {name: by_name[name] for name in (*PATH, *sorted(by_name.keys() - set(PATH)))}
+    first = [name for name in PATH if name in by_name]
+    return {name: by_name[name] for name in (*first, *sorted(by_name.keys() - set(PATH)))}
 
 
 COMMANDS = find_commands()

@@ -75,7 +75,7 @@ def calibrate(config: Config, data: Sequence[str], out: str) -> Calibrated:
     raw["early_stopping"] = EarlyStoppingConfig(enabled=False)
     config = config.model_copy(update={"score": score.model_copy(update=raw)})
     located = (row for source in data for row in sources.located(source))
-    rows = read(located, EvaluationRow, sources.split_by(config.splitter))
+    rows = read(located, EvaluationRow, sources.check_steps)
     judging = run_stage(
         scoring_stage(config, "calibrate"),
         config,

@@ -81,9 +81,9 @@ def evaluate(config: Config, data: Sequence[str], out: str) -> Evaluation:
     local_folder(out, *WRITTEN)
     located = [row for source in data for row in sources.located(source)]
     if located and "candidates" in located[0].row:
-        problems = read(located, BestOfNRow, _check_candidates(config.splitter))
+        problems = read(located, BestOfNRow, _check_candidates)
         return evaluate_best_of_n(config, problems, " ".join(data), out)
-    rows = read(located, EvaluationRow, sources.split_by(config.splitter))
+    rows = read(located, EvaluationRow, sources.check_steps)
     return evaluate_first_errors(config, rows, " ".join(data), out)
 
 
@@ -186,15 +186,11 @@ def _candidates(rows: Iterable[BestOfNRow]) -> Iterator[Row]:
                 }
 
 
-def _check_candidates(splitter: str) -> Callable[[BestOfNRow, str], None]:
-    def check(row: BestOfNRow, where: str) -> None:
-        sources.check_splitter(row, splitter, where)
-        for number, candidate in enumerate(row.candidates):
-            if any(not step.strip() for step in candidate.steps):
-                field = f"candidates[{number}].steps"
-                raise InputError("an empty step", field=field, place=where)
-
-    return check
+def _check_candidates(row: BestOfNRow, where: str) -> None:
+    for number, candidate in enumerate(row.candidates):
+        if any(not step.strip() for step in candidate.steps):
+            field = f"candidates[{number}].steps"
+            raise InputError("an empty step", field=field, place=where)
 
 
 def _scored(rows: Iterable[BestOfNRow], judgements: Iterable[Judgement]) -> list[BestOfNRow]:

@@ -40,8 +40,8 @@ def label(config: Config, solutions: Sequence[str], out: str) -> Report:
 
 def solutions_to_label(config: Config, solutions: Sequence[str]) -> Iterator[Row]:
     """The solutions; InputError for one that was split in another way than rollouts will be, or,
-    if rollouts are counted together with it (`label.reuse`), sampled at another temperature."""
-    counted_together = config.label.reuse != "none"
+    if it is counted as a rollout of its own prefixes, sampled at another temperature."""
+    counted_together = config.label.reuse == "solution"
     return sources.solutions(
         solutions, config.splitter, config.label.temperature if counted_together else None
     )

@@ -36,7 +36,6 @@ from genprm.models.names import resolve_model
 from genprm.models.tokenizers import load_tokenizer
 from genprm.training import Kind, find_kind
 from genprm.training.base import plan
-from genprm.util.paths import absolute
 
 if TYPE_CHECKING:
     from ray.train import Checkpoint, ScalingConfig
@@ -88,11 +87,12 @@ def train(
     kind = find_kind(config.train.kind)
     pack = config.prompt_pack() if kind.uses_pack else None
     base = config.train.init or config.models.policy
-    model = absolute(resolve_model(base))  # workers run in other folders
+    model = resolve_model(base)
+    if os.path.isdir(model):
+        model = os.path.abspath(model)  # workers run in other folders; a link stays a link
     rows, source = _read([data] if isinstance(data, str) else data, kind, config)
-    decides = config.decides("train") | {"train.init": named_model(base)}
-    if not kind.uses_pack:
-        del decides["pack"]
+    decides = config.decides("train", uses_pack=kind.uses_pack)
+    decides |= {"train.init": named_model(base)}
     folder = CriticFolder(out, decides | {"data": source.sha256})
     done = folder.finished()
     if done is not None:

@@ -56,8 +56,8 @@ class LabelConfig(Section):
     those from the first uncertain step on are null, and training leaves them out."""
     reuse: Literal["none", "rollouts", "solution"] = "none"
     """Also count for a prefix the rollouts from earlier ones that pass through it, and with
-    `solution` the solution itself, if this policy wrote it. Biased if the solutions were chosen by
-    their outcome. Solutions sampled at another temperature than `temperature` are refused."""
+    `solution` the solution itself, if this policy wrote it; one sampled at another temperature than
+    `temperature` is then refused. Biased if the solutions were chosen by their outcome."""
     second_verifier: Literal["exact", "math", "choice"] | None = None
     """A second opinion on every stated answer, except for code and where it is already the first
     verifier. The first one decides; disagreements are counted and written to

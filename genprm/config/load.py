@@ -22,15 +22,18 @@ from genprm.util.validation import first_problem
 def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Config:
     """Read a config: a YAML path, the name of a shipped config (`tiny`), or None for the defaults.
 
-    `overrides` are `a.b=value` strings, the value in YAML; they win over the file. Raises
-    ConfigError in one line that names the file or key.
+    `overrides` are `a.b=value` strings, the value in YAML; they win over the file. What the prompt
+    pack samples with is in `score`, where neither sets it.
+
+    Raises:
+        ConfigError: in one line that names the file or key.
     """
     where = "" if path is None else str(path)
     data = {} if path is None else _read_yaml(_config_path(str(path)), where)
     forced = [_parse_override(override) for override in overrides]
     for key, value in forced:
         _assign(data, key, value)
-    return parse_config(data, where, tuple(key for key, _ in forced))
+    return parse_config(data, where, tuple(key for key, _ in forced)).with_pack_sampling()
 
 
 def parse_config(

@@ -122,16 +122,19 @@ class Config(Section):
             }
         )
 
-    def decides(self, work: Work) -> dict[str, Any]:
+    def decides(self, work: Work, *, uses_pack: bool = True) -> dict[str, Any]:
         """The dotted keys and JSON values that decide what is written (`DECIDES`).
 
         Two configs that differ only in speed, placement or the service agree. Models count by
         their weights where they are directories, by their names elsewhere; the prompt pack counts
-        by its content. Raises ConfigError if the pack cannot be loaded.
+        by its content, and not at all without `uses_pack`. Raises ConfigError if the pack cannot be
+        loaded.
         """
         config = self.with_pack_sampling() if "score" in DECIDES[work] else self
         decides: dict[str, Any] = {}
         for path in DECIDES[work]:
+            if path == "pack" and not uses_pack:
+                continue
             value: Any = config
             for name in path.split("."):
                 value = getattr(value, name)

@@ -151,16 +151,6 @@ def solutions_to_score(sources: Sequence[str], splitter: str) -> Iterator[Row]:
     return records(sources, ScoreRow, check_steps, with_steps)
 
 
-def split_by(splitter: str) -> Callable[[Record, str], None]:
-    """A check for `records`: no step is blank, and no other splitter is recorded for them."""
-
-    def check(record: Record, where: str) -> None:
-        check_steps(record, where)
-        check_splitter(record, splitter, where)
-
-    return check
-
-
 def check_splitter(record: Record, splitter: str | None, where: str) -> None:
     """InputError if a record has a column `splitter` that names another; None allows all."""
     _same_splitter(getattr(record, "splitter", None), splitter, where)

@@ -16,7 +16,7 @@ from genprm.config.root import Config
 from genprm.config.score import NO_CALIBRATION, ScoreConfig
 from genprm.engines.base import Engine
 from genprm.errors import ConfigError
-from genprm.models.manifest import Manifest, check_manifest, weights_sha256
+from genprm.models.manifest import Manifest, check_manifest, load_manifest, weights_sha256
 from genprm.models.names import CriticSource, model_identity, resolve_critic
 from genprm.prompts.packs import PromptPack
 from genprm.records import CriticInfo, ScoreCalibration
@@ -105,10 +105,12 @@ def load_critic(config: Config) -> Critic:
     name = config.models.critic
     source = resolve_critic(name) if config.engine.kind == "vllm" else CriticSource(model=name)
     directory = source.adapter or source.model
-    manifest = check_manifest(directory, pack)
+    manifest = load_manifest(directory)
     kind = "critic" if manifest is None else manifest.kind
     if kind not in SCORERS:
-        raise ConfigError(f"{directory}: of kind {kind!r}; this genprm scores by {list(SCORERS)}")
+        scored = ", ".join(SCORERS)
+        raise ConfigError(f"{directory}: of kind {kind!r}, which does not score; kinds: {scored}")
+    check_manifest(directory, pack)
     named, own = config.score.calibration, Path(directory).expanduser() / CALIBRATION_FILE
     calibrations: list[ScoreCalibration] = []
     if named is None and own.is_file():

@@ -229,7 +229,7 @@ def test_early_stopping_of_a_pack_gives_way_to_the_config() -> None:
     pack = "pack=thinkprm"
 
     def score(*overrides: str) -> ScoreConfig:
-        return load_config(None, [pack, *overrides]).with_pack_sampling().score
+        return load_config(None, [pack, *overrides]).score
 
     assert score().early_stopping.enabled is False
     risky = score("score.early_stopping.risk=0.1").early_stopping

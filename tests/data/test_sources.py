@@ -11,7 +11,6 @@ import pytest
 from genprm.data import sources
 from genprm.data.rows import write_jsonl
 from genprm.errors import InputError
-from genprm.records import EvaluationRow
 
 Read = Callable[[list[str]], Iterator[dict[str, Any]]]
 SOLUTION = {"id": "s", "problem": "What is 1 + 1?", "answer": "2", "steps": ["1 + 1 = 2"]}
@@ -26,10 +25,6 @@ READERS: dict[str, tuple[dict[str, Any], Read]] = {
         lambda files: sources.labelled_solutions(files, rule_writer=False, splitter="lines"),
     ),
     "score": (TEXT, lambda files: sources.solutions_to_score(files, "lines")),
-    "eval": (
-        LABELLED,
-        lambda files: sources.records(files, EvaluationRow, sources.split_by("lines")),
-    ),
 }
 
 

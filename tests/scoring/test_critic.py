@@ -47,7 +47,7 @@ def test_a_pack_that_does_not_exist_is_refused_everywhere() -> None:
     ("manifest", "message"),
     [
         ({"pack_fingerprint": "0" * 16}, "trained for prompt pack"),
-        ({"kind": "oracle"}, r"of kind 'oracle'; this genprm scores by \['critic'\]"),
+        ({"kind": "oracle"}, "of kind 'oracle', which does not score; kinds: critic"),
     ],
 )
 def test_a_critic_of_another_pack_or_kind_is_refused(
