@@ -14,8 +14,8 @@ PIP := $(VENV)/bin/python -m pip
 LOCK := requirements/cpu.txt
 STAMP := $(VENV)/.installed
 TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
-# over two processes; heavy tests keep together in two groups (tests/conftest.py)
-SPREAD := --numprocesses 2 --dist loadgroup
+# over two processes; tests that start an engine or Ray keep to one of them (tests/conftest.py)
+SPREAD := --numprocesses 2
 # byte code that nothing here runs: a third of the compile time
 NOT_COMPILED := /(tests?|testing|rllib)/|transformers/models/(?!auto|qwen|llama)
 

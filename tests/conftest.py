@@ -11,7 +11,7 @@ import asyncio
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -40,21 +40,34 @@ MARKS = {  # by fixture
 }
 
 
-SHARED_RAY = {"ray_session", "url"}  # who asks for these is in the Ray of this process
-
-
 @pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by their fixtures, and put them in order: what is quick comes first. Where tests
-    are spread over processes, those that share a Ray stay together, and so do the other heavy
-    ones."""
+    """Mark tests by their fixtures, and put them in order: what is quick comes first."""
     for item in items:
         for fixture in MARKS.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(MARKS[fixture])
-        if _place(item) >= 3:
-            shared = SHARED_RAY & set(getattr(item, "fixturenames", ()))
-            item.add_marker(pytest.mark.xdist_group("shared ray" if shared else "own processes"))
     items.sort(key=_place)
+
+
+# files whose tests start engines and Ray
+HEAVY = ("tests/cluster/", "tests/engines/test_vllm.py", "tests/scoring/test_heads.py")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Over two processes one takes the heavy tests, which share a Ray and an engine and would take
+    the cores from each other side by side, and the other all the rest, test by test.
+
+    pytest-xdist 3.8 has groups for this, which pytest 9.2 leaves without effect.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class HeavyInOne(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            heavy = nodeid.startswith(HEAVY) and not nodeid.startswith("tests/cluster/serving/")
+            return "heavy" if heavy else nodeid
+
+    return HeavyInOne(config, log)
 
 
 def _place(item: pytest.Item) -> int:

@@ -198,7 +198,7 @@ def _label_figures(findings: Findings) -> dict[str, LabelFigures]:
             writer_alone=_writer_figures([written[k] for k in ids if k in written], oracle),
             rollouts_alone=label_quality([by_rollouts[key] for key in ids]),
             agreed=label_quality([by_rollouts[key] for key in kept if key in set(ids)]),
-            curve=_curve([row for row in measured if row.task == task], oracle),
+            curve=label_curve([row for row in measured if row.task == task], oracle),
         )
     return figures
 
@@ -220,7 +220,7 @@ def _writer_figures(rows: Sequence[Mapping[str, Any]], oracle: Mapping[str, int]
     return WriterFigures(len(right), proportion(right))
 
 
-def _curve(rows: Sequence[LabelledSolution], oracle: Mapping[str, int]) -> list[RolloutPoint]:
+def label_curve(rows: Sequence[LabelledSolution], oracle: Mapping[str, int]) -> list[RolloutPoint]:
     """How often labels from the first k rollouts name the oracle's first error.
 
     Over solutions with rollouts at every step: a prefix that did not fit the context has none.

@@ -12,11 +12,13 @@ import psutil
 import pytest
 
 from cluster.quickstart import path as quickstart
+from cluster.quickstart.report import label_curve
 from genprm.config.load import load_config
 from genprm.errors import ConfigError
+from genprm.records import LabelledSolution
 from places import ROOT
 
-SIZES = quickstart.Sizes(train=16, evaluate=6, best_of_n=2, curve=2)
+SIZES = quickstart.Sizes(train=16, evaluate=6, best_of_n=2)
 SETTINGS = [
     "label.estimator=flat_hard",  # so that few solutions give labels of both kinds
     "label.rollouts=2",
@@ -75,7 +77,7 @@ def test_a_killed_quickstart_goes_on_and_reports(tmp_path: Path) -> None:
     labelled = (out / "labels.jsonl").stat().st_mtime_ns
 
     second = start(script, out)
-    printed, _ = second.communicate(timeout=550)
+    printed, _ = second.communicate(timeout=1100)
     assert second.returncode == 0, printed
     assert (out / "solutions.jsonl").stat().st_mtime_ns == solved
     assert (out / "labels.jsonl").stat().st_mtime_ns == labelled
@@ -93,14 +95,29 @@ def test_a_killed_quickstart_goes_on_and_reports(tmp_path: Path) -> None:
             assert figures["coverage"] == 1 or critic == "quickstart"
             assert figures["accuracy"] <= figures["coverage"]
             assert [point["votes"] for point in figures["votes_curve"]] == [1, 2]
-    curve = report["labels"]["tracking"]["curve"]
-    assert [point["rollouts"] for point in curve] == [4, 8, 16]
     assert report["stages"]["label"]["rollouts"] > 0
     assert {answer["through"] for answer in report["served"]} == {"HTTP", "the handle"}
     assert "<svg" in (out / "report.html").read_text()
 
     with pytest.raises(ConfigError, match="belongs to another quickstart"):
         quickstart.run(load_config("quickstart"), str(out), sizes=SIZES)
+
+
+def test_the_curve_of_labels_ends_with_the_fewest_rollouts() -> None:
+    wrong_after_one = [[True] * 17, [False] * 16, [False]]  # the last is the outcome
+
+    def labelled(name: str, outcomes: list[list[bool | None]]) -> LabelledSolution:
+        lists = {"values": [None] * 3, "wins": [0] * 3, "rollouts": [0] * 3, "labels": [None] * 3}
+        row = {"id": name, "problem": "P", "answer": "1", "steps": ["a", "b", "c"], **lists}
+        settings = {"first_error": -1, "estimator": "flat_hard", "outcomes": outcomes}
+        return LabelledSolution.model_validate(row | settings)
+
+    rows = [labelled("exact", wrong_after_one), labelled("other", wrong_after_one)]
+    rows.append(labelled("too long", [[], [], [False]]))  # has no rollouts, so it does not count
+    points = label_curve(rows, {"exact": 1, "other": 0, "too long": 2})
+    assert [point.rollouts for point in points] == [4, 8, 16]
+    assert [point.json()["first_error_exact"] for point in points] == [0.5, 0.5, 0.5]
+    assert label_curve(rows[2:], {"too long": 2}) == []
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
