@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from cluster.commands.table import COMMANDS, build_parser, options_of
+from cluster.commands.table import COMMANDS, build_parser, overrides_of
 from cluster.runtime import DEBUG_ENV
 from genprm.config.load import load_config
 from genprm.config.root import Config
@@ -59,13 +59,7 @@ def run_command(arguments: list[str]) -> int:
 def resolve_config(args: argparse.Namespace) -> Config:
     """The config of a parsed command line: the file, then `--set`, then options with a key."""
     command = COMMANDS[args.command]
-    values = {
-        option.key: getattr(args, option.attribute)
-        for option in options_of(command)
-        if option.key is not None
-    }
-    overrides = [f"{key}={value}" for key, value in values.items() if value is not None]
-    config = load_config(args.config or command.default_config, [*args.set, *overrides])
+    config = load_config(args.config or command.default_config, overrides_of(command, args))
     find_kind(config.train.kind)  # configs are read below the kinds, and cannot know them
     return config
 

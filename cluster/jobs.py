@@ -46,7 +46,7 @@ class StageCommand:
 
     Attributes:
         config: the value of `--config`.
-        overrides: the values of `--set`.
+        overrides: the values of `--set`, and of options with a config key.
         inputs: every source of rows that the command names.
         out: the value of `--out`; None for a stage without one.
     """

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def run(config: Config, args: argparse.Namespace) -> int:
-    from cluster.commands.table import COMMANDS, build_parser
+    from cluster.commands.table import COMMANDS, build_parser, overrides_of
     from cluster.jobs import StageCommand, submit
 
     words = [args.stage, *args.rest]
@@ -24,7 +24,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
     command = StageCommand(
         words,
         config=stage.config,
-        overrides=stage.set,
+        overrides=overrides_of(COMMANDS[args.stage], stage),
         inputs=[source for sources in inputs for source in sources],
         out=getattr(stage, "out", None),
     )

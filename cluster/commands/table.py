@@ -85,6 +85,16 @@ def build_parser(*, dry_run: bool = False) -> Parser:
     return top
 
 
+def overrides_of(command: Command, args: argparse.Namespace) -> list[str]:
+    """The `KEY=VALUE` of a parsed command line: those of `--set`, then the options with a key."""
+    values = {
+        option.key: getattr(args, option.attribute)
+        for option in options_of(command)
+        if option.key is not None
+    }
+    return [*args.set, *(f"{key}={value}" for key, value in values.items() if value is not None)]
+
+
 def options_of(command: Command) -> tuple[Option, ...]:
     """All options of a command, in the order in which its help lists them."""
     inputs = (

@@ -176,7 +176,7 @@ def test_an_unknown_task_is_refused(
         (["--set", "models.critic=./nowhere"], "./nowhere: no such model directory"),
         (["--set", "models.critic=embedded:huge"], "unknown embedded model 'embedded:huge'"),
         (["--set", "pack=no-such"], "no-such: no such prompt pack; shipped packs are"),
-        (["--set", "train.kind=poet"], "train.kind: no such kind 'poet'; there are: critic"),
+        (["--set", "train.kind=poet"], "train.kind: no such kind 'poet'; there are: "),
         (["--set", "splitter=words"], "config key 'splitter': no such splitter; there are lines"),
     ],
 )

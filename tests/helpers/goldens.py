@@ -18,4 +18,5 @@ def golden(name: str, text: str) -> None:
     if not path.exists():
         path.write_text(text, encoding="utf-8")
         pytest.fail(f"wrote {path}; look at it and run again")
-    assert text == path.read_text(encoding="utf-8")
+    expected = path.read_text(encoding="utf-8")
+    assert text == expected, f"{path}: if the change is meant, delete it, run again, read the diff"
