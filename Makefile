@@ -1,7 +1,7 @@
 # Linux on x86_64 with Python 3.11 or newer is all that is needed:
 #   make quickstart   the whole path on the embedded model; results in out/quickstart
 #   make test         the test suite
-#   make test-fast    what of it needs no engine, no Ray, no browser and no training: a minute
+#   make test-fast    what of it needs no engine, no Ray, no browser and no training
 # Each sets up .venv first, from requirements/cpu.txt. Also: install, lint, wheel, clean.
 
 VENV := .venv
@@ -32,7 +32,7 @@ test: $(STAMP)
 
 test-fast: $(STAMP)
 	$(VENV)/bin/python -m pytest $(SPREAD) --hypothesis-profile=fast \
-		-m "not (browser or engine or ray or training)"
+		-m "not (browser or engine or ray or slow or training)"
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .

@@ -232,6 +232,7 @@ def run_adaptive(again: float, wrong_again: float, **config: object) -> tuple[fl
     return labelled / SOLUTIONS, right / labelled, spent / cost_of_flat
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("again", "wrong_again", "most"), [(0.05, 0.6, 0.5), (0.05, 0.0, 0.7), (0.3, 0.3, 0.5)]
 )
@@ -244,6 +245,7 @@ def test_adaptive_is_as_sure_as_it_says_and_cheap(
     assert cost < most  # of wrong solutions; right ones cost nothing
 
 
+@pytest.mark.slow
 def test_adaptive_gives_up_what_is_not_worth_its_rollouts() -> None:
     patient = run_adaptive(0.05, 0.6, min_information=0.0, min_confidence=0)
     brief = run_adaptive(0.05, 0.6, min_information=0.1, min_confidence=0)

@@ -101,20 +101,18 @@ def test_broken_texts(tmp_path: Path, texts: str | None, message: str) -> None:
 
 
 def test_a_packs_sampling_is_the_default_and_a_configs_own_wins() -> None:
-    config = load_config(None, ["pack=thinkprm", "score.votes=2"]).with_pack_sampling()
+    config = load_config(None, ["pack=thinkprm", "score.votes=2"])
     score = config.score
     assert (score.votes, score.temperature, score.aggregate) == (2, 0.6, "overall")
-    assert load_config(None, []).with_pack_sampling() == load_config(None, [])
     assert config.with_pack_sampling() == config
     assert parse_config(config.model_dump(mode="json")).with_pack_sampling() == config
     explicit = load_config(None, ["pack=thinkprm", "score.votes=8", "score.temperature=1.0"])
-    assert explicit.with_pack_sampling().score.votes == 8  # though it is the default, too
-    assert explicit.with_pack_sampling().score.temperature == 1.0
+    assert explicit.score.votes == 8  # though it is the default, too
+    assert explicit.score.temperature == 1.0
     for pack, votes in (("thinkprm", 4), ("native", 8)):
-        greedy = load_config(None, [f"pack={pack}", "score.temperature=0"])
         message = f"^config key 'score': temperature 0 gives the same text {votes} times"
         with pytest.raises(ConfigError, match=message):
-            greedy.with_pack_sampling()
+            load_config(None, [f"pack={pack}", "score.temperature=0"])
 
 
 OTHER_LABELS = {"correct_label": "a", "incorrect_label": "b"}

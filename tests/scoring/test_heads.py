@@ -47,7 +47,7 @@ class Running:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def running(starts_engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     running = Running(make_tiny_head(tmp_path_factory.mktemp("models") / "head"))
     yield running
     running.run(running.engine.close())
@@ -199,6 +199,7 @@ def test_the_probability_of_a_label() -> None:
         p_good((0.1, 0.2), 2)
 
 
+@pytest.mark.engine
 def test_an_engine_without_a_head_is_refused(tmp_path: Path) -> None:
     scripted = EngineConfig(kind="scripted")
     with pytest.raises(ConfigError, match=r"engine\.kind scripted cannot read a model's head"):
