@@ -8,6 +8,7 @@ it; `make test-fast` leaves those out, and what trains a model.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,9 @@ settings.register_profile("genprm", deadline=None)
 settings.register_profile("fast", deadline=None, max_examples=20)
 settings.load_profile("genprm")
 
+# threads of a model that wait for others would spin on cores that other tests need
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # a shell starts what it puts in the background deaf to Ctrl-C, and children of that stay so
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -49,25 +53,38 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_place)
 
 
-# files whose tests start engines and Ray
-HEAVY = ("tests/cluster/", "tests/engines/test_vllm.py", "tests/scoring/test_heads.py")
+# Tests that share what is slow to start in their process keep to one process, in their order.
+SHARING = (
+    "tests/cluster/stages/",
+    "tests/cluster/test_actors.py",
+    "tests/cluster/test_service.py",
+    "tests/cluster/training/",
+    "tests/engines/test_vllm.py",
+    "tests/scoring/test_heads.py",
+)
+# Files that start Ray in processes of their own: one such file at a time beside those above.
+APART = (
+    "tests/cluster/quickstart/",
+    "tests/cluster/test_jobs.py",
+    "tests/cluster/test_serve_config.py",
+)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Over two processes one takes the heavy tests, which share a Ray and an engine and would take
-    the cores from each other side by side, and the other all the rest, test by test.
+    """Over two processes, tests go where there is room, one by one or in the groups above.
 
     pytest-xdist 3.8 has groups for this, which pytest 9.2 leaves without effect.
     """
     from xdist.scheduler import LoadScopeScheduling
 
-    class HeavyInOne(LoadScopeScheduling):
+    class InGroups(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            heavy = nodeid.startswith(HEAVY) and not nodeid.startswith("tests/cluster/serving/")
-            return "heavy" if heavy else nodeid
+            if nodeid.startswith(SHARING):
+                return "sharing"
+            return "apart" if nodeid.startswith(APART) else nodeid
 
-    return HeavyInOne(config, log)
+    return InGroups(config, log)
 
 
 def _place(item: pytest.Item) -> int:

@@ -17,7 +17,7 @@ from genprm.util.paths import assets_dir, configs_dir, prompts_dir
 ROOT = Path(__file__).parents[1]
 HEAVY = (
     *("ray", "vllm", "torch", "transformers", "trl", "peft", "datasets", "openai", "pyarrow"),
-    *("scipy", "sklearn", "matplotlib", "jinja2"),
+    *("scipy", "matplotlib", "jinja2"),
 )
 
 IMPORT_WITHOUT = f"""

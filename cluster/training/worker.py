@@ -23,7 +23,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from cluster.training.folder import SUMMARY_FILE
 from cluster.training.job import TrainJob
 from genprm.models.manifest import weights_sha256
-from genprm.training.progress import ProgressCallback
+from genprm.training.callback import ProgressCallback
 from genprm.util.hardware import threads_for_each
 
 CLOCK_FILE = "seconds.json"  # in every checkpoint but the last: seconds of the run so far

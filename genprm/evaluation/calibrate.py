@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from genprm.config.score import ScoreConfig
 from genprm.errors import InputError
@@ -33,35 +34,42 @@ def unchanged(steps: Sequence[LabelledStep]) -> Curve:
 
 def platt(steps: Sequence[LabelledStep]) -> Curve:
     """Logistic regression on the logit of the score."""
-    from sklearn.linear_model import LogisticRegression
+    import numpy as np
+    from scipy.optimize import minimize
+    from scipy.special import expit
 
-    correct = sum(step.correct for step in steps)
-    targets = {True: (correct + 1) / (correct + 2), False: 1 / (len(steps) - correct + 2)}
-    # sklearn takes no fractions as labels: every step is there as correct and as wrong, weighted
-    logits = [[_logit(step.score)] for step in steps]
-    weights = [targets[step.correct] for step in steps]
-    model = LogisticRegression(C=1 / RIDGE, solver="newton-cholesky", tol=1e-9)
-    model.fit(
-        logits + logits,
-        [1] * len(steps) + [0] * len(steps),
-        sample_weight=weights + [1 - weight for weight in weights],
-    )
-    if model.coef_[0, 0] < 0:  # a better score is never worth less: all are worth the same
-        mean = sum(weights) / len(weights)
+    right = np.array([step.correct for step in steps])
+    targets = np.where(right, (right.sum() + 1) / (right.sum() + 2), 1 / ((~right).sum() + 2))
+    logits = np.array([_logit(step.score) for step in steps])
+
+    def loss(line: Any) -> tuple[float, Any]:
+        """Cross-entropy with the slope's penalty, and its gradient."""
+        values = line[0] * logits + line[1]
+        entropy = np.logaddexp(0, values) - targets * values
+        errors = expit(values) - targets
+        gradient = [errors @ logits + RIDGE * line[0], errors.sum()]
+        return entropy.sum() + RIDGE * line[0] ** 2 / 2, np.array(gradient)
+
+    slope, offset = minimize(loss, [1.0, 0.0], jac=True, method="BFGS").x
+    if slope < 0:  # a better score is never worth less: all are worth the same
+        mean = float(targets.mean())
         return Curve([0.0, 1.0], [mean, mean])
     scores = [i / GRID for i in range(GRID + 1)]
-    probabilities = model.predict_proba([[_logit(score)] for score in scores])[:, 1]
-    return Curve(scores, probabilities.tolist())
+    values = np.array([slope * _logit(score) + offset for score in scores])
+    return Curve(scores, expit(values).tolist())
 
 
 def isotonic(steps: Sequence[LabelledStep]) -> Curve:
     """Isotonic regression, with blocks of fewer than `LEAST` steps pooled with the next one."""
-    from sklearn.isotonic import IsotonicRegression
+    import numpy as np
+    from scipy.optimize import isotonic_regression
 
     # scores of n votes lie near k/n: what differs by less than two digits is noise
     pairs = sorted((round(step.score, 2), step.correct) for step in steps)
     scores, correct = [score for score, _ in pairs], [correct for _, correct in pairs]
-    fitted = IsotonicRegression().fit_transform(scores, correct)
+    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    shares = np.bincount(place, weights=correct) / counts  # of correct steps, by score
+    fitted = isotonic_regression(shares, weights=counts).x[place]
     blocks: list[list[int]] = []  # places of steps
     for _, places in itertools.groupby(range(len(steps)), key=lambda i: round(fitted[i], 9)):
         if not blocks or len(blocks[-1]) >= LEAST:

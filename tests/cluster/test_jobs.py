@@ -131,6 +131,19 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
 # ---- with a cluster
 
 
+def test_a_stage_without_an_engine_runs_as_a_job(head: Head) -> None:
+    rows = labelled(4)
+    write_jsonl(head.folder / "labels.jsonl", rows)
+    out = head.shared / "targets.jsonl"
+    settings = ["--set", "distill.balance=null", "--set", "distill.rule.error_rate=0"]
+    status, printed, errors = head.run(
+        "distill", "--labels", "labels.jsonl", "--out", str(out), *settings
+    )
+    assert status == 0, printed + errors
+    assert f"wrote {out}" in printed
+    assert len(list(read_rows(out))) == sum(len(row["steps"]) for row in rows)
+
+
 def test_the_exit_status_of_the_stage_is_passed_on(head: Head) -> None:
     files = ["--labels", "/no/such/labels.jsonl", "--out", str(head.shared / "no.jsonl")]
     status, printed, _ = head.run("distill", *files)

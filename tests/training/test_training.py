@@ -378,7 +378,8 @@ def test_a_lora_adapter_loads_with_peft(tiny: Path, tmp_path: Path) -> None:
 def test_progress_is_reported_from_the_first_step(tiny: Path, tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
-    from genprm.training.progress import Progress, ProgressCallback
+    from genprm.training.callback import ProgressCallback
+    from genprm.training.progress import Progress
 
     tokenizer = AutoTokenizer.from_pretrained(tiny)
     dataset = prepare_dataset(toy_targets(16), tokenizer, 1024).dataset

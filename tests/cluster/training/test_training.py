@@ -23,7 +23,6 @@ from genprm.models.manifest import MANIFEST_FILE, check_manifest, weights_sha256
 from genprm.prompts.packs import load_pack
 from genprm.training.progress import Progress
 from places import HELPERS, ROOT
-from training_callbacks import Recorder
 from training_rows import toy_targets
 
 ROWS, STEPS = 40, 20  # 5 batches of 8, 4 epochs
@@ -128,6 +127,8 @@ def test_training_survives_the_death_of_a_worker_and_of_the_driver(
 ) -> None:
     import torch
     from safetensors.torch import load_file
+
+    from training_callbacks import Recorder
 
     lora = config(tiny, method="lora", lora={"r": 8})
     folder = tmp_path / "work"
