@@ -130,6 +130,7 @@ def test_a_checkout_uses_its_own_files() -> None:
     assert assets_dir() == ROOT / "genprm" / "assets"
 
 
+@pytest.mark.slow
 def test_a_wheel_carries_prompts_configs_and_models_and_finds_them(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*build, "--wheel-dir", str(tmp_path), str(ROOT)], check=True)

@@ -316,6 +316,7 @@ def test_an_ignored_input_is_not_shipped(project: Path, capsys: pytest.CaptureFi
     assert "named by .gitignore" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_no_cluster_is_told_in_one_line(project: Path) -> None:
     files = ["--labels", "labels.jsonl", "--out", "/x.jsonl", "--address", "http://127.0.0.1:1"]
     done = subprocess.run(

@@ -318,6 +318,7 @@ def test_the_exact_rule_writer_agrees_with_the_oracle(name: str) -> None:
     assert seen[True] > 10 and seen[False] > 5
 
 
+@pytest.mark.slow
 def test_the_rule_writer_errs_at_its_rate() -> None:
     writer = RuleWriter(DistillConfig(rule=RuleConfig(error_rate=0.25)), 0)
     verdicts = []

@@ -255,6 +255,7 @@ def test_adaptive_gives_up_what_is_not_worth_its_rollouts() -> None:
     assert sure[0] < 1 and sure[1] > brief[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["adaptive", "binary_search", "first_zero"])
 def test_hundreds_of_steps_are_searched_by_few_rollouts(name: str) -> None:
     rates = [0.9 if prefix <= 200 else 0.0 for prefix in range(301)]

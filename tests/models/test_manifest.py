@@ -120,6 +120,7 @@ def test_weights_hash_of_one_file_is_its_sha256sum(tmp_path: Path) -> None:
     assert weights_sha256(tmp_path) != two
 
 
+@pytest.mark.slow
 def test_the_tokenizer_hash_survives_saving_and_sees_the_chat_template(tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 

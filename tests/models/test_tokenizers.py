@@ -16,6 +16,7 @@ def test_a_tokenizer_is_loaded(tmp_path: Path) -> None:
     assert load_tokenizer(str(tmp_path)).get_vocab() == bpe().get_vocab()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", [None, "{", '{"model": 3}'])
 def test_a_directory_without_one_is_a_config_error_in_one_line(
     broken: str | None, tmp_path: Path

@@ -62,6 +62,7 @@ def test_a_writer_that_never_errs_names_the_oracles_first_error(name: str, seed:
     assert first_error == task.first_error(problem.problem, steps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(tasks.TASKS))
 def test_the_writer_errs_at_the_rate_it_is_given(name: str) -> None:
     task, rng, wrong, n = tasks.get(name), random.Random(1), 0, 1500

@@ -205,6 +205,7 @@ def test_math_is_safe_in_worker_threads() -> None:
         assert list(pool.map(check, range(1, 25))) == [True] * 24
 
 
+@pytest.mark.slow
 def test_an_endless_answer_is_undecided_and_the_next_one_is_not() -> None:
     verifier = get_verifier("math")
     assert verifier.check("9^{9^{9^{9}}}", problem("5")) is None

@@ -182,6 +182,7 @@ def test_a_quoted_verdict_is_not_one_where_verdicts_are_read_from_text(steps: li
         assert (step["status"], step["verdict"]) == ("no_valid_critique", None)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)  # copying the text for each match takes longer, and stops a service
 @pytest.mark.parametrize("unit", ["<|im_end|>", "<|", "\nVerdict:"])
 def test_a_whole_body_of_markup_is_broken(unit: str) -> None:
@@ -189,6 +190,7 @@ def test_a_whole_body_of_markup_is_broken(unit: str) -> None:
     assert unit not in clean
 
 
+@pytest.mark.slow
 def test_extremes_are_answered_and_neighbours_are_not_kept_waiting() -> None:
     """A million characters and as many steps as are allowed; meanwhile others are served."""
     app = routes(engine())
