@@ -22,8 +22,8 @@ from typing import Any
 from genprm.errors import ConfigError, EngineError
 from genprm.records import Problem
 from genprm.verifiers.answers.compare import Comparison, Question
-from genprm.verifiers.answers.formula import Formula
 from genprm.verifiers.answers.forms import read_answer
+from genprm.verifiers.answers.formula import Formula
 from genprm.verifiers.answers.text import clean, plain
 from genprm.verifiers.base import extract_final_answer
 

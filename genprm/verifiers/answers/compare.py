@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Literal
 
-from genprm.verifiers.answers.formula import Formula, exact_value, significant_decimal
 from genprm.verifiers.answers.forms import (
     Between,
     Bracket,
@@ -24,6 +23,7 @@ from genprm.verifiers.answers.forms import (
     Union,
     Words,
 )
+from genprm.verifiers.answers.formula import Formula, exact_value, significant_decimal
 from genprm.verifiers.answers.units import Unit
 
 Question = Literal["equal", "proportional", "positive"]
@@ -51,7 +51,7 @@ class Comparison:
         match reference, answer:
             case Words(), Words():
                 return _same_words(reference.text, answer.text)
-            case (Quantity() | Latex()), (Quantity() | Latex()):
+            case ((Quantity() | Latex()), (Quantity() | Latex())):
                 return self.quantities(_as_quantity(reference), _as_quantity(answer))
             case Numeral(), _:
                 return _numeral_equals(reference, answer)
@@ -96,8 +96,8 @@ class Comparison:
 
         match form, other:
             case Named(), Named() if form.name == other.name:
-                return equal(form.value) if False else self.equal(form.value, other.value)
-            case (Named() | Chain()), (Named() | Chain()):
+                return self.equal(form.value, other.value)
+            case ((Named() | Chain()), (Named() | Chain())):
                 return self.equations(form, other)
             case Named(), (Relation() | Between()):
                 return False
@@ -113,7 +113,7 @@ class Comparison:
                 return self.relations(form, other)
             case Between(), Between():
                 return form.name == other.name and self.equal(form.bounds, other.bounds)
-            case (Relation() | Between()), Bracket() if form.bounds:
+            case ((Relation() | Between()), Bracket()) if form.bounds:
                 return self.equal(form.bounds, other)
         return False
 
@@ -126,6 +126,11 @@ class Comparison:
 
     def equations(self, left: Named | Chain, right: Named | Chain) -> bool | None:
         """Whether two equations say the same: their sides differ by multiples of each other."""
+        if isinstance(left, Chain) and isinstance(right, Chain) and not _has_names(left, right):
+            return _all(
+                [lambda: self.chain_is(left, lambda last: self.equal(last, right.sides[-1]))]
+                + [lambda: self.chain_is(right, lambda last: True)]
+            )
         differences = [_difference(form) for form in (left, right)]
         if differences[0] is None or differences[1] is None:
             return False
@@ -140,6 +145,8 @@ class Comparison:
         if left.sign == "~" or right.sign == "~":
             return False
         a, b = (Formula("-", (f.left, f.right)) for f in (left, right) if f.left)
+        if not _symbols(a) or not _symbols(b):  # 3 < 5 says nothing of 2 < 9
+            return False
         question: Question = "proportional" if left.sign == "!=" else "positive"
         if left.sign == right.sign:
             return self.judge(question, a, b)
@@ -192,9 +199,7 @@ class Comparison:
         a, b = ([_as_quantity(term).formula for term in terms] for terms in (left, right))
         return _all(
             [
-                lambda i=i: self.formulas(
-                    Formula("*", (a[0], b[i])), Formula("*", (b[0], a[i]))
-                )
+                lambda i=i: self.formulas(Formula("*", (a[0], b[i])), Formula("*", (b[0], a[i])))
                 for i in range(1, len(a))
             ]
         )
@@ -272,7 +277,9 @@ def _same_words(left: str, right: str) -> bool:
     """Whether words are the same, capitals aside; letters that may be symbols keep their case."""
     if left == right:
         return True
-    long_words = all(len(word) > 1 for word in left.split()) and max(map(len, left.split()), default=0)
+    long_words = all(len(word) > 1 for word in left.split()) and max(
+        map(len, left.split()), default=0
+    )
     is_phrase = len(left) >= 3 or left.lower() in ("no", "on", "yes")
     return bool(long_words and is_phrase) and left.casefold() == right.casefold()
 
@@ -291,7 +298,8 @@ def _number(value: int | Fraction) -> Formula:
 def _numeral_equals(reference: Numeral, answer: Form) -> bool:
     """The base may be left out of an answer; another base must be said."""
     if isinstance(answer, Numeral):
-        return int(reference.digits, reference.base) == int(answer.digits, answer.base)
+        same_value = int(reference.digits, reference.base) == int(answer.digits, answer.base)
+        return same_value and (reference.base == answer.base or 10 in (reference.base, answer.base))
     is_number = isinstance(answer, Quantity) and answer.formula.op == "num"
     return is_number and answer.formula.text.lstrip("0") == reference.digits  # type: ignore[union-attr]
 
@@ -330,6 +338,11 @@ def _difference(form: Named | Chain) -> Formula | None:
         sides = (Quantity(Formula("sym", text=form.name)), form.value)
     formulas = [side.formula for side in sides if isinstance(side, Quantity)]
     return Formula("-", tuple(formulas)) if len(formulas) == len(sides) == 2 else None
+
+
+def _has_names(*chains: Chain) -> bool:
+    sides = [side for chain in chains for side in chain.sides]
+    return any(not isinstance(side, Quantity) or _symbols(side.formula) for side in sides)
 
 
 def _with_one_constant(formula: Formula) -> Formula:

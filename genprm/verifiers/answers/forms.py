@@ -15,6 +15,7 @@ from functools import lru_cache
 from genprm.verifiers.answers.formula import (
     BASES,
     FUNCTIONS,
+    GREEK,
     Formula,
     Token,
     UnreadableError,
@@ -23,7 +24,7 @@ from genprm.verifiers.answers.formula import (
 )
 from genprm.verifiers.answers.text import clean, plain
 from genprm.verifiers.answers.units import Unit, read_unit, take_currency
-from genprm.verifiers.answers.words import QUANTITIES, SHORT_WORDS
+from genprm.verifiers.answers.words import NUMBER_WORDS, QUANTITIES, SHORT_WORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +164,10 @@ _SIGNS = {
 _FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
 _MATRIX = re.compile(r"\\begin ?\{[bpBv]?(?:matrix|array)\}(?: ?\{[clr|]*\})?(.*)\\end ?\{(.*?)\}")
 Separator = Callable[[Token], bool]
+_FIGURE = re.compile(
+    r"m?\\(?:angle|triangle|overline)\{?[A-Z]+\}?|\|[A-Z]{2}\|"
+)  # \angle ABC, |AB|
+_PAIR = re.compile(r"\((?:[a-zA-Z],)+[a-zA-Z]\)")  # (x, y)
 _INFINITY = Formula("const", text="oo")
 _LIBRARY_KNOWS = re.compile(r"\\(?:int|sum|prod|lim|begin|overline|bmod|mod|det|sqrt|frac|hat)\b")
 
@@ -188,7 +193,9 @@ def _read_special(text: str) -> Form | None:
             return Time(clock, (time[5] or "").lower())
     numeral = _NUMERAL.fullmatch(unmarked)
     if numeral and (numeral["digits"][0].isdigit() or numeral["base"] == "16"):
-        base = BASES.get(numeral["base"]) or int("0" + "".join(filter(str.isdigit, numeral["base"])))
+        base = BASES.get(numeral["base"]) or int(
+            "0" + "".join(filter(str.isdigit, numeral["base"]))
+        )
         digits = numeral["digits"].replace(" ", "")
         if 2 <= base <= 36 and all(int(d, 36) < base for d in digits):
             return Numeral(digits.lstrip("0") or "0", base)
@@ -229,6 +236,8 @@ def _read(tokens: list[Token], text: str) -> Form:
         tokens = tokens[1:]
     if not tokens:
         return Words(plain(text))
+    if len(tokens) == 1 and tokens[0].text.lower() in NUMBER_WORDS:
+        return Quantity(Formula("num", text=str(NUMBER_WORDS[tokens[0].text.lower()])))
     if len(tokens) == 1 and tokens[0].text == r"\emptyset":
         return Several((), braces=True)
     if inner := _in_brackets(tokens):
@@ -378,20 +387,27 @@ def _cuts(tokens: list[Token]) -> Iterator[tuple[list[Token], list[Token]]]:
     """Every way to cut tokens into a formula and words behind it."""
     for cut in range(1, len(tokens)):
         head, tail = tokens[:cut], tokens[cut:]
-        if tail[0].text not in ("+", "-", "*", "/", "^", "_", "!", "'") or tail[1:2] == [
-            Token("command", r"\circ", False)
-        ]:
+        if (
+            tail[0].text not in ("+", "-", "*", "/", "^", "_", "!", "'")
+            or _text(tail[:2]) == r"^\circ"
+        ):
             yield head, tail
 
 
 def _measured(tokens: list[Token], currency: Unit | None) -> Quantity | None:
     """A number without variables before a known unit (`15 cm` is no product of c and m)."""
     for head, tail in _cuts(tokens):
-        if tail[0].kind not in ("letters", "words") and tail[0].text != r"\frac":
+        if tail[0].kind not in ("letters", "words") and tail[0].text not in (
+            r"\frac",
+            "^",
+        ):
             continue
         form = _with_unit(head, tail, currency)
-        if form and form.unit and form.unit.factor and not any(_symbols(form.formula)):
-            return form
+        if form is None or form.unit is None or form.unit.factor is None:
+            continue
+        applied = any(t.text.removeprefix("\\") in FUNCTIONS - {"sqrt"} for t in head)
+        if not any(_symbols(form.formula)) and not (applied and tail[0].text == "^"):
+            return form  # the degrees of `\cos 60^\circ` belong to the cosine
     return None
 
 
@@ -400,8 +416,10 @@ def _whole_formula(tokens: list[Token]) -> Quantity | None:
     if len(tokens) == 1 and tokens[0].kind in ("letters", "words"):
         text = tokens[0].text
         is_product = text.islower() and len(text) <= 3 and tokens[0].kind == "letters"
-        if len(text) > 1 and text not in ("pi", "oo", "inf", "infinity", "Infinity") and (
-            not is_product or text in SHORT_WORDS
+        if (
+            len(text) > 1
+            and text not in ("pi", "oo", "inf", "infinity", "Infinity")
+            and (not is_product or text in SHORT_WORDS)
         ):
             raise UnreadableError(text)
     percent = tokens[-1:] == [Token("sign", "%", tokens[-1].spaced)] if tokens else False
@@ -441,7 +459,7 @@ def _with_unit(head: list[Token], tail: list[Token], currency: Unit | None) -> Q
     if factor != 1:
         formula = Formula("*", (formula, Formula("num", text=str(factor))))
     product = None
-    if unit and all(t.kind == "letters" and len(t.text) == 1 for t in tail):
+    if unit and tail and all(t.kind == "letters" and len(t.text) == 1 for t in tail):
         product = _product(head + tail)
     return Quantity(formula, unit, percent, product)
 
@@ -488,7 +506,9 @@ def _relation(tokens: list[Token]) -> Form:
         lower, upper = sides[0], sides[2]
         if signs[0][0] == ">":
             lower, upper, signs = upper, lower, [_FLIPPED[s] for s in reversed(signs)]
-        bounds = Bracket("(["[signs[0] == "<="], ")]"[signs[1] == "<="], (_quantity(lower), _quantity(upper)))
+        bounds = Bracket(
+            "(["[signs[0] == "<="], ")]"[signs[1] == "<="], (_quantity(lower), _quantity(upper))
+        )
         return Between(name, bounds)
     raise UnreadableError("chain of relations")
 
@@ -533,15 +553,14 @@ def _formula_of(tokens: list[Token]) -> Formula:
 def _name(tokens: list[Token]) -> str:
     """The name that a side of a relation is (`x`, `a_5`, `f(x)`, `AB`, `Area`), or ""."""
     texts = [t.text for t in tokens]
-    if texts and texts[0] in (r"\angle", r"\triangle", r"\overline", "|"):
-        if all(t.kind in ("letters", "words") or t.text in ("{", "}", "|") for t in tokens[1:]):
-            return "".join(texts)
+    if _FIGURE.fullmatch("".join(texts)) or _PAIR.fullmatch("".join(texts)):
+        return "".join(texts)
     if not tokens or tokens[0].kind not in ("letters", "words", "command"):
         return ""
     if all(t.kind == "words" or (t.kind == "letters" and len(t.text) > 3) for t in tokens):
         return " ".join(texts)
     first = tokens[0]
-    if first.kind == "command" and read_formula(tokens[:1]).op != "sym":
+    if first.kind == "command" and first.text[1:] not in GREEK:
         return ""
     if first.kind == "letters" and len(first.text) > 1 and not first.text.isupper():
         return ""

@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from genprm.verifiers.answers.text import END, WORDS
-from genprm.verifiers.answers.words import SHORT_WORDS
+from genprm.verifiers.answers.words import NUMBER_WORDS, SHORT_WORDS
 
 MAX_BITS = 50_000  # of an exact number; a larger one is left to the limits of the helper process
 MAX_FACTORIAL = 2_000
@@ -28,10 +28,46 @@ FUNCTIONS = {
 _CONSTANTS = {
     **{"pi": "pi", "infty": "oo", "infinity": "oo", "Infinity": "oo", "inf": "oo", "oo": "oo"},
 }
-_GREEK = set(
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi "
-    "rho sigma tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi "
-    "Omega ell hbar".split()
+GREEK = set(
+    [
+        "alpha",
+        "beta",
+        "gamma",
+        "delta",
+        "epsilon",
+        "varepsilon",
+        "zeta",
+        "eta",
+        "theta",
+        "vartheta",
+        "iota",
+        "kappa",
+        "lambda",
+        "mu",
+        "nu",
+        "xi",
+        "rho",
+        "sigma",
+        "tau",
+        "upsilon",
+        "phi",
+        "varphi",
+        "chi",
+        "psi",
+        "omega",
+        "Gamma",
+        "Delta",
+        "Theta",
+        "Lambda",
+        "Xi",
+        "Pi",
+        "Sigma",
+        "Phi",
+        "Psi",
+        "Omega",
+        "ell",
+        "hbar",
+    ]
 )
 _CLOSING = {"(": ")", "[": "]", "{": "}", r"\lfloor": r"\rfloor", r"\lceil": r"\rceil"}
 _GROUPS = re.compile(r"(?<![\d.,])(\d{1,3})((?: \d{3})+)(?!\s?\d)(?!,\d{3})")
@@ -150,6 +186,8 @@ class _Reader:
                 total = Formula("+", (total, self.product()))
             elif self.take("-"):
                 total = Formula("-", (total, self.product()))
+            elif self.take(r"\choose"):
+                return Formula("binom", (total, self.sum()))
             else:
                 return total
 
@@ -186,7 +224,7 @@ class _Reader:
     @staticmethod
     def is_atom(command: str) -> bool:
         name = command[1:]
-        known = name in FUNCTIONS or name in _CONSTANTS or name in _GREEK
+        known = name in FUNCTIONS or name in _CONSTANTS or name in GREEK
         return known or name in ("frac", "lfloor", "lceil", "begin")
 
     def signed(self) -> Formula:
@@ -406,7 +444,7 @@ class _Reader:
         if name == "frac":
             top = self.argument()
             return Formula("/", (top, self.argument()))
-        if name in ("binom", "choose"):
+        if name == "binom":
             top = self.argument() if self.peek() != "(" else self.function("binom")
             return top if top.op == "binom" else Formula("binom", (top, self.argument()))
         if name in ("lfloor", "lceil"):
@@ -417,7 +455,7 @@ class _Reader:
             return self.function(name)
         if name in _CONSTANTS:
             return Formula("const", text=_CONSTANTS[name])
-        if name in _GREEK:
+        if name in GREEK:
             return self.symbol("\\" + name)
         raise UnreadableError("\\" + name)
 
@@ -482,12 +520,7 @@ _SAME_FUNCTION = {
     **{"arcsin": "asin", "arccos": "acos", "arctan": "atan", "lg": "log10"},
     **{"arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh"},
 }
-BASES = {
-    name: i
-    for i, name in enumerate(
-        "two three four five six seven eight nine ten eleven twelve".split(), start=2
-    )
-} | {"sixteen": 16}
+BASES = NUMBER_WORDS | {"sixteen": 16}
 
 
 def _symbol(name: str) -> Formula:
@@ -604,7 +637,13 @@ def _exact_root(value: Fraction, degree: Fraction) -> Fraction | None:
 
 
 def _whole_root(number: int, degree: int) -> int | None:
-    root = math.isqrt(number) if degree == 2 else round(number ** (1 / degree)) if number < 1 << 900 else 0
+    root = (
+        math.isqrt(number)
+        if degree == 2
+        else round(number ** (1 / degree))
+        if number < 1 << 900
+        else 0
+    )
     return root if root**degree == number else None
 
 

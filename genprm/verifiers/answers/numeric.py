@@ -115,7 +115,9 @@ def _is_close(decimal: Formula, other: Formula) -> bool:
 def _points(names: frozenset[str]) -> Iterator[dict[str, Fraction]]:
     for i in range(POINTS):
         yield {
-            name: Fraction((-1) ** (i + j // 2 + i // 2 * j) * _PRIMES[(3 * i + 5 * j) % 14], 7 + i + j)
+            name: Fraction(
+                (-1) ** (i + j // 2 + i // 2 * j) * _PRIMES[(3 * i + 5 * j) % 14], 7 + i + j
+            )
             + Fraction(1, 101 + 13 * i + 31 * j)
             for j, name in enumerate(sorted(names))
         }
@@ -224,7 +226,9 @@ class _Calculator:
             case "ln":
                 return mp.log(self.positive(first))
             case "log":
-                return mp.log(self.positive(first)) / (mp.log(self.log_base) if self.log_base else 1)
+                return mp.log(self.positive(first)) / (
+                    mp.log(self.log_base) if self.log_base else 1
+                )
             case "log10":
                 return mp.log(self.positive(first)) / mp.log(10)
             case "log_base":
@@ -284,7 +288,7 @@ def _expression(text: str) -> Any:
                 return self.parser
 
         config = ConversionConfig(lowercase_symbols=False)
-        reader = Whole(None, not ("i" in text), False, config=config)
+        reader = Whole(None, "i" not in text, False, config=config)
         expression = reader.parse(text)
         if reader.parser.getCurrentToken().type != -1:
             raise ValueError("text is left")

@@ -50,8 +50,41 @@ _GREEK = {
     letter: rf"\{name} "
     for letter, name in zip(
         "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ",
-        "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau "
-        "upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega".split(),
+        [
+            "alpha",
+            "beta",
+            "gamma",
+            "delta",
+            "epsilon",
+            "zeta",
+            "eta",
+            "theta",
+            "iota",
+            "kappa",
+            "lambda",
+            "mu",
+            "nu",
+            "xi",
+            "pi",
+            "rho",
+            "sigma",
+            "tau",
+            "upsilon",
+            "phi",
+            "chi",
+            "psi",
+            "omega",
+            "Gamma",
+            "Delta",
+            "Theta",
+            "Lambda",
+            "Xi",
+            "Pi",
+            "Sigma",
+            "Phi",
+            "Psi",
+            "Omega",
+        ],
         strict=True,
     )
 }
@@ -73,7 +106,9 @@ _TEXTS = (
 )
 _SIZES = re.compile(r"\\(?:left|right|big|Big|bigg|Bigg|bigl|bigr|Bigl|Bigr|middle)(?![A-Za-z])\.?")
 _COMMAND = re.compile(r"\\(?:(?P<name>[A-Za-z]+)\*?|.)", re.DOTALL)
-_SPACES = re.compile(r"(?<!\\)\\[,;: >]|\\(?:q?quad|enspace|thinspace|space|nobreakspace)(?![A-Za-z])|~|\s+")
+_SPACES = re.compile(
+    r"(?<!\\)\\[,;: >]|\\(?:q?quad|enspace|thinspace|space|nobreakspace)(?![A-Za-z])|~|\s+"
+)
 _RENAMED = {
     **dict.fromkeys(("dfrac", "tfrac", "cfrac", "sfrac", "nicefrac"), "frac"),
     **dict.fromkeys(("dbinom", "tbinom"), "binom"),
@@ -122,6 +157,8 @@ def clean(text: str) -> str:
     text = _without_delimiters(text)
     text = _commands(text, 0)
     text = re.sub(r"\.\.\.+", r" \\ldots ", text)
+    text = re.sub(r"\^ ?\{ ?\\circ ?\}", r"^\\circ ", text)
+    text = re.sub(r"(?<=\d) ?[xX] ?(?=10 ?\^)", r" \\times ", text)
     text = re.sub(r"\bRs\.", "Rs", text)
     text = _SPACES.sub(" ", text).replace(r"\\%", r"\%")
     return _without_ends(text)
@@ -160,7 +197,8 @@ def _without_delimiters(text: str) -> str:
     signs = [m for m in _DOLLAR.finditer(text)]
     pairs = list(zip(signs[::2], signs[1::2], strict=False))
     is_formula = len(signs) % 2 == 0 and all(
-        text[left.end() : right.start()].strip() and not text[right.end() : right.end() + 1].isdigit()
+        text[left.end() : right.start()].strip()
+        and not text[right.end() : right.end() + 1].isdigit()
         for left, right in pairs
     )
     text = _DOLLAR.sub(" " if is_formula else r"\\$", text)
@@ -250,5 +288,3 @@ def _wraps(text: str) -> bool:
         if depth == 1 and c == ",":
             return False
     return text[-2:-1] != "\\"
-
-

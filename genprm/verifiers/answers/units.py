@@ -63,7 +63,7 @@ def _parts(tokens: list[Token]) -> list[str | None]:
             parts += text.split()
         elif token.kind == "letters":
             if len(text) == 1 and text.isascii() and text not in PLAIN_LETTERS:
-                known = parts[-1:] == ["°"] or text.upper() in "CF" and i > 0
+                known = parts[-1:] == ["°"] or (text.upper() in "CF" and i > 0)
                 parts.append(text if known else None)
             else:
                 parts.append(text)
@@ -108,8 +108,13 @@ def _counts(parts: list[str]) -> bool:
     """Whether the words may be things that are counted: no powers, no single letters."""
     words = [part for part in parts if part != "/"]
     cjk = any(not word.isascii() for word in words)
-    return parts[0] != "/" and "^" not in parts and all(
-        (len(w) > 2 or cjk or w in ("of", "in", "on", "by")) and not w[-1].isdigit() for w in words
+    return (
+        parts[0] != "/"
+        and "^" not in parts
+        and all(
+            (len(w) > 2 or cjk or w in ("of", "in", "on", "by")) and not w[-1].isdigit()
+            for w in words
+        )
     ) or parts[:1] == ["/"]
 
 
@@ -147,6 +152,6 @@ def _measure(parts: list[str]) -> Unit | None:
         target, power = (under if side is over else over, -power) if power < 0 else (side, power)
         target[unit[0]] = target.get(unit[0], 0) + power
         factor *= unit[1] ** (power if target is over else -power)
-    if ahead or not over and not under:
+    if ahead or (not over and not under):
         return None
     return Unit(factor, tuple(sorted(over.items())), tuple(sorted(under.items())))
