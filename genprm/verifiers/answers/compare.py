@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from typing import Literal
 
 from genprm.verifiers.answers.forms import (
@@ -119,17 +120,17 @@ class Comparison:
 
     def chain_is(self, chain: Chain, equal: Callable[[Form], bool | None]) -> bool | None:
         """Whether all sides are equal, and the last of them is the other answer."""
-        return _all(
-            [lambda a=a, b=b: self.equal(a, b) for a, b in zip(chain.sides, chain.sides[1:])]
-            + [lambda: equal(chain.sides[-1])]
-        )
+        steps = [lambda a=a, b=b: self.equal(a, b) for a, b in pairwise(chain.sides)]
+        return _all([*steps, lambda: equal(chain.sides[-1])])
 
     def equations(self, left: Named | Chain, right: Named | Chain) -> bool | None:
         """Whether two equations say the same: their sides differ by multiples of each other."""
         if isinstance(left, Chain) and isinstance(right, Chain) and not _has_names(left, right):
             return _all(
-                [lambda: self.chain_is(left, lambda last: self.equal(last, right.sides[-1]))]
-                + [lambda: self.chain_is(right, lambda last: True)]
+                [
+                    lambda: self.chain_is(left, lambda last: self.equal(last, right.sides[-1])),
+                    lambda: self.chain_is(right, lambda last: True),
+                ]
             )
         differences = [_difference(form) for form in (left, right)]
         if differences[0] is None or differences[1] is None:
@@ -205,7 +206,7 @@ class Comparison:
         )
 
     def tuple_is(self, bracket: Bracket, several: Several) -> bool | None:
-        """Whether a list without brackets has a tuple's items in its order, or as `x = 1, y = 2`."""
+        """Whether a list has a tuple's items in its order, or says `x = 1, y = 2`."""
         if several.braces or (bracket.left, bracket.right) != ("(", ")"):
             return False
         items = several.items

@@ -168,6 +168,7 @@ _FIGURE = re.compile(
     r"m?\\(?:angle|triangle|overline)\{?[A-Z]+\}?|\|[A-Z]{2}\|"
 )  # \angle ABC, |AB|
 _PAIR = re.compile(r"\((?:[a-zA-Z],)+[a-zA-Z]\)")  # (x, y)
+_BINDING = ("+", "-", "*", "/", "^", "_", "!", "'")  # no unit begins with one
 _INFINITY = Formula("const", text="oo")
 _LIBRARY_KNOWS = re.compile(r"\\(?:int|sum|prod|lim|begin|overline|bmod|mod|det|sqrt|frac|hat)\b")
 
@@ -251,7 +252,9 @@ def _read(tokens: list[Token], text: str) -> Form:
     unions = list(_split(tokens, lambda t: t.text == r"\cup"))
     if len(unions) > 1 and all(unions):
         return Union(tuple(_read(part, _text(part)) for part in unions))
-    if any(t.text in _SIGNS and depth == 0 for t, depth in zip(tokens, _depths(tokens))):
+    if any(
+        t.text in _SIGNS and depth == 0 for t, depth in zip(tokens, _depths(tokens), strict=True)
+    ):
         return _relation(tokens)
     ratio = list(_split(tokens, lambda t: t.text == ":" or _is_word(t, "to")))
     if len(ratio) > 1 and all(ratio):

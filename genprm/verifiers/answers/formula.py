@@ -28,47 +28,11 @@ FUNCTIONS = {
 _CONSTANTS = {
     **{"pi": "pi", "infty": "oo", "infinity": "oo", "Infinity": "oo", "inf": "oo", "oo": "oo"},
 }
-GREEK = set(
-    [
-        "alpha",
-        "beta",
-        "gamma",
-        "delta",
-        "epsilon",
-        "varepsilon",
-        "zeta",
-        "eta",
-        "theta",
-        "vartheta",
-        "iota",
-        "kappa",
-        "lambda",
-        "mu",
-        "nu",
-        "xi",
-        "rho",
-        "sigma",
-        "tau",
-        "upsilon",
-        "phi",
-        "varphi",
-        "chi",
-        "psi",
-        "omega",
-        "Gamma",
-        "Delta",
-        "Theta",
-        "Lambda",
-        "Xi",
-        "Pi",
-        "Sigma",
-        "Phi",
-        "Psi",
-        "Omega",
-        "ell",
-        "hbar",
-    ]
-)
+_LETTERS = """
+alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho
+sigma tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega ell
+"""
+GREEK = frozenset(_LETTERS.split())
 _CLOSING = {"(": ")", "[": "]", "{": "}", r"\lfloor": r"\rfloor", r"\lceil": r"\rceil"}
 _GROUPS = re.compile(r"(?<![\d.,])(\d{1,3})((?: \d{3})+)(?!\s?\d)(?!,\d{3})")
 _TOKEN = re.compile(
@@ -542,7 +506,7 @@ def _repeating(start: str, period: str) -> Formula:
 
 
 def _with_dots(text: str) -> Formula:
-    """`0.333...`, `0.1666...`, `0.142857142857...`: digits that repeat at least twice to the end."""
+    """`0.333...`, `0.1666...`, `0.142857142857...`: digits that repeat to the end."""
     match = re.fullmatch(r"(\d*\.\d*?)((\d+?)\3+)", text)
     if match is None or len(match[2]) < 3:
         raise UnreadableError("dots")

@@ -114,13 +114,12 @@ def _is_close(decimal: Formula, other: Formula) -> bool:
 
 def _points(names: frozenset[str]) -> Iterator[dict[str, Fraction]]:
     for i in range(POINTS):
-        yield {
-            name: Fraction(
-                (-1) ** (i + j // 2 + i // 2 * j) * _PRIMES[(3 * i + 5 * j) % 14], 7 + i + j
-            )
-            + Fraction(1, 101 + 13 * i + 31 * j)
-            for j, name in enumerate(sorted(names))
-        }
+        point = {}
+        for j, name in enumerate(sorted(names)):
+            sign = (-1) ** (i + j // 2 + i // 2 * j)
+            size = Fraction(_PRIMES[(3 * i + 5 * j) % len(_PRIMES)], 7 + i + j)
+            point[name] = sign * size + Fraction(1, 101 + 13 * i + 31 * j)
+        yield point
 
 
 def _fraction(value: Fraction) -> Any:

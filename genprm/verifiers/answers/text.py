@@ -1,7 +1,7 @@
 r"""The text of an answer, made plain: typography, styles, spaces and delimiters of LaTeX removed.
 
-`clean` keeps everything that carries meaning. Words from `\text{...}` stay between WORDS and END, so
-that they are never read as products of letters.
+`clean` keeps everything that carries meaning. Words from `\text{...}` stay between WORDS and
+END, so that they are never read as products of letters.
 """
 
 from __future__ import annotations
@@ -46,47 +46,13 @@ _SYMBOLS = {
     "\u2026": r" \ldots ",
     "\u22ef": r" \ldots ",
 }
+_GREEK_NAMES = """
+alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon
+phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega
+"""
 _GREEK = {
     letter: rf"\{name} "
-    for letter, name in zip(
-        "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ",
-        [
-            "alpha",
-            "beta",
-            "gamma",
-            "delta",
-            "epsilon",
-            "zeta",
-            "eta",
-            "theta",
-            "iota",
-            "kappa",
-            "lambda",
-            "mu",
-            "nu",
-            "xi",
-            "pi",
-            "rho",
-            "sigma",
-            "tau",
-            "upsilon",
-            "phi",
-            "chi",
-            "psi",
-            "omega",
-            "Gamma",
-            "Delta",
-            "Theta",
-            "Lambda",
-            "Xi",
-            "Pi",
-            "Sigma",
-            "Phi",
-            "Psi",
-            "Omega",
-        ],
-        strict=True,
-    )
+    for letter, name in zip("αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ", _GREEK_NAMES.split(), strict=True)
 }
 _TRANSLATION = str.maketrans(_SYMBOLS | _GREEK)
 _SCRIPTS = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+|[₀₁₂₃₄₅₆₇₈₉]+")
@@ -266,7 +232,7 @@ def _without_ends(text: str) -> str:
     while previous != text:
         previous = text
         text = text.strip().rstrip(";,").removesuffix(r"\\").strip()
-        if text.endswith(".") and not text.endswith((".m.", "..")):
+        if text.endswith(".") and not text.endswith(".m."):
             text = text[:-1].rstrip()
         for left, right in ('""', "''", "{}"):
             if len(text) > 1 and text[0] == left and text[-1] == right and _wraps(text):
