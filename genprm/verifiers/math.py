@@ -53,11 +53,11 @@ class MathVerifier:
         """
         gold = problem.answer or ""
         gold = extract_final_answer(gold) or gold
+        if len(answer) > MAX_ANSWER_CHARS:
+            return True if answer.strip() == gold.strip() else None
         texts = plain(clean(gold)), plain(clean(answer))
         if texts[0] == texts[1]:
             return bool(texts[0])
-        if len(answer) > MAX_ANSWER_CHARS:
-            return None
         return _COMPARISON.equal(read_answer(gold), read_answer(answer))
 
 

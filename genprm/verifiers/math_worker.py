@@ -61,7 +61,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        import mpmath  # noqa: F401
+        import mpmath  # type: ignore[import-untyped]  # noqa: F401
     except ImportError as error:
         print(json.dumps({"error": str(error)}), file=out, flush=True)
         return

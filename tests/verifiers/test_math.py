@@ -143,9 +143,17 @@ def test_numbers_near_zero_are_not_zero(a: int, b: int) -> None:
 
 @pytest.mark.parametrize("reference", ["5", "\\frac{1}{2}", "x^2+1", "(1,2)", "\\sqrt{3}"])
 def test_what_is_not_read_to_its_end_equals_nothing_else(reference: str) -> None:
-    reference: str, data: st.DataObject
-) -> None:
-    tails = (r"\star 3", r"\& 6", "]", "^", r"\sqrt", r"\frac{1}", "_", r"\text{ choose } 2", "="):
+    for tail in (
+        r"\star 3",
+        r"\& 6",
+        "]",
+        "^",
+        r"\sqrt",
+        r"\frac{1}",
+        "_",
+        r"\text{ choose } 2",
+        "=",
+    ):
         assert equal(reference, f"{reference} {tail}") is False, tail
 
 
@@ -156,8 +164,14 @@ def test_any_text_is_read_without_an_error(text: str) -> None:
     assert equal("57", text) in (True, False, None)
 
 
-def test_deep_brackets_are_words() -> None:
-    assert isinstance(read_answer("(" * 5000 + "1" + ")" * 5000), Words)
+def test_deep_and_long_texts_are_words() -> None:
+    assert isinstance(read_answer("(" * 900 + "1" + ")" * 900), Words)
+    assert isinstance(read_answer("1" * 3000), Words)
+
+
+def test_nested_fractions_are_read_once() -> None:
+    nested = "1\\frac{" * 36 + "1" + "}{2}" * 36  # exponential if a part is read twice: hours
+    assert equal("5", nested) is False
 
 
 def test_math_is_safe_in_worker_threads() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 from typing import Literal
 
@@ -31,6 +32,7 @@ Question = Literal["equal", "proportional", "positive"]
 # Whether one formula equals the other, or is a multiple of it; None if undecided.
 Judge = Callable[[Question, Formula, Formula], bool | None]
 MAX_ITEMS = 40  # of a list whose items are matched one by one
+MAX_REPEATED = 9  # of a set in which an item may be there twice
 
 _OPPOSITE = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "!=": "!="}
 _ONE_HUNDRED = Formula("num", text="100")
@@ -120,7 +122,7 @@ class Comparison:
 
     def chain_is(self, chain: Chain, equal: Callable[[Form], bool | None]) -> bool | None:
         """Whether all sides are equal, and the last of them is the other answer."""
-        steps = [lambda a=a, b=b: self.equal(a, b) for a, b in pairwise(chain.sides)]
+        steps = [partial(self.equal, *pair) for pair in pairwise(chain.sides)]
         return _all([*steps, lambda: equal(chain.sides[-1])])
 
     def equations(self, left: Named | Chain, right: Named | Chain) -> bool | None:
@@ -198,12 +200,11 @@ class Comparison:
         if len(left) != len(right):
             return False
         a, b = ([_as_quantity(term).formula for term in terms] for terms in (left, right))
-        return _all(
-            [
-                lambda i=i: self.formulas(Formula("*", (a[0], b[i])), Formula("*", (b[0], a[i])))
-                for i in range(1, len(a))
-            ]
-        )
+        products = [
+            (Formula("*", (a[0], y)), Formula("*", (b[0], x)))
+            for x, y in zip(a[1:], b[1:], strict=True)
+        ]
+        return _all([partial(self.formulas, *pair) for pair in products])
 
     def tuple_is(self, bracket: Bracket, several: Several) -> bool | None:
         """Whether a list has a tuple's items in its order, or says `x = 1, y = 2`."""
@@ -215,25 +216,23 @@ class Comparison:
         return self.in_order(bracket.items, items)
 
     def lists(self, reference: Several, answer: Several) -> bool | None:
-        if reference.braces and answer.braces and len(reference.items) != len(answer.items):
-            within = [
-                lambda item=item, many=many: _any(
-                    [lambda other=other: self.equal(item, other) for other in many]
-                )
-                for few, many in (
-                    (reference.items, answer.items),
-                    (answer.items, reference.items),
-                )
-                for item in few
-            ]
-            return _all(within) if max(len(reference.items), len(answer.items)) <= 9 else False
-        return self.in_any_order(reference.items, answer.items)
+        """Whether lists have the same items; in braces an item may be there twice."""
+        items = reference.items, answer.items
+        if reference.braces and answer.braces and len(items[0]) != len(items[1]):
+            if max(map(len, items)) > MAX_REPEATED:
+                return False
+            ways = (items, items[::-1])
+            return _all([partial(self.has, many, item) for few, many in ways for item in few])
+        return self.in_any_order(*items)
+
+    def has(self, items: Sequence[Form], wanted: Form) -> bool | None:
+        return _any([partial(self.equal, item, wanted) for item in items])
 
     def in_order(self, reference: Sequence[Form], answer: Sequence[Form]) -> bool | None:
         if len(reference) != len(answer):
             return False
         pairs = zip(reference, answer, strict=True)
-        return _all([lambda a=a, b=b: self.equal(a, b) for a, b in pairs])
+        return _all([partial(self.equal, *pair) for pair in pairs])
 
     def in_any_order(self, reference: Sequence[Form], answer: Sequence[Form]) -> bool | None:
         """Whether every item has a partner of its own."""
@@ -241,37 +240,31 @@ class Comparison:
             return False
         left = list(answer)
         for item in reference:
-            undecided = False
             for other in left:
                 verdict = self.equal(item, other)
-                undecided |= verdict is None
+                if verdict is None:
+                    return None
                 if verdict:
                     left.remove(other)
                     break
             else:
-                return None if undecided else False
+                return False
         return True
 
 
+# An undecided step ends both, for it may have taken seconds.
 def _all(steps: Sequence[Callable[[], bool | None]]) -> bool | None:
-    """False once a step is; None if none is and one is undecided."""
-    undecided = False
     for step in steps:
-        verdict = step()
-        if verdict is False:
-            return False
-        undecided |= verdict is None
-    return None if undecided else True
+        if not (verdict := step()):
+            return verdict
+    return True
 
 
 def _any(steps: Sequence[Callable[[], bool | None]]) -> bool | None:
-    undecided = False
     for step in steps:
-        verdict = step()
-        if verdict:
-            return True
-        undecided |= verdict is None
-    return None if undecided else False
+        if (verdict := step()) is not False:
+            return verdict
+    return False
 
 
 def _same_words(left: str, right: str) -> bool:

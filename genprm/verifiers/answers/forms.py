@@ -163,6 +163,7 @@ _SIGNS = {
 }
 _FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
 _MATRIX = re.compile(r"\\begin ?\{[bpBv]?(?:matrix|array)\}(?: ?\{[clr|]*\})?(.*)\\end ?\{(.*?)\}")
+MAX_CHARS = 2_000  # a longer text is words; the time that reading takes grows faster than the text
 Separator = Callable[[Token], bool]
 _FIGURE = re.compile(
     r"m?\\(?:angle|triangle|overline)\{?[A-Z]+\}?|\|[A-Z]{2}\|"
@@ -176,6 +177,8 @@ _LIBRARY_KNOWS = re.compile(r"\\(?:int|sum|prod|lim|begin|overline|bmod|mod|det|
 @lru_cache(maxsize=4096)
 def read_answer(text: str) -> Form:
     """The form of a text."""
+    if len(text) > MAX_CHARS:
+        return Words(text)
     cleaned = clean(text)
     try:
         return _read_special(cleaned) or _read(tokenise(cleaned), cleaned)

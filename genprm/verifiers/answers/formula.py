@@ -289,14 +289,23 @@ class _Reader:
         return _mixed(whole, top, bottom)
 
     def mixed_fraction(self, whole: str) -> Formula:
-        start = self.at
+        r"""`2\frac{3}{4}`; before any other fraction the number alone, for that is a product."""
+        start, tokens = self.at, self.tokens
         self.at += 1
-        parts = [self.argument(), self.argument()]
-        top, bottom = (p.text if p.op == "num" and p.text.isdigit() else "" for p in parts)
+        top, bottom = self.digits(), self.digits()
         if whole.isdigit() and top and bottom and int(top) < int(bottom):
             return _mixed(whole, top, bottom)
-        self.at = start
+        self.at, self.tokens = start, tokens
         return Formula("num", text=whole.replace(",", ""))
+
+    def digits(self) -> str:
+        """The digits that an argument is, or "": what is more is not read twice over."""
+        if self.kind() == "number" and self.peek().isdigit():
+            return self.first_digit()
+        if self.peek() == "{" and self.peek(1).isdigit() and self.peek(2) == "}":
+            self.at += 3
+            return self.tokens[self.at - 2].text
+        return ""
 
     def repeating(self, start: str) -> Formula:
         self.at += 1
@@ -426,7 +435,8 @@ class _Reader:
     def function(self, name: str) -> Formula:
         if name == "sqrt":
             return self.root()
-        power = base = None
+        power: Formula | None = None
+        base: Formula | None = None
         while self.peek() in ("^", "_"):
             if self.take("^"):
                 power = self.exponent()
@@ -434,7 +444,7 @@ class _Reader:
                 base = self.argument()
         arguments = self.arguments()
         if name in ("log", "lg", "ln") and len(arguments) == 2 and base is None:
-            arguments, base = arguments[:1], arguments[1]
+            base, arguments = arguments[1], arguments[:1]
         if base is not None and name not in ("log", "lg"):
             raise UnreadableError(name)
         if base is not None:

@@ -81,7 +81,7 @@ def _agree(left: Formula, right: Formula, log_base: int | None) -> bool:
 def _same_constant(
     left: Formula, right: Formula, point: dict[str, Fraction], log_base: int | None, real: bool
 ) -> bool:
-    from mpmath import isinf, mp
+    from mpmath import isinf, mp  # type: ignore[import-untyped]
 
     distances = []
     for digits in (DIGITS, 2 * DIGITS):
@@ -191,7 +191,7 @@ class _Calculator:
         return self.apply(formula.op, values)
 
     def library(self, text: str) -> Any:
-        import sympy
+        import sympy  # type: ignore[import-untyped]
         from mpmath import mp
 
         expression = _expression(text)
@@ -277,9 +277,12 @@ def _expression(text: str) -> Any:
         NoValueError: it cannot read all of it.
     """
     try:
-        from latex2sympy2_extended.latex2sympy2 import ConversionConfig, _Latex2Sympy
+        from latex2sympy2_extended.latex2sympy2 import (  # type: ignore[import-untyped]
+            ConversionConfig,
+            _Latex2Sympy,
+        )
 
-        class Whole(_Latex2Sympy):  # type: ignore[misc]
+        class Whole(_Latex2Sympy):
             """The library's parser stops where it does not know on; this one says so."""
 
             def create_parser(self, latex_str: str) -> Any:
