@@ -20,6 +20,7 @@ from genprm.verifiers.show import Kind
 from places import ROOT, SAMPLES
 
 GSM8K = SAMPLES / "gsm8k" / "model_solutions.jsonl"
+PAIRS = SAMPLES / "math_pairs.jsonl"
 MATH = SAMPLES / "math_answers.jsonl"
 
 
@@ -49,6 +50,12 @@ def test_every_answer_of_the_table_equals_itself(kind: Kind) -> None:
         if answer not in NOTHING and "boxed" not in answer:
             assert equal(answer, answer) is True, answer
             assert equal(answer, f"  {answer} ") is True, answer
+
+
+def test_pairs_that_other_verifiers_were_wrong_about_get_their_verdict() -> None:
+    rows = [json.loads(line) for line in PAIRS.read_text(encoding="utf-8").splitlines()]
+    assert len(rows) > 700
+    assert not [row for row in rows if equal(row["reference"], row["answer"]) is not row["right"]]
 
 
 NOTHING = ("\\text{}", "\\phantom{17}")  # nothing is left of these, and nothing equals nothing

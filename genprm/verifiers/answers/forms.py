@@ -153,7 +153,7 @@ Form = (
 )
 
 _TIME = re.compile(r"(?:(\d{1,2}):(\d\d)(?::(\d\d))?|(\d{1,2}))\s*([ap])?\.?(m)?\.?", re.IGNORECASE)
-_NUMERAL = re.compile(r"\(?(?P<digits>[0-9A-F](?: ?[0-9A-F])*)\)?_\{?(?P<base>[a-z0-9]+)\}?")
+_NUMERAL = re.compile(r"\(?(?P<digits>[0-9A-F](?: ?[0-9A-F])*)\)?_ ?\{? ?(?P<base>[a-z0-9]+) ?\}?")
 _OPENING = {"(": ")", "[": "]", "{": "}", r"\{": r"\}"}
 _OPENS = {"(", "[", "{", r"\{", r"\lfloor", r"\lceil", r"\langle", r"\begin"}
 _CLOSES = {")", "]", "}", r"\}", r"\rfloor", r"\rceil", r"\rangle", r"\end"}

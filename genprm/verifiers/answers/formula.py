@@ -37,10 +37,10 @@ _CLOSING = {"(": ")", "[": "]", "{": "}", r"\lfloor": r"\rfloor", r"\lceil": r"\
 _GROUPS = re.compile(r"(?<![\d.,])(\d{1,3})((?: \d{3})+)(?!\s?\d)(?!,\d{3})")
 _TOKEN = re.compile(
     rf"(?P<space>\s+)|{WORDS}(?P<words>[^{END}]*){END}"
-    r"|(?P<number>\d+\.(?=\s*\\(?:overline|bar|dot)\b)"
+    r"|(?P<number>\d*\.(?=\s*\\(?:overline|bar|dot)\b)"
     r"|(?:\d{1,3}(?:,\d{3})+(?!,?\d)|\d+|(?=\.\d))(?:\.\d+)?(?:[eE][-+]?\d{1,4}(?![\d.^]))?)"
     r"|(?P<command>\\[A-Za-z]+)|(?P<escaped>\\\\|\\[{}%$&#_|])"
-    r"|(?P<letters>[^\W\d_]+)|(?P<sign>\*\*|<=|>=|!=|==|[-+*/^_=<>!%|()\[\]{},;:.'&$€£¥₹¢\"?~])"
+    r"|(?P<letters>[^\W\d_]+)|(?P<sign>\*\*|<=|>=|!=|==|[-+*/^_=<>!%|()\[\]{},;:.'&$€£¥₹¤¢\"?~])"
 )
 
 
@@ -310,7 +310,7 @@ class _Reader:
     def repeating(self, start: str) -> Formula:
         self.at += 1
         digits = self.digits_of_group()
-        if "." not in start or not digits.isdigit():
+        if "." not in start or not digits.isdigit() or self.kind() == "number":
             raise UnreadableError("repeating digits")
         return _repeating(start, digits)
 
@@ -512,7 +512,7 @@ def _mixed(whole: str, top: str, bottom: str) -> Formula:
 def _repeating(start: str, period: str) -> Formula:
     places = len(start.partition(".")[2])
     tail = Fraction(int(period), (10 ** len(period) - 1) * 10**places)
-    return Formula("num", text=str(Fraction(start.rstrip(".").replace(",", "")) + tail))
+    return Formula("num", text=str(Fraction("0" + start.rstrip(".").replace(",", "")) + tail))
 
 
 def _with_dots(text: str) -> Formula:

@@ -109,6 +109,15 @@ _SEEN_AS = {
 }
 # Commas inside a number: `1{,}234`, `1,\!234`, `1\!,234`.
 _TEX_COMMA = re.compile(r"\{,\}|\\!,|,\\!")
+_MARKDOWN = re.compile(r"^([*_]{1,2})([^*_]+)\1$")
+_PROGRAM_FORMS = [
+    (re.compile(r"\{([:.])\}"), r"\1"),
+    (re.compile(r"\b(?:math|np|numpy|sympy)\."), ""),
+    (re.compile(r"\b(?:Fraction|Rational)\((-?\d+), ?(\d+)\)"), r"\\frac{\1}{\2}"),
+    (re.compile(r"\blog(2|10)\("), r"\\log_{\1}("),
+    (re.compile(r"\b(\d+\.)\((\d+)\)"), r"\1\\overline{\2}"),
+    (re.compile(r"\b(?:US|AU?|CA?|HK|NZ|S|R|NT|MX)(?=\\\$)"), ""),  # dollars of other countries
+]
 _ROUND = re.compile(r"\\\(|\\\)|\\\[(?!\d*\.?\d*[a-z]{2}\])|\\\]")
 _DOLLAR = re.compile(r"(?<!\\)\$\$?")
 _WORD_TEXT = re.compile(r"[^\W\d_][^\W\d_.'\-\s]*(?:[.'\-\s]+[^\W\d_.'\-\s]+)*\.?")
@@ -118,9 +127,11 @@ _WORD_TEXT = re.compile(r"[^\W\d_][^\W\d_.'\-\s]*(?:[.'\-\s]+[^\W\d_.'\-\s]+)*\.
 def clean(text: str) -> str:
     """The text without what only changes its look; blank text if nothing is left."""
     text = _plain_characters(text)
-    text = re.sub(r"\*\*(?=\S)([^*]+)\*\*$", r"\1", text.strip().strip("`"))
+    text = _MARKDOWN.sub(r"\2", text.strip().strip("`"))
     text = _TEX_COMMA.sub(",", text).replace(r"\!", "")
     text = _without_delimiters(text)
+    for form, latex in _PROGRAM_FORMS:
+        text = form.sub(latex, text)
     text = _commands(text, 0)
     text = re.sub(r"\.\.\.+", r" \\ldots ", text)
     text = re.sub(r"\^ ?\{ ?\\circ ?\}", r"^\\circ ", text)
@@ -140,7 +151,11 @@ def plain(text: str) -> str:
 def _plain_characters(text: str) -> str:
     characters = []
     for c in text:
-        if c not in _SYMBOLS and unicodedata.decomposition(c).startswith(("<fraction>", "<wide>")):
+        if unicodedata.category(c) == "Sc" and c not in "$€£¥₹¢":
+            characters.append("¤")  # any other currency
+        elif c not in _SYMBOLS and unicodedata.decomposition(c).startswith(
+            ("<fraction>", "<wide>")
+        ):
             whole = unicodedata.normalize("NFKC", c)
             top, slash, bottom = whole.partition("\u2044")
             characters.append(rf"\frac{{{top}}}{{{bottom}}}" if slash else whole)

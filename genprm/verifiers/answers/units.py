@@ -10,6 +10,7 @@ from genprm.verifiers.answers.formula import Token
 from genprm.verifiers.answers.words import CURRENCIES, NOT_UNITS, PLAIN_LETTERS, SPEEDS, UNITS
 
 MAX_WORDS = 6
+_ORDINAL = re.compile(r"(?:teen|tie|en|elf|dred|sand|lion|six|eigh|nin|fif|four)ths?$")
 _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 
 
@@ -101,7 +102,8 @@ def _written_out(parts: list[str | None]) -> list[str | None]:
 def _may_be_unit(part: str) -> bool:
     if part in ("/", "^", "°") or part in UNITS or re.fullmatch(r"-?[1-9]", part):
         return True
-    return part.lower().strip(".") not in NOT_UNITS and not part[0].isdigit()
+    word = part.lower().strip(".")
+    return word not in NOT_UNITS and not word[:1].isdigit() and not _ORDINAL.search(word)
 
 
 def _counts(parts: list[str]) -> bool:

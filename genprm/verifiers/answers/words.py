@@ -66,7 +66,8 @@ at least most about approximately around nearly almost under below above up down
 factorial to from infinity negative positive remainder base either both neither is are was were
 only percent percentage point with otherwise when where because since so then else which that
 zero one two three four five six seven eight nine ten eleven twelve twenty thirty forty fifty
-first second third double triple twice thrice pair score sin cos tan log ln exp x y z i e
+first second third double triple twice thrice pair score scores tens ones
+myriad quadrillion quintillion googol bn mn mil fold sin cos tan log ln exp x y z i e
 倍 半 打 多 或 和 不
 """
 NOT_UNITS = frozenset(_NO_UNITS.split())
@@ -126,5 +127,5 @@ UNITS = _units()
 SPEEDS = {"mph": ("mi", "h"), "kmh": ("km", "h"), "kph": ("km", "h"), "fps": ("ft", "s")}
 # A single letter behind a number is a unit only if it is one of these, and not in italics (`5x`).
 PLAIN_LETTERS = frozenset("mgshLl")
-_CODES = "USD EUR GBP JPY INR Rs CNY RMB AUD CAD CHF US"
-CURRENCIES = frozenset("$€£¥₹") | frozenset(_CODES.split())
+_CODES = "USD EUR GBP JPY INR Rs CNY RMB AUD CAD CHF US kr zł"
+CURRENCIES = frozenset("$€£¥₹¤") | frozenset(_CODES.split())
