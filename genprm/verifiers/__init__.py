@@ -49,12 +49,12 @@ def verifier_for(problem: Problem) -> Verifier:
     """The verifier that checks answers to `problem`.
 
     Raises:
-        InputError: the problem has neither an answer nor tests to verify against, or an unknown
+        InputError: the problem has neither tests nor an answer that is not blank, or an unknown
             task.
     """
     if problem.tests:
         return VERIFIERS["code"]
-    if not problem.answer:
+    if not (problem.answer or "").strip():
         raise InputError(f"problem {problem.id!r}: no answer to verify against")
     verifier = get_verifier(problem.task)
     if verifier.name == "code":
