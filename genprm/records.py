@@ -38,7 +38,8 @@ StepStatus = Literal[
 
 def content_id(*parts: Any) -> str:
     """A stable id for content that came without one: 16 hex digits of a SHA-256."""
-    blob = json.dumps(parts, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
+    # of what JSON has no form for (dates and bytes in Parquet) the text counts
+    blob = json.dumps(parts, ensure_ascii=True, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(blob.encode()).hexdigest()[:16]
 
 
