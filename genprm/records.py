@@ -248,6 +248,8 @@ class LabelledSolution(Solution):
     """The labels as the source gave them, also those after the first error."""
     ratings: list[int] | None = optional()
     """PRM800K's ratings of the steps: 1, 0 (neutral) or -1."""
+    human_steps: list[int] | None = optional()
+    """PRM800K: the steps that the person who rated wrote, where no completion would do."""
     merged: list[SourceLabels] | None = optional()
     """The labels of both sources, where these were combined of two."""
 

@@ -50,8 +50,8 @@ class Config(Section):
     """A YAML file with texts in place of the pack's, such as those that a published critic was
     trained with (`critique: {system: ...}`)."""
     on_bad_row: Literal["fail", "skip"] = "fail"
-    """What a row does that cannot be used: `fail` ends the command with one line that names it,
-    `skip` counts it and writes it with the reason beside the output, to OUT.skipped.jsonl."""
+    """What happens to a row that cannot be used: `fail` ends the command with one line that names
+    the row, `skip` leaves it out, counts it and writes it with the reason to OUT.skipped.jsonl."""
     models: ModelsConfig = ModelsConfig()
     """Which models a stage runs."""
     engine: EngineConfig = EngineConfig()

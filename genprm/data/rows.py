@@ -66,15 +66,21 @@ def located_rows(path: str | Path, bad: BadRows | None = None) -> Iterator[Locat
 
 
 def read_records(path: str | Path, model: type[R], bad: BadRows | None = None) -> list[R]:
-    """All rows as records of one kind, without those that `bad` takes.
+    """All rows as records of one kind, without those that `bad` takes; see `located_records`."""
+    return [record for _, record in located_records([path], model, bad)]
 
-    Raises InputError, one line that names file, line and field: for a row that breaks the
-    record's format, and for an `id` that an earlier line has.
+
+def located_records(
+    paths: Iterable[str | Path], model: type[R], bad: BadRows | None = None
+) -> Iterator[tuple[str, R]]:
+    """The rows of all paths as records of one kind, each with its place.
+
+    Raises InputError, one line that names file, line and field, unless `bad` skips rows: for a row
+    that breaks the record's format, and for an `id` that an earlier line has.
     """
     bad = BadRows() if bad is None else bad
-    records: list[R] = []
     seen: dict[str, str] = {}
-    for where, row in located_rows(path, bad):
+    for where, row in (located for path in paths for located in located_rows(path, bad)):
         try:
             record = validate_row(row, model, where)
             key = getattr(record, "id", None)
@@ -85,8 +91,7 @@ def read_records(path: str | Path, model: type[R], bad: BadRows | None = None) -
             continue
         if key is not None:
             seen[key] = where
-        records.append(record)
-    return records
+        yield where, record
 
 
 def validate_row(row: Mapping[str, Any], model: type[R], where: str) -> R:

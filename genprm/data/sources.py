@@ -14,10 +14,13 @@ from pydantic import Field
 
 from genprm import tasks
 from genprm.data.bad_rows import BadRows
+from genprm.data.benchmarks.base import as_evaluation_rows
 from genprm.data.formats.base import FORMATS
 from genprm.data.rows import FailedRow, LocatedRow, located_rows, validate_row
 from genprm.errors import ConfigError, InputError
+from genprm.labeling.labels import is_decided
 from genprm.records import (
+    EvaluationRow,
     Identified,
     LabelledSolution,
     Problem,
@@ -196,6 +199,14 @@ def check_steps(record: Any, where: str) -> None:
             raise InputError(f"{where}: field 'steps[{index}]': an empty step")
 
 
+def check_evaluation(row: EvaluationRow, where: str) -> None:
+    """InputError if a step is blank, or labels leave open where the first error is."""
+    check_steps(row, where)
+    labels = (row.model_extra or {}).get("labels")
+    if row.first_error < 0 and isinstance(labels, list) and not is_decided(labels):
+        raise InputError("they leave the first error open", field="labels", place=where)
+
+
 def located(source: str, bad: BadRows | None = None) -> Iterable[LocatedRow]:
     """The rows of a source, each with its place; `bad` takes those that cannot be read.
 
@@ -209,6 +220,12 @@ def located(source: str, bad: BadRows | None = None) -> Iterable[LocatedRow]:
         return located_rows(source, bad)
     generated = enumerate(tasks.load(source), 1)
     return (LocatedRow(f"{source}:{number}", problem.row()) for number, problem in generated)
+
+
+def rows_to_evaluate(sources: Sequence[str], bad: BadRows) -> Iterator[LocatedRow]:
+    """The rows of sources, those of published benchmarks (`BENCHMARKS`) as evaluation rows; not
+    validated."""
+    return as_evaluation_rows((row for source in sources for row in located(source, bad)), bad)
 
 
 def _converted(source: str, bad: BadRows) -> Iterator[LocatedRow]:

@@ -45,20 +45,26 @@ def test_math_shepherd_by_hand() -> None:
     with pytest.raises(InputError, match="neither"):
         read("math_shepherd", row | {"label": row["input"]})
     with pytest.raises(InputError, match="'Step 1:'"):
+        read("math_shepherd", row | {"input": "Add 2 and 2. 2 + 2 = 4 ки"})
+    with pytest.raises(InputError, match="no ки after a step"):
         read("math_shepherd", row | {"input": "no steps"})
 
 
 def test_prm800k_follows_the_chosen_path_to_the_first_error() -> None:
     solved_row, error_row, abandoned_row = rows("prm800k")
-    (solution,) = read("prm800k", solved_row)
-    assert solution["labels"] == [True, False] and solution["answer"] == "29"
-    assert solution["steps"][1].startswith("The first equation is 3p + e = 124, and")
+    (solution,) = read("prm800k", solved_row)  # the person wrote its second step
+    assert solution["labels"] == [True] * 6 and solution["answer"] == "29"
+    assert solution["human_steps"] == [1]
+    wrong = read("prm800k", solved_row, alternatives=True)[0]
+    assert wrong["labels"] == [True, False] and "human_steps" not in wrong
+    assert wrong["steps"][1].startswith("The first equation is 3p + e = 124, and")
     (solution,) = read("prm800k", error_row)
     assert solution["first_error"] == 6 and solution["ratings"] == [1, 0, 1, 1, 1, 1, -1]
     (solution,) = read("prm800k", error_row, neutral="null")  # a neutral step before the error
     assert solution["labels"] == [True, *[None] * 6] and solution["first_error"] == -1
     (solution,) = read("prm800k", abandoned_row)
-    assert solution["first_error"] == 7
+    assert solution["first_error"] == -1 and solution["human_steps"] == [7]
+    assert {s["first_error"] for s in read("prm800k", abandoned_row, alternatives=True)} == {7, -1}
 
 
 def test_prm800k_alternatives_are_solutions_of_their_own() -> None:
@@ -168,12 +174,12 @@ def test_the_command_converts_and_reads_by_prefix(
     assert main(["convert", "--labels", source, "--to", "trl", "--out", str(out)]) == 0
     assert "wrote 3 rows" in capsys.readouterr().out
     output = [json.loads(line) for line in out.open(encoding="utf-8")]
-    assert [row["labels"][-1] for row in output] == [False, False, False]
+    assert [row["labels"][-1] for row in output] == [True, False, True]
     back = tmp_path / "shepherd.jsonl"
     command = ["convert", "--labels", f"trl:{out}", "--to", "math_shepherd", "--out", str(back)]
     assert main(command) == 0
     first = json.loads(back.open(encoding="utf-8").readline())
-    assert "Step 2: The first equation" in first["input"]
+    assert "Step 2: " in first["input"]
     mixed = tmp_path / "mixed.jsonl"
     solution = read("trl", {"prompt": "q", "completions": ["a"], "labels": [True]})[0]
     mixed.write_text(json.dumps(solution) + '\n{"id": "x", "problem": "q", "error": "why"}\n')

@@ -223,7 +223,7 @@ def test_data_that_cannot_be_trained_on_is_refused(tiny: Path, data: str, tmp_pa
     out = str(tmp_path / "critic")
     with pytest.raises(InputError, match="no such file"):
         train(config(tiny), str(tmp_path / "missing.jsonl"), out)
-    with pytest.raises(InputError, match=r"id 'sum-0:0:0' is in another source, too"):
+    with pytest.raises(InputError, match=r"id 'sum-0:0:0' occurs a second time"):
         train(config(tiny), [data, data], out)
     broken = tmp_path / "broken.jsonl"
     broken.write_text(Path(data).read_text() + '{"id": "x"}\n')
