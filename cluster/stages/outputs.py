@@ -269,7 +269,9 @@ class Output:
 
 def canonical(value: Row | list[Row]) -> str:
     """A row, or several, as one line of JSON, the same for the same content."""
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(
+        value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str
+    )
     # a lone surrogate has no UTF-8; its backslash form is also its JSON escape
     return text.encode("utf-8", "backslashreplace").decode()
 

@@ -95,7 +95,7 @@ def train(
     if os.path.isdir(model):
         model = os.path.abspath(model)  # workers run in other folders; a link stays a link
     bad = BadRows(config.on_bad_row)
-    rows, source = _read([data] if isinstance(data, str) else data, kind, config, bad)
+    rows, source = read_data([data] if isinstance(data, str) else data, kind, config, bad)
     decides = config.decides("train", uses_pack=kind.uses_pack)
     decides |= {"train.init": named_model(base)}
     folder = CriticFolder(out, decides | {"data": source.sha256})
@@ -156,7 +156,7 @@ class _Run:
         )
 
 
-def _read(sources: Sequence[str], kind: Kind[Any], config: Config, bad: BadRows) -> Data:
+def read_data(sources: Sequence[str], kind: Kind[Any], config: Config, bad: BadRows) -> Data:
     """The rows of all sources, with unique ids and checked by their kind; `bad` takes others."""
     located = list(located_records(sources, kind.record, bad))
     refused = {}

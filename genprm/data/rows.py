@@ -291,6 +291,11 @@ def _flaw(value: Any, path: str) -> tuple[str, str] | None:
     """Field and message of the first flaw in a value, None without one."""
     if isinstance(value, float) and not math.isfinite(value):
         return path, f"{value} is no number in JSON: write null"
+    if isinstance(value, bytes):  # of Parquet; texts may be stored so
+        try:
+            value.decode()
+        except UnicodeDecodeError:
+            return path, "bytes that are no text"
     if isinstance(value, _Repeating):
         return path, f"the name {value.name!r} occurs twice, with different values"
     if isinstance(value, dict):

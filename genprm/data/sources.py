@@ -108,8 +108,22 @@ def _validated(
         if isinstance(raw.get("error"), str) and isinstance(raw.get("id"), str):
             return FailedRow(raw)
         raise
+    _check_texts(record, where)
     check(record, where)
     return record.row()
+
+
+def _check_texts(record: Record, where: str) -> None:
+    """InputError for half of a character, of a text that was cut: no tokenizer takes it."""
+    steps = getattr(record, "steps", None) or ()
+    fields = {"problem": getattr(record, "problem", "")}
+    fields |= {f"steps[{number}]": step for number, step in enumerate(steps)}
+    for name, text in fields.items():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            message = f"half of a character at position {error.start}"
+            raise InputError(message, field=name, place=where) from None
 
 
 def problems(sources: Sequence[str], bad: BadRows | None = None) -> Iterator[Row]:

@@ -48,9 +48,10 @@ def read(
         chosen = _index(step.get("chosen_completion"), len(step.get("completions") or ()), where)
         selected = None if chosen is None else rated.get(chosen)
         written = step.get("human_completion") if chosen is None else None
-        by_hand = isinstance(written, dict) and bool(str(written.get("text") or "").strip())
-        if by_hand:
-            selected = (str(written["text"]), 1)
+        text = written.get("text") if isinstance(written, dict) else written
+        by_hand = isinstance(text, str) and bool(text.strip())
+        if isinstance(text, str) and by_hand:
+            selected = (text, 1)
         if alternatives:
             for at, pair in rated.items():
                 if at != chosen and pair != selected:
