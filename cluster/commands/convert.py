@@ -11,8 +11,8 @@ from cluster.commands.base import FILE_OUT, Command, Option
 from genprm.errors import ConfigError
 
 if TYPE_CHECKING:
-    from genprm.data.bad_rows import BadRows
     from genprm.config.root import Config
+    from genprm.data.bad_rows import BadRows
 
 
 def run(config: Config, args: argparse.Namespace) -> None:

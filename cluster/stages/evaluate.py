@@ -73,8 +73,9 @@ class BestOfNEvaluation(Evaluation):
 def evaluate(config: Config, data: Sequence[str], out: str) -> Evaluation:
     """Judge `data`, evaluation rows or best-of-n rows, and write everything into folder `out`.
 
-    Rows of published benchmarks are read as they are (`genprm.data.benchmarks`). Critiques are kept, and no step is left out, whatever the config says: the curve over votes
-    and the report need them.
+    Rows of published benchmarks are read as they are (`genprm.data.benchmarks`). Critiques are
+    kept, and no step is left out, whatever the config says: the curve over votes and the report
+    need them.
 
     Raises:
         InputError: rows of neither kind, or of both.

@@ -42,8 +42,11 @@ def label(config: Config, solutions: Sequence[str], out: str) -> Report:
 def solutions_to_label(
     config: Config, solutions: Sequence[str], bad: BadRows | None = None
 ) -> Iterator[Row]:
-    """The solutions, without those that `bad` takes; InputError for one that was split in another way than rollouts will be, or,
-    if it is counted as a rollout of its own prefixes, sampled at another temperature."""
+    """The solutions, without those that `bad` takes.
+
+    InputError for one that was split in another way than rollouts will be, or, if it is counted as
+    a rollout of its own prefixes, sampled at another temperature.
+    """
     counted_together = config.label.reuse == "solution"
     return sources.solutions(
         solutions, config.splitter, config.label.temperature if counted_together else None, bad

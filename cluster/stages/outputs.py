@@ -131,9 +131,7 @@ class Output:
         if _digest(rows, bad).sha256 != meta["input"]["sha256"]:
             raise self._other("input", self.out)
 
-    def stage(
-        self, rows: Iterable[Row], source: str, bad: BadRows | None = None
-    ) -> InputDigest:
+    def stage(self, rows: Iterable[Row], source: str, bad: BadRows | None = None) -> InputDigest:
         """Read the whole input once and keep a copy that Ray Data can read; resumed, compare it.
 
         `bad` has the rows that `rows` leaves out, once these are read.
@@ -269,9 +267,7 @@ class Output:
 
 def canonical(value: Row | list[Row]) -> str:
     """A row, or several, as one line of JSON, the same for the same content."""
-    text = json.dumps(
-        value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str
-    )
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
     # a lone surrogate has no UTF-8; its backslash form is also its JSON escape
     return text.encode("utf-8", "backslashreplace").decode()
 
@@ -311,7 +307,7 @@ def _digest(rows: Iterable[Row], bad: BadRows | None) -> InputDigest:
 def _add_skipped(digest: hashlib._Hash, bad: BadRows | None) -> None:
     """Add the content of skipped rows: with others the file of them would be another."""
     for row in bad.skipped if bad else ():
-        content = {name: row[name] for name in ("row", "text") if name in row}
+        content = {name: value for name, value in row.items() if name in ("row", "text")}
         digest.update(b"skipped " + canonical(content).encode() + b"\n")
 
 

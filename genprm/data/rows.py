@@ -45,7 +45,7 @@ class LocatedRow(NamedTuple):
 
 
 def read_rows(path: str | Path) -> Iterator[Row]:
-    """The rows of a JSONL, JSON or Parquet file, of all files of rows in a folder, or of `hub:NAME`.
+    """The rows of a JSONL, JSON or Parquet file, of all such files in a folder, or of `hub:NAME`.
 
     A folder is read for its JSONL and Parquet files, and for its JSON files where it has none of
     these. A missing path is an InputError at once; a row that cannot be read is one when it is
@@ -62,7 +62,9 @@ def located_rows(path: str | Path, bad: BadRows | None = None) -> Iterator[Locat
     if name.startswith(HUB):
         return _checked(_hub_rows(name), bad)
     filesystem, files = _files(name)
-    return (located for shown, file in files for located in _file_rows(filesystem, shown, file, bad))
+    return (
+        located for shown, file in files for located in _file_rows(filesystem, shown, file, bad)
+    )
 
 
 def read_records(path: str | Path, model: type[R], bad: BadRows | None = None) -> list[R]:
@@ -193,8 +195,8 @@ def _jsonl_rows(stream: IO[bytes], name: str, bad: BadRows) -> Iterator[LocatedR
                 continue
             row = _parsed(line, where)
             if not isinstance(row, dict):
-                whole = isinstance(row, list) and "; a file that is one array ends in .json" or ""
-                raise InputError(f"{where}: expected a JSON object, got {_json_type(row)}{whole}")
+                hint = "; a file that is one array ends in .json" if isinstance(row, list) else ""
+                raise InputError(f"{where}: expected a JSON object, got {_json_type(row)}{hint}")
             _check_values(row, where)
         except UnicodeDecodeError as error:
             reason = InputError(f"{where}: not UTF-8 at byte {error.start}")

@@ -15,7 +15,6 @@ from genprm.report.samples import pick_samples
 from genprm.report.tables import Cell, Table, TableRow
 from genprm.util.stats import Estimate
 
-
 MEAN_OF_SUBSETS = "mean of the subsets' F1"
 
 

@@ -50,7 +50,10 @@ ODD_LINES = {
     "nested steps": (line(id="b", steps=[["x"]]), "field 'steps[0]': input should be a valid"),
     "a broken text": (line(id="b", steps=["\ud800"]), "field 'steps[0]': half of a character"),
     "an error beyond": (line(id="b", first_error=1), "first_error 1 but only 1 steps"),
-    "half an error": (line(id="b", first_error=0.5), "field 'first_error': input should be a valid"),
+    "half an error": (
+        line(id="b", first_error=0.5),
+        "field 'first_error': input should be a valid",
+    ),
     "open labels": (line(id="b", labels=[None]), "field 'labels': they leave the first error open"),
     "an id again": (line(), "id 'a' occurs a second time"),
     "a copy": (line(id=None), "occurs a second time (the row has none of its own"),
@@ -75,9 +78,10 @@ def test_an_odd_row_is_named_or_left_out(name: str, tmp_path: Path) -> None:
     assert text == f"{path}:3: {skipped['reason']}"
     content = skipped.get("row") or skipped["text"]
     if b"NaN" in odd or not isinstance(content, dict):
-        assert isinstance(content, str) and content.encode()[:5] == odd.decode(
-            errors="backslashreplace"
-        ).encode()[:5]
+        assert (
+            isinstance(content, str)
+            and content.encode()[:5] == odd.decode(errors="backslashreplace").encode()[:5]
+        )
     else:
         assert content == json.loads(odd)
     write_jsonl(tmp_path / "skipped.jsonl", bad.skipped)  # whatever they hold

@@ -1,4 +1,4 @@
-"""Published benchmarks, on excerpts of their own files (see tests/samples/NOTICE.md) and by hand."""
+"""Published benchmarks, on excerpts of their files (see tests/samples/NOTICE.md) and by hand."""
 
 from __future__ import annotations
 
@@ -30,9 +30,12 @@ def read_row(row: dict[str, Any], folder: Path) -> dict[str, Any]:
     return made
 
 
-# Per file: source, number of steps, first error and whether it is suspect, of each row.
+# Per file: source, first error and whether it is suspect, of each row.
 EXCERPTS: dict[str, list[tuple[str, int, bool]]] = {
-    "processbench_gsm8k.json": [("processbench/gsm8k", -1, False), ("processbench/gsm8k", 2, False)],
+    "processbench_gsm8k.json": [
+        ("processbench/gsm8k", -1, False),
+        ("processbench/gsm8k", 2, False),
+    ],
     "processbench_math.json": [("processbench/math", -1, False), ("processbench/math", 1, False)],
     "mr_gsm8k.json": [("mr_gsm8k/original", 1, False), ("mr_gsm8k/POT", 1, False)],
     "multistep_arithmetic.jsonl": [
@@ -121,7 +124,10 @@ FIRST = "model_output_solution_first_error_step"
         (MR | {FIRST: 3}, "no step has the label 3"),
         (MR | {"model_output_solution_correctness": None}, "neither correct nor wrong"),
         ({"modified_process": ["a"], "error_steps": 1}, "field 'error_steps': not a list"),
-        ({"modified_process": ["a"], "error_steps": [0]}, "field 'error_steps': steps count from 1"),
+        (
+            {"modified_process": ["a"], "error_steps": [0]},
+            "field 'error_steps': steps count from 1",
+        ),
         ({"input": "P", "steps": ["a"], "mistake_index": -1}, "field 'mistake_index': below 0"),
     ],
 )

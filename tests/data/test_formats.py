@@ -177,7 +177,12 @@ SHEPHERD: dict[str, tuple[str, str, list[str], list[bool | None]]] = {
         ["Step 1: 9", "Step 2: 9"],
         [True, False],
     ),
-    "small letters": ("Q? step 1: a +\nstep 2: b +", "Q?", ["step 1: a", "step 2: b"], [True, True]),
+    "small letters": (
+        "Q? step 1: a +\nstep 2: b +",
+        "Q?",
+        ["step 1: a", "step 2: b"],
+        [True, True],
+    ),
     "one step": ("Q? Step 1: The answer is: 7 +", "Q?", ["Step 1: The answer is: 7"], [True]),
 }
 
@@ -186,7 +191,9 @@ SHEPHERD: dict[str, tuple[str, str, list[str], list[bool | None]]] = {
 def test_math_shepherd_rows_of_every_kind(name: str) -> None:
     label, problem, steps, labels = SHEPHERD[name]
     signs = [at for at, sign in enumerate(label) if sign in "+-"]
-    ends = [at for at in signs if label[at + 1 : at + 2] in ("", "\n") or label[at - 4 : at] == "add "]
+    ends = [
+        at for at in signs if label[at + 1 : at + 2] in ("", "\n") or label[at - 4 : at] == "add "
+    ]
     text = "".join("ки" if at in ends else sign for at, sign in enumerate(label))
     (solution,) = read("math_shepherd", {"input": text, "label": label, "task": "T"})
     assert (solution["problem"], solution["steps"]) == (problem, steps)

@@ -53,9 +53,7 @@ def whole(value: Any, field: str) -> int:
     return value
 
 
-def named_error(
-    row: Mapping[str, Any], steps: Sequence[str], correctness: str, step: str
-) -> int:
+def named_error(row: Mapping[str, Any], steps: Sequence[str], correctness: str, step: str) -> int:
     """The first error by a column that says `correct` or not and one that names the step: by its
     number from 1, or by its text. -1 where there is none.
 

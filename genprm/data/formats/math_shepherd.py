@@ -2,9 +2,9 @@
 
 input: "PROBLEM Step 1: ... ки\\nStep 2: ... ки"      label: the same with + or - for the tag
 
-The steps begin at the last "Step 1:" before the tag that ends it, since a problem may have one of its
-own; without any they begin after the problem's question mark. Tags in a problem, which some rows have,
-are taken out of it.
+The steps begin at the last "Step 1:" before a tag that begins a sentence, since a problem may have
+one of its own; without any they begin after the problem's question mark. Tags in a problem, which
+some rows have, are taken out of it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ def read(row: Row) -> Iterator[LabelledSolution]:
     if len(pieces) == 1:
         raise InputError(f"no {TAG} after a step", field="input")
     start = _start(pieces)
-    problem = " ".join(part.strip() for part in [*pieces[: start.piece], pieces[start.piece][: start.at]])
+    problem = " ".join(
+        part.strip() for part in [*pieces[: start.piece], pieces[start.piece][: start.at]]
+    )
     steps = [pieces[start.piece][start.at :], *pieces[start.piece + 1 :]]
     marks: list[bool | None] = [*_marks(text, label)[start.piece :], None]
     if not steps[-1].strip():  # as it should be: the text ends with a tag

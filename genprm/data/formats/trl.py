@@ -82,8 +82,9 @@ def _messages(value: Any, name: str) -> list[tuple[str, str]]:
 def _content(content: Any, name: str) -> str:
     """The text of a message, whose content may be in parts."""
     parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
-    texts = [part.get("text") for part in parts if isinstance(part, dict)]
-    if len(texts) < len(parts) or not all(isinstance(text, str) for text in texts):
+    inner = (part.get("text") for part in parts if isinstance(part, dict))
+    texts = [text for text in inner if isinstance(text, str)]
+    if len(texts) < len(parts):
         raise InputError(f"field '{name}' has a message that is not a text")
     return "".join(texts)
 

@@ -1,4 +1,4 @@
-"""UltraInteract (Yuan et al. 2024, 2404.02078): pairs of a right and a wrong answer to one question.
+"""UltraInteract (Yuan et al. 2024, 2404.02078): pairs of a right and a wrong answer to a question.
 
 Only whole answers are judged there, so `outcome` is set and no step has a label. Turns between the
 question and the pair stay in the column `trajectory`. Rows of its SFT form (`instruction`,

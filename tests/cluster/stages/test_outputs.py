@@ -128,7 +128,9 @@ def test_skipped_rows_are_part_of_the_input(tmp_path: Path) -> None:
             output.stage(reading(*others)[0], "x", reading(*others)[1])
     everything = BadRows("skip")
     everything.add("x:1", InputError("x:1: odd"), {})
-    with pytest.raises(InputError, match="y: no rows to work on; 1 row was skipped, first x:1: odd"):
+    with pytest.raises(
+        InputError, match="y: no rows to work on; 1 row was skipped, first x:1: odd"
+    ):
         Output(str(tmp_path / "other.jsonl"), IDENTITY).stage([], "y", everything)
 
 

@@ -425,7 +425,7 @@ def test_bad_rows_are_skipped_once_and_told(
     odd = [good[0], {**good[0], "id": "odd", "steps": ["fine", ""]}, *good]
     write_jsonl(data, odd)
     data.write_text(data.read_text() + '{"id": NaN}\n')
-    with pytest.raises(InputError, match=r"rows\.jsonl:2: field 'steps\[1\]': an empty step"):
+    with pytest.raises(InputError, match=r"rows\.jsonl:15: field 'id': nan is no number"):
         evaluate(config(), [str(data)], str(out))
     skipping = config(score={"votes": 1}, on_bad_row="skip")
     for again in (False, True):
