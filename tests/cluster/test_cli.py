@@ -145,6 +145,16 @@ def test_where_all_rows_are_bad_there_is_nothing_to_skip_to(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml", "in.jsonl"]
 
 
+def test_an_estimate_tells_of_skipped_rows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"id": "a", "steps": [1]}\n')
+    files = ["--solutions", str(source), "--out", str(tmp_path / "out"), "--estimate"]
+    message = refused(capsys, "label", "--config", scripted(tmp_path), *files, "--on-bad-row=skip")
+    assert "no rows to label; 1 row was skipped, first " in message
+
+
 LABELLED = {
     **GOOD,
     **{"values": [1.0], "wins": [1], "rollouts": [1], "labels": [True], "first_error": -1},

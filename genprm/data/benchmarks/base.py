@@ -45,7 +45,8 @@ def as_evaluation_rows(rows: Iterable[LocatedRow], bad: BadRows) -> Iterator[Loc
     for where, raw in rows:
         benchmark = _benchmark_of(raw)
         if benchmark is None:
-            yield LocatedRow(where, raw)
+            unnamed = "source" in raw and raw["source"] is None  # Parquet has null for no column
+            yield LocatedRow(where, {k: v for k, v in raw.items() if k != "source" or not unnamed})
             continue
         try:
             row = benchmark.read(raw, where)
