@@ -12,19 +12,34 @@ from genprm.errors import ConfigError
 
 if TYPE_CHECKING:
     from genprm.config.root import Config
+    from genprm.data.bad_rows import BadRows
 
 
 def run(config: Config, args: argparse.Namespace) -> None:
-    written, unlabelled = convert(args.labels, args.to, args.out)
+    from cluster.commands.output import print_skipped
+    from genprm.data.bad_rows import BadRows
+    from genprm.data.formats.base import FORMATS
+    from genprm.data.rows import SKIPPED, write_jsonl
+
+    bad = BadRows(config.on_bad_row)
+    written, unlabelled = convert(args.labels, args.to, args.out, bad)
     print(f"wrote {written} rows to {args.out}; {unlabelled} solutions have no labels to write")
+    if bad.skipped:
+        write_jsonl(f"{args.out}{SKIPPED}", bad.skipped)
+    print_skipped(len(bad.skipped), bad.reasons(), f"{args.out}{SKIPPED}")
+    if FORMATS[args.to].caution:
+        print(f"note: {FORMATS[args.to].caution}")
 
 
-def convert(sources: Sequence[str], to: str, out: str) -> tuple[int, int]:
-    """Write `out` and return how many solutions were written, and how many had no labels for it.
+def convert(
+    sources: Sequence[str], to: str, out: str, bad: BadRows | None = None
+) -> tuple[int, int]:
+    """Write `out` and return how many solutions were written, and how many had no labels for it;
+    `bad` takes rows that are no labelled solutions.
 
     Raises:
         ConfigError: `to` names no format that can be written, or `out` exists.
-        InputError: a row is not a labelled solution.
+        InputError: a row is not a labelled solution, unless they are skipped.
     """
     from genprm.data.formats.base import FORMATS
     from genprm.data.rows import FailedRow, write_jsonl
@@ -40,7 +55,7 @@ def convert(sources: Sequence[str], to: str, out: str) -> tuple[int, int]:
     counts = {True: 0, False: 0}
 
     def rows() -> Iterator[dict[str, Any]]:
-        for source in labelled_solutions(sources, rule_writer=False):
+        for source in labelled_solutions(sources, rule_writer=False, bad=bad):
             failed = isinstance(source, FailedRow)  # of an earlier stage: it has no labels
             row = None if failed else write(LabelledSolution.model_validate(source))
             counts[row is not None] += 1

@@ -13,17 +13,31 @@ from genprm.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from genprm.config.root import Config
+    from genprm.data.bad_rows import BadRows
     from genprm.records import Row
 
 
 def run(config: Config, args: argparse.Namespace) -> None:
-    counts = merge_files(args.labels, args.others, args.out, keep=args.keep)
+    from cluster.commands.output import print_skipped
+    from genprm.data.bad_rows import BadRows
+    from genprm.data.rows import SKIPPED, write_jsonl
+
+    bad = BadRows(config.on_bad_row)
+    counts = merge_files(args.labels, args.others, args.out, keep=args.keep, bad=bad)
     print(", ".join(f"{name} {count}" for name, count in counts.items()))
+    if bad.skipped:
+        write_jsonl(f"{args.out}{SKIPPED}", bad.skipped)
+    print_skipped(len(bad.skipped), bad.reasons(), f"{args.out}{SKIPPED}")
     print(f"wrote {args.out}")
 
 
 def merge_files(
-    sources: Sequence[str], others: Sequence[str], out: str, *, keep: bool = False
+    sources: Sequence[str],
+    others: Sequence[str],
+    out: str,
+    *,
+    keep: bool = False,
+    bad: BadRows | None = None,
 ) -> Counter[str]:
     """Write the solutions that are in both, and count what became of each.
 
@@ -33,7 +47,8 @@ def merge_files(
     order.
 
     Counted: agreement, disagreement, undecided (by one source or both), alone (in one source
-    only), failed (rows that an earlier stage could not label).
+    only), failed (rows that an earlier stage could not label). `bad` takes rows that are no
+    labelled solutions.
 
     Raises:
         ConfigError: `out` exists.
@@ -49,7 +64,7 @@ def merge_files(
     counts: Counter[str] = Counter(agreement=0, disagreement=0, undecided=0, alone=0, failed=0)
 
     def labelled(files: Sequence[str]) -> Iterator[tuple[str, Row]]:
-        for row in labelled_solutions(files, rule_writer=False):
+        for row in labelled_solutions(files, rule_writer=False, bad=bad):
             if isinstance(row, FailedRow):
                 counts["failed"] += 1
             else:

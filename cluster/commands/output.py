@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -33,7 +34,20 @@ def print_report(report: Report) -> None:
         print(f"requests sent again: {report.resent}")
     for reason, count in report.errors.items():
         print(f"failed {count}: {visible(reason)}")
+    print_skipped(report.skipped, report.skip_reasons, report.skipped_in)
     print(f"wrote {report.out}")
+
+
+def print_skipped(count: int, reasons: Mapping[str, int], path: str | None) -> None:
+    """How many bad rows were skipped, the most frequent reasons, and the file of them; nothing
+    where there are none."""
+    from genprm.report.terminal import visible
+
+    if not count:
+        return
+    for reason, rows in reasons.items():
+        print(f"skipped {rows}: {visible(reason)}")
+    print(f"skipped {count} bad rows in all, which are not counted above: see {path}")
 
 
 def describe_counts(value: Any) -> str:

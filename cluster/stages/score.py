@@ -32,7 +32,7 @@ def score(config: Config, rows: Sequence[str], out: str) -> Report:
     return run_stage(
         stage,
         config,
-        lambda: sources.solutions_to_score(rows, config.splitter),
+        lambda bad: sources.solutions_to_score(rows, config.splitter, bad),
         " ".join(rows),
         out,
     )

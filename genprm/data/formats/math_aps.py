@@ -17,6 +17,8 @@ from genprm.records import LabelledSolution, Row
 def read(row: Row) -> Iterator[LabelledSolution]:
     """One solution per leaf."""
     question, nodes = field(row, "question"), field(row, "reasoning_steps")
+    if not isinstance(question, str):
+        raise InputError("not a text", field="question")
     columns = {"answer": row.get("final_answer"), "problem_id": row.get("question_id")}
     paths = _tree_paths(nodes) if isinstance(nodes, Mapping) else _prefix_paths(nodes, question)
     for steps, values in paths:
@@ -36,6 +38,8 @@ def _tree_paths(root: Mapping[str, Any]) -> Iterator[tuple[list[str], list[float
     while stack:
         node, steps, values = stack.pop()
         children = node.get("children") or []
+        if not isinstance(children, list):
+            raise InputError("not a list of nodes", field="children")
         if not children and steps:
             yield steps, values
         for child in reversed(children):

@@ -1,0 +1,88 @@
+"""Building an evaluation row from a benchmark's own words for the first error."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from genprm.errors import InputError
+from genprm.records import Row
+
+NONE = ("", "n/a", "na", "none", "null")  # how benchmarks write that no step is wrong
+_LABEL = re.compile(r"\W*step\s*(\d+)\b", re.IGNORECASE)
+
+
+def evaluation_row(
+    raw: Row,
+    *,
+    problem: str,
+    steps: Sequence[str],
+    first_error: int,
+    source: str,
+    without: Sequence[str] = (),
+    **columns: Any,
+) -> Row:
+    """The row that `genprm eval` reads: other columns stay, but for those named in `without`.
+
+    Empty steps, which nobody can judge, are left out, and `first_error` moves with them.
+
+    Raises:
+        InputError: `first_error` is no step, or an empty one.
+    """
+    if first_error >= len(steps):
+        raise InputError(f"the first error is step {first_error + 1} of {len(steps)}")
+    if first_error >= 0 and not steps[first_error].strip():
+        raise InputError(f"the first error is step {first_error + 1}, which is empty")
+    kept = [step for step in steps if step.strip()]
+    if first_error >= 0:
+        first_error = sum(bool(step.strip()) for step in steps[:first_error])
+    others = {name: value for name, value in raw.items() if name not in without}
+    made = {"problem": problem, "steps": kept, "first_error": first_error, "source": source}
+    return {**others, **made, **columns}
+
+
+def whole(value: Any, field: str) -> int:
+    """A whole number: also one that was read as a float, or as a text. Raises InputError."""
+    if isinstance(value, str) and re.fullmatch(r"\s*[+-]?\d+\s*", value):
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InputError(f"not a whole number: {value!r}", field=field)
+    return value
+
+
+def named_error(row: Mapping[str, Any], steps: Sequence[str], correctness: str, step: str) -> int:
+    """The first error by a column that says `correct` or not and one that names the step: by its
+    number from 1, or by its text. -1 where there is none.
+
+    Where steps carry labels ("Step 2: ..."), the number is that of a label: lines without one stand
+    between them.
+
+    Raises:
+        InputError: the two columns contradict each other, or there is no such step.
+    """
+    verdict, named = str(row.get(correctness)).strip().lower(), row.get(step)
+    is_none = named is None or str(named).strip().lower() in NONE
+    if verdict not in ("correct", "incorrect", "wrong"):
+        raise InputError(f"neither correct nor wrong: {row.get(correctness)!r}", field=correctness)
+    if (verdict == "correct") != is_none:
+        raise InputError(f"{named!r}, and {correctness} is {verdict!r}", field=step)
+    if is_none:
+        return -1
+    labels = [int(label[1]) if (label := _LABEL.match(text)) else None for text in steps]
+    if isinstance(named, str) and not named.strip().isdigit():
+        texts = [text.strip() for text in steps]
+        if named.strip() in texts:  # a line of a program
+            return texts.index(named.strip())
+        label = _LABEL.fullmatch(named.strip().rstrip(":."))
+        named = label[1] if label else named
+    number = whole(named, step)
+    if any(label is not None for label in labels):
+        if number not in labels:
+            raise InputError(f"no step has the label {number}", field=step)
+        return labels.index(number)
+    if number < 1:
+        raise InputError(f"steps count from 1: {number}", field=step)
+    return number - 1

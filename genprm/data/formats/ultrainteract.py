@@ -1,0 +1,52 @@
+"""UltraInteract (Yuan et al. 2024, 2404.02078): pairs of a right and a wrong answer to a question.
+
+Only whole answers are judged there, so `outcome` is set and no step has a label. Turns between the
+question and the pair stay in the column `trajectory`. Rows of its SFT form (`instruction`,
+`response`) are right answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from genprm.data.formats.labelled import field, labelled
+from genprm.errors import InputError
+from genprm.records import LabelledSolution, Row
+from genprm.steps import split
+
+ENDS = {"chosen": True, "rejected": False}
+
+
+def read(row: Row) -> Iterator[LabelledSolution]:
+    """Two solutions of a pair, the right one first; one of a row of the SFT form."""
+    if "trajectory" not in row:
+        yield _solution(row, _text(row, "instruction"), "response", True)
+        return
+    turns = field(row, "trajectory")
+    first = turns[0] if isinstance(turns, list) and turns else None
+    question = first.get("value") if isinstance(first, dict) else None
+    if not isinstance(question, str):
+        raise InputError("no text of the user", field="trajectory[0].value")
+    for name, outcome in ENDS.items():
+        yield _solution(row, question, name, outcome)
+
+
+def _solution(row: Row, problem: str, name: str, outcome: bool) -> LabelledSolution:
+    steps = [step for step in split(_text(row, name), "lines") if step.strip()]
+    used = {*ENDS, "instruction", "response", "task", "dataset"}
+    columns: dict[str, Any] = {key: value for key, value in row.items() if key not in used}
+    return labelled(
+        problem=problem,
+        steps=steps,
+        labels=[None] * len(steps),
+        estimator="outcome",
+        columns={**columns, "outcome": outcome, "source": row.get("dataset")},
+    )
+
+
+def _text(row: Row, name: str) -> str:
+    value = field(row, name)
+    if not isinstance(value, str):
+        raise InputError("not a text", field=name)
+    return value
