@@ -24,8 +24,9 @@ class _Scores:
     search wants fine differences, and 0, where there is no score, ranks last."""
 
     def __init__(self, scorer: StepScorer | str, **settings: Unpack[RewardSettings]):
-        defaults: RewardSettings = {"splitter": "blank_lines", "precision": "exact"}
-        self._critic = SolutionRewards(scorer, **{**defaults, **settings})
+        settings.setdefault("splitter", "blank_lines")
+        settings.setdefault("precision", "exact")
+        self._critic = SolutionRewards(scorer, **settings)
 
     async def _score(self, problems: Sequence[str], answers: Sequence[str]) -> list[float]:
         return [figures["score"] for figures in await self._critic.figures(problems, answers)]

@@ -63,7 +63,7 @@ def build_reward_func(
     """
     check_reward(reward)
     check_precision(precision)
-    scorer = connect(scorer)
+    critic = connect(scorer)
 
     def reward_func(
         queries: Sequence[str], prompts: Sequence[str], labels: Sequence[Any], **ignored: Any
@@ -75,7 +75,7 @@ def build_reward_func(
         ]
         judgements: list[Judgement | None]
         try:
-            judgements = wait_for(judge(scorer, problems, responses, splitter, options))
+            judgements = wait_for(judge(critic, problems, responses, splitter, options))
         except EngineError as error:
             logger.error("no score, so the reward is %g: %s", unscored, one_line(error))
             judgements = [None] * len(responses)

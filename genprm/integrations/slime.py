@@ -11,7 +11,7 @@ a list of them. The reward is a number, so that `--reward-key` is left out.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Unpack
 
 from genprm.integrations.chat import problem_of
@@ -28,7 +28,7 @@ def build_reward_func(
     prompt_prefix: str = "",
     prompt_suffix: str = "",
     **settings: Unpack[RewardSettings],
-) -> Callable[..., Awaitable[float | list[float]]]:
+) -> Callable[..., Coroutine[Any, Any, float | list[float]]]:
     """The function that slime calls. Each sample gets the figures of `reward_figures` as
     `metadata["genprm"]`; where `scored` is 0 in them, the reward is `unscored`.
 

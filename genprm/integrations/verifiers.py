@@ -13,7 +13,7 @@ In `verifiers.v1` a method decorated by `vf.reward` may await the same function:
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable, Coroutine, MutableMapping
 from typing import Any, Unpack
 
 from genprm.errors import GenprmError, one_line
@@ -27,7 +27,7 @@ logger = logging.getLogger("genprm.integrations.verifiers")
 
 def build_reward_func(
     scorer: StepScorer | str, *, name: str = "genprm", **settings: Unpack[RewardSettings]
-) -> Callable[..., Awaitable[float]]:
+) -> Callable[..., Coroutine[Any, Any, float]]:
     """A reward function: the last user message of the prompt is the problem, the assistant's turns
     are the solution.
 

@@ -164,7 +164,7 @@ def step_reward_manager(
         ConfigError: the address is not one of a service; when verl builds the manager, HALF_SET.
     """
     check_precision(precision)
-    scorer = connect(scorer)
+    critic = connect(scorer)
     score_options: ScoreOptions = {"stop_at_first_error": True, **options}
 
     class StepRewardManager(base):
@@ -189,7 +189,7 @@ def step_reward_manager(
             ids = _response_ids(item)
             text, offsets = await asyncio.to_thread(decode_with_offsets, self._decode, ids)
             problem = _problem_of_row(item.non_tensor_batch, problem_key)
-            judging = judge(scorer, [problem], [text], splitter, score_options)
+            judging = judge(critic, [problem], [text], splitter, score_options)
             [judgement] = await in_own_loop(judging)
             rewards = step_rewards(with_precision(judgement, precision), shape)
             if rewards is None:
