@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from genprm.records import CriticInfo, Judgement, content_id
 from genprm.scoring.base import ScoreItem, StepScorer
 
-SIZE = 4096  # judgements of one scorer, those used last
+SIZE = 4096  # judgements of one scorer, those used last: about 80 MB where they have ten steps
 PASSING = ("deadline", "error")  # statuses that say nothing of the text
 
 

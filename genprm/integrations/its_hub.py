@@ -5,7 +5,8 @@
 
 Follows its_hub 1.2: `api/reward_models/{prm,orm}.py`, and `particle_gibbs.py`, `beam_search.py` and
 `bon.py` in `core/algorithms`. Step searches ask for one number per partial answer, in [0, 1]; all
-of its steps are judged each time. Best-of-n asks for one number per conversation.
+of its steps are judged each time. They flatten a chat to a text with "user: " in it, so that the
+problem is best given as a text. Best-of-n asks for one number per conversation.
 """
 
 from __future__ import annotations

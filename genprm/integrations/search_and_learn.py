@@ -9,9 +9,7 @@ iteration, and each time all steps are judged.
 
 A critic that judges each step given those before it finds the steps after an error right, so that
 the last score, by which search-and-learn ranks, says little of the answer. Scores are therefore
-carried: each is the minimum of all up to it. Best of 8 with 2 votes, in percent right, by the last
-score as it came and by the last carried one: 50.8 and 72.5 of 120 arithmetic problems (the
-difference is 21.7 [14.2, 29.2]), 76.2 and 93.8 of 80 tracking problems (17.5 [7.5, 27.5]).
+carried: each is the minimum of all up to it, and the last one is that of the worst step.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A critic as the reward of a SkyRL environment: one answer, one number.
 
-    # my_envs.py; then skyrl_gym.register(id="critic", entry_point="my_envs:CriticEnv")
+    # my_envs.py; in your entry point, register(id="critic", entry_point="my_envs:CriticEnv")
     from skyrl_gym.envs.base_text_env import BaseTextEnv
     CriticEnv = critic_env(BaseTextEnv, "http://critic:8000")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from genprm.client.http import AsyncClient
 from genprm.errors import ConfigError, EngineError, InputError
-from genprm.integrations import its_hub, skyrl, slime, verifiers
+from genprm.integrations import its_hub, search_and_learn, skyrl, slime, verifiers
 from places import SAMPLES
 from serving import scripted_scorer, scripted_service
 
@@ -88,6 +89,32 @@ def test_its_hub_itself() -> None:
     assert search.infer(None, "What is 2 + 3?", 2)["content"] == texts[0][1]
 
 
+# ---- search-and-learn and OpenRLHF, whose calls are in test_integrations.py
+
+
+def test_search_and_learn_itself() -> None:
+    reason = "search-and-learn is not installed; no package of it exists"
+    score = pytest.importorskip("sal.utils.score", reason=reason)
+    prm = search_and_learn.PRM(None, scripted_scorer())
+    [[scores]] = prm.score(["What is 2 + 3?"], [["right\n\nwrong\n\nright"]])
+    assert score.aggregate_scores(scores, "last") == close(0.1)
+
+
+def test_openrlhf_itself(tmp_path: Path) -> None:
+    agent = pytest.importorskip("openrlhf.utils.agent", reason="OpenRLHF is not installed")
+    file = tmp_path / "reward.py"
+    with scripted_service() as url:
+        file.write_text(
+            "from genprm.integrations.openrlhf import build_reward_func\n"
+            f"reward_func = build_reward_func({url!r})\n"
+        )
+        executor = agent.SingleTurnAgentExecutor(str(file))
+        for response, reward, scored in (("right", 1.0, 1.0), ("<|im_end|>", 0.0, 0.0)):
+            call = executor._fetch_rewards_via_func([f"p?{response}"], ["p?"], [""])
+            [answer] = asyncio.run(call)
+            assert (answer["rewards"], answer["extra_logs"]["scored"]) == ([reward], [scored])
+
+
 # ---- reward_hub
 
 
@@ -144,10 +171,11 @@ def test_skyrl_takes_the_problem_from_a_column() -> None:
 
 def test_skyrl_itself() -> None:
     gym = pytest.importorskip("skyrl_gym", reason="skyrl-gym is not installed")
+    from skyrl_gym.envs import register
     from skyrl_gym.envs.base_text_env import BaseTextEnv
 
     kind = skyrl.critic_env(BaseTextEnv, scripted_scorer())
-    gym.register(id="genprm-critic", entry_point=kind)
+    register(id="genprm-critic", entry_point=kind)
     env = gym.make("genprm-critic", env_config={}, extras={})
     env.init([{"role": "user", "content": "What is 2 + 3?"}])
     assert env.step("right")["reward"] == 1.0 and env.step("")["metadata"]["scored"] == 0.0
