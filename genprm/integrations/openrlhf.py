@@ -1,34 +1,42 @@
 r"""A critic as the reward of OpenRLHF: `--reward.remote_url` with a Python file.
 
     # reward.py
-    from genprm.client import AsyncClient
     from genprm.integrations.openrlhf import build_reward_func
-    reward_func = build_reward_func(AsyncClient("http://critic:8000"))
+    reward_func = build_reward_func("http://critic:8000")
 
 The service answers `POST /get_reward` in the same way; a file is needed for a token, a handle or
-another reward. Follows `SingleTurnAgentExecutor` in `openrlhf/utils/agent.py` of OpenRLHF 0.10, and
+another reward. Follows `SingleTurnAgentExecutor` in `openrlhf/utils/agent.py` of OpenRLHF 0.11, and
 `openrlhf/cli/serve_rm.py`, whose shape of request and answer `POST /get_reward` has. A call has one
 query: prompt and response in one text, special tokens included. The answer must have a number
-for each, so that what is unscored gets one, and is flagged in `extra_logs`. One number per response
-is all that this interface has.
+for each, so that what is unscored gets one, and is flagged in `extra_logs`. OpenRLHF takes an
+exception for a reward of None, with which it crashes later and elsewhere, so that a critic that
+does not answer makes unscored responses, too. One number per response is all that this interface
+has.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Unpack
 
-from genprm.integrations.judge import judge, wait_for
+from genprm.errors import EngineError, GenprmError, one_line
+from genprm.integrations.judge import connect, judge, wait_for
+from genprm.integrations.solution_rewards import reward_figures
 from genprm.prompts.chat import END_TOKENS
 from genprm.records import Judgement
-from genprm.rewards.credit import check_reward, describe, solution_reward
+from genprm.rewards.credit import check_reward
+from genprm.rewards.precision import check_precision
 from genprm.scoring.base import ScoreOptions, StepScorer
+
+logger = logging.getLogger("genprm.integrations.openrlhf")
 
 
 def build_reward_func(
-    scorer: StepScorer,
+    scorer: StepScorer | str,
     *,
     reward: str = "solution_score",
+    precision: str = "rounded",
     unscored: float = 0.0,
     splitter: str = "lines",
     prompt_prefix: str = "",
@@ -41,17 +49,21 @@ def build_reward_func(
     It may be called from many threads. Labels are not used.
 
     Args:
-        scorer: who judges.
-        reward, unscored: see `reward_answer`.
+        scorer: who judges, or the address of a service.
+        reward, precision, unscored: see `reward_answer`.
         splitter: how responses are cut into steps; the critic's training data was cut the same.
         prompt_prefix, prompt_suffix: see `problem_text`.
         end_tokens: see `bare_response`.
         options: of `StepScorer.score`, for all responses.
 
     Raises:
-        InputError: there is no such reward.
+        InputError: there is no such reward or precision; in a call, an option that the scorer
+            refuses.
+        ConfigError: the address is not one of a service; in a call, it refuses the token.
     """
     check_reward(reward)
+    check_precision(precision)
+    critic = connect(scorer)
 
     def reward_func(
         queries: Sequence[str], prompts: Sequence[str], labels: Sequence[Any], **ignored: Any
@@ -61,8 +73,16 @@ def build_reward_func(
             bare_response(query, prompt, end_tokens)
             for query, prompt in zip(queries, prompts, strict=True)
         ]
-        judgements = wait_for(judge(scorer, problems, responses, splitter, options))
-        return reward_answer(judgements, reward, unscored)
+        judgements: list[Judgement | None]
+        try:
+            judgements = wait_for(judge(critic, problems, responses, splitter, options))
+        except EngineError as error:
+            logger.error("no score, so the reward is %g: %s", unscored, one_line(error))
+            judgements = [None] * len(responses)
+        except GenprmError as error:  # a mistake in the settings; OpenRLHF hides the exception
+            logger.error("no reward: %s", one_line(error))
+            raise
+        return reward_answer(judgements, reward, unscored, precision)
 
     return reward_func
 
@@ -103,6 +123,7 @@ def reward_answer(
     judgements: Sequence[Judgement | None],
     reward: str = "solution_score",
     unscored: float = 0.0,
+    precision: str = "exact",
 ) -> dict[str, Any]:
     """The answer to OpenRLHF: a number for each judgement, in order; empty lists without any.
 
@@ -111,21 +132,17 @@ def reward_answer(
         reward: see `genprm.rewards.credit.solution_reward`.
         unscored: the reward of a response without one; at 0 a policy gains nothing by writing
             text that cannot be judged.
+        precision: see `genprm.rewards.precision`.
 
     Returns:
         `rewards`; `scores`, the same clipped to [0, 1] for dynamic filtering; and `extra_logs`, a
         list per name: `scored` (0 where the reward is `unscored`, else 1), and the figures of
         `genprm.rewards.credit.describe`.
     """
-    values = [solution_reward(judgement, reward) for judgement in judgements]
-    rewards = [unscored if value is None else value for value in values]
-    logs = [
-        {"scored": float(value is not None), **describe(judgement)}
-        for value, judgement in zip(values, judgements, strict=True)
-    ]
-    names = logs[0] if logs else ()
+    logs = [reward_figures(judgement, reward, unscored, precision) for judgement in judgements]
+    rewards = [log.pop("score") for log in logs]
     return {
         "rewards": rewards,
         "scores": [min(max(value, 0.0), 1.0) for value in rewards],
-        "extra_logs": {name: [log[name] for log in logs] for name in names},
+        "extra_logs": {name: [log[name] for log in logs] for name in (logs[0] if logs else ())},
     }
