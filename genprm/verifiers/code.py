@@ -27,7 +27,7 @@ from genprm.verifiers.code_tests import CodeTests, read_tests
 from genprm.verifiers.code_text import Cell, choose_function, find_program, read_cells
 from genprm.verifiers.sandbox import DEFAULT_LIMITS, Limits, run_python
 
-PYTEST = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments")
+PYTEST = ("pytest",)
 # Takes the place of a solution: every name can be imported, and none can be called.
 _NO_SOLUTION = """
 def __getattr__(name):

@@ -12,9 +12,9 @@ Knows nothing of problems or tests.
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import os
+import re
 import selectors
 import shutil
 import subprocess
@@ -24,6 +24,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from importlib import metadata
 from typing import Literal
 
 from genprm.errors import ConfigError, EngineError, one_line
@@ -105,8 +106,8 @@ def check_sandbox() -> None:
 
 
 def run_python(program: str, limits: Limits = DEFAULT_LIMITS, packages: Sequence[str] = ()) -> Run:
-    """Run a program with nothing but the standard library and `packages`: names of packages that
-    are installed here. One that is not is left out.
+    """Run a program with nothing but the standard library, and those of `packages`, with what
+    these require, that are installed here.
 
     Raises:
         ConfigError: there is no working bubblewrap, and UNSAFE is not set.
@@ -148,12 +149,13 @@ def _command(bwrap: str, limits: Limits, packages: Sequence[str]) -> list[str]:
     keep = ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     # Python is bound to a path that every user may enter; the folders above it may be root's alone.
     places = {path: path for path in ("/usr", "/lib", "/lib64", "/bin")} | {PYTHON: sys.base_prefix}
-    places |= {f"{PACKAGES}/{name}": path for name in packages if (path := _folder_of(name))}
+    places |= {f"{PACKAGES}/{name}": path for name, path in _files_of(tuple(packages)).items()}
     binds = [a for inside, path in places.items() for a in ("--ro-bind-try", path, inside)]
     return [
         bwrap,
         *([*apart, *keep] if root else ["--unshare-all"]),
         *("--die-with-parent", "--new-session", "--clearenv"),
+        *("--perms", "0755", "--dir", PACKAGES),
         *binds,
         *("--proc", "/proc", "--dev", "/dev"),
         *("--perms", "1777", "--size", str(limits.scratch_mib << 20), "--tmpfs", SCRATCH),
@@ -167,9 +169,22 @@ def _command(bwrap: str, limits: Limits, packages: Sequence[str]) -> list[str]:
 
 
 @cache
-def _folder_of(package: str) -> str | None:
-    spec = importlib.util.find_spec(package)
-    return next(iter(spec.submodule_search_locations or ()), None) if spec else None
+def _files_of(packages: tuple[str, ...]) -> dict[str, str]:
+    """The files and folders of installed distributions, and of all that these require: their paths
+    by name."""
+    todo, done, places = list(packages), set[str](), dict[str, str]()
+    while todo:
+        name = todo.pop()
+        done.add(name)
+        try:
+            distribution = metadata.distribution(name)
+        except metadata.PackageNotFoundError:  # also what only other systems need
+            continue
+        for top in {file.parts[0] for file in distribution.files or ()} - {"..", "__pycache__"}:
+            places[top] = str(distribution.locate_file(top))
+        required = [text for text in distribution.requires or () if "extra ==" not in text]
+        todo += {re.split(r"[^\w.-]", text)[0] for text in required} - done
+    return places
 
 
 def _interpreter() -> str:
