@@ -76,9 +76,8 @@ def _form(pieces: tuple[str, ...], body: Sequence[ast.stmt]) -> CodeTests | None
     checks = [f for f in functions if _is_check(f) and not _is_used(f, body)]
     collected = [
         f
-        for f in functions
-        if f.name.startswith("test")
-        and f not in checks
+        for f in _named_tests(functions)
+        if f not in checks
         and not (_parameters(f) and not f.decorator_list and _is_used(f, body))  # a helper
     ]
     cases = [name for name in classes if _is_case(name, classes)]
@@ -107,7 +106,7 @@ def _form(pieces: tuple[str, ...], body: Sequence[ast.stmt]) -> CodeTests | None
         statements=by_statement,
         checks=tuple((f.name, bool(_parameters(f))) for f in checks),
         arguments=_arguments(checks),
-        helpers=tuple(f.name for f in functions if f not in collected),
+        helpers=tuple(f.name for f in _named_tests(functions) if f not in collected),
         runner=runner,
         pytest="pytest" in (runner, *imports),
         modules=tuple(
@@ -156,6 +155,10 @@ def _parameters(function: Function) -> list[str]:
     """The parameters that a call must fill."""
     positional = [*function.args.posonlyargs, *function.args.args]
     return [p.arg for p in positional[: len(positional) - len(function.args.defaults)]]
+
+
+def _named_tests(functions: Sequence[Function]) -> list[Function]:
+    return [function for function in functions if function.name.startswith("test")]
 
 
 def _is_check(function: Function) -> bool:

@@ -50,7 +50,8 @@ def main(
     modules["__main__"] = solution
     space["__name__"] = "__main__"  # tests may be under `if __name__ == "__main__"`
     _add_aliases(tests["modules"], solution)
-    collected: dict[str, Any] = {}
+    collection = types.ModuleType("tests")
+    collected = collection.__dict__
     for number, piece in enumerate(tests["pieces"]):
         before = dict(space)
         exec(compile(piece, "tests", "exec", dont_inherit=True), space)
@@ -64,8 +65,9 @@ def main(
                 collected[f"{name}_{number}" if again else name] = value
     ran = tests["statements"] or bool(tests["checks"])
     if tests["runner"] is not None:
+        modules["__main__"] = collection  # `setUpModule` and its like are looked for there
         run = _run_pytest if tests["runner"] == "pytest" else _run_unittest
-        ran = run(collected) > 0 or ran
+        ran = run(collection) > 0 or ran
     write(proof, word + (PASSED if ran else NOTHING_RAN))
 
 
@@ -102,7 +104,7 @@ def _add_aliases(names: list[str], solution: types.ModuleType) -> None:
             sys.modules[name] = solution
 
 
-def _run_unittest(collected: dict[str, Any]) -> int:
+def _run_unittest(collection: types.ModuleType) -> int:
     """Run functions and classes; how many passed.
 
     Raises:
@@ -110,12 +112,10 @@ def _run_unittest(collected: dict[str, Any]) -> int:
     """
     import unittest
 
-    module = types.ModuleType("tests")
-    module.__dict__.update(collected)
-    suite = unittest.defaultTestLoader.loadTestsFromModule(module)
+    suite = unittest.defaultTestLoader.loadTestsFromModule(collection)
     suite.addTests(
         unittest.FunctionTestCase(value)
-        for name, value in collected.items()
+        for name, value in vars(collection).items()
         if name.startswith("test") and isinstance(value, types.FunctionType)
     )
     result = unittest.TestResult()
@@ -129,7 +129,7 @@ def _run_unittest(collected: dict[str, Any]) -> int:
     return result.testsRun - len(result.skipped)
 
 
-def _run_pytest(collected: dict[str, Any]) -> int:
+def _run_pytest(collection: types.ModuleType) -> int:
     """Run functions and classes; how many passed.
 
     Raises:
@@ -140,12 +140,9 @@ def _run_pytest(collected: dict[str, Any]) -> int:
 
     import pytest
 
-    module = types.ModuleType("tests")
-    module.__dict__.update(collected)
-
     class Tests(pytest.Module):
         def _getobj(self) -> types.ModuleType:
-            return module
+            return collection
 
     class Plugin:
         expected = passed = skipped = 0
