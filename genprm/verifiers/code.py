@@ -15,6 +15,7 @@ changes a test library while a test runs, or makes objects that equal everything
 from __future__ import annotations
 
 import secrets
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cache, lru_cache
@@ -64,9 +65,14 @@ class CodeVerifier:
             EngineError: the sandbox could not be set up.
         """
         tests = read_tests(problem)
-        if _pass_without_solution(tests, self.limits):
+        if tests.pytest and not _has_pytest():
+            raise ConfigError(
+                f"problem {problem.id!r}: its tests need pytest, which is not installed"
+            )
+        prompt = _code_in_prompt(problem, tests)
+        if _pass_without_solution(tests, prompt, problem.entry_point, self.limits):
             raise InputError(f"problem {problem.id!r}: its tests pass without a solution")
-        cells = read_cells(answer)
+        cells = [*prompt, *_completed(answer, problem, prompt)]
         candidate = problem.entry_point
         if not candidate:
             texts = "\n".join((problem.problem, *tests.pieces))
@@ -74,24 +80,38 @@ class CodeVerifier:
         return _run(cells, tests, candidate, self.limits) == code_worker.PASSED
 
 
+def _code_in_prompt(problem: Problem, tests: CodeTests) -> tuple[Cell, ...]:
+    """HumanEval's prompts are the beginning of the program: imports, helpers, and the function
+    without its body. Empty for other problems."""
+    if not (problem.entry_point and tests.checks):
+        return ()
+    cells = tuple(read_cells(find_program(problem.problem)))
+    return cells if any(problem.entry_point in cell.names for cell in cells) else ()
+
+
+def _completed(answer: str, problem: Problem, prompt: Sequence[Cell]) -> list[Cell]:
+    """The cells of an answer, which may be only the body that the prompt's function lacks."""
+    cells = read_cells(answer)
+    if prompt and not any(problem.entry_point in cell.names for cell in cells):
+        body = read_cells(f"{prompt[-1].code}\n{textwrap.indent(answer, '    ')}")
+        cells = body if all(cell.tree for cell in body) else cells
+    return cells
+
+
 @lru_cache(maxsize=4096)
-def _pass_without_solution(tests: CodeTests, limits: Limits) -> bool:
+def _pass_without_solution(
+    tests: CodeTests, prompt: tuple[Cell, ...], entry_point: str | None, limits: Limits
+) -> bool:
     """Whether tests pass, or nothing in them runs, whatever a solution does."""
-    nothing = Cell(_NO_SOLUTION, None, ())
-    return bool(_run([nothing], tests, "missing", limits))
+    cells = [Cell(_NO_SOLUTION, ()), *prompt]
+    return bool(_run(cells, tests, entry_point if prompt else "missing", limits))
 
 
 def _run(cells: Sequence[Cell], tests: CodeTests, candidate: str | None, limits: Limits) -> bytes:
     """The sign behind the word if a program got to the end of the tests; else empty."""
-    if tests.pytest and not _has_pytest():
-        raise ConfigError("tests that need pytest, which is not installed (pip install pytest)")
     word = secrets.token_hex(16)
-    arguments = (
-        word.encode(),
-        [(cell.code, cell.names) for cell in cells],
-        asdict(tests),
-        candidate,
-    )
+    sources = [(cell.code, cell.names) for cell in cells]
+    arguments = (word.encode(), sources, asdict(tests), candidate)
     program = f"{_worker_text()}\nmain(*{arguments!r})\n"
     run = run_python(program, limits, PYTEST if tests.pytest else ())
     _, found, rest = run.output.partition(word)

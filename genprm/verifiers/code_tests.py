@@ -135,10 +135,12 @@ class _RunnerRemover(ast.NodeTransformer):
 
 def _run_at_once(node: ast.AST) -> Iterator[ast.AST]:
     """All parts of a statement that run with it."""
-    if not isinstance(node, Definition | ast.Lambda):
-        yield node
-        for child in ast.iter_child_nodes(node):
-            yield from _run_at_once(child)
+    todo = [node]
+    while todo:
+        part = todo.pop()
+        if not isinstance(part, Definition | ast.Lambda):
+            yield part
+            todo += ast.iter_child_nodes(part)
 
 
 def _imports(body: Sequence[ast.stmt]) -> Iterator[str]:

@@ -10,7 +10,7 @@ import re
 import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 PYTHON = ("python", "python3", "py", "py3")
 CELL = "# %%"  # between the blocks of a program, as editors mark cells
@@ -18,7 +18,7 @@ CELL = "# %%"  # between the blocks of a program, as editors mark cells
 # code within a line.
 _FENCE = re.compile(r"[ \t]*(?:(?:[-*+]|\d+[.)])[ \t]+)?(```+(?=[^`]*$)|~~~+)[ \t]*\{?\.?([\w+-]*)")
 _DEFINITION = re.compile(r"^(?:async[ \t]+)?(?:def|class)[ \t]+(\w+)", re.MULTILINE)
-_CODE = re.compile(r"^[ \t]*(?:(?:async[ \t]+)?def|class|\w+[ \t]*=)[ \t]*\w", re.MULTILINE)
+_CODE = re.compile(r"^[ \t]*(?:async[ \t]+def|def|class|\w+[ \t]*=[ \t]*lambda)\b", re.MULTILINE)
 _SESSION = re.compile(r"^>>> ", re.MULTILINE)
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Definition = Function | ast.ClassDef
@@ -30,8 +30,8 @@ class Cell:
     and classes."""
 
     code: str
-    tree: ast.Module | None
     names: tuple[str, ...]
+    tree: ast.Module | None = field(default=None, compare=False)
 
 
 def find_program(text: str) -> str:
@@ -78,13 +78,15 @@ def parse(code: str) -> ast.Module | None:
 
 
 def statements(body: Sequence[ast.AST]) -> Iterator[ast.AST]:
-    """The statements that run when a module does, outside in: what is in functions and classes does
+    """The statements that run when a module does, in order: what is in functions and classes does
     not count, what is in `if`, `try` or a loop does."""
-    for node in body:
+    todo = [*reversed(body)]
+    while todo:
+        node = todo.pop()
         yield node
         if not isinstance(node, Definition):
-            inner = (n for n in ast.iter_child_nodes(node) if not isinstance(n, ast.expr))
-            yield from statements(list(inner))
+            inner = [n for n in ast.iter_child_nodes(node) if not isinstance(n, ast.expr)]
+            todo += reversed(inner)
 
 
 def choose_function(cells: Sequence[Cell], text: str, arguments: int | None) -> str | None:
@@ -136,9 +138,9 @@ def _cell(code: str) -> Cell:
     if tree is None and session and (head := parse(code[: session.start()])) and head.body:
         code, tree = code[: session.start()], head  # what follows shows how to use it
     if tree is None:
-        return Cell(code, None, tuple(_DEFINITION.findall(code)))
+        return Cell(code, tuple(_DEFINITION.findall(code)))
     classes = [node.name for node in statements(tree.body) if isinstance(node, ast.ClassDef)]
-    return Cell(code, tree, (*classes, *(name for name, _ in _functions(tree))))
+    return Cell(code, (*classes, *(name for name, _ in _functions(tree))), tree)
 
 
 def _dedented(code: str) -> str:

@@ -52,18 +52,19 @@ def main(
     _add_aliases(tests["modules"], solution)
     collection = types.ModuleType("tests")
     collected = collection.__dict__
+    checks = []
     for number, piece in enumerate(tests["pieces"]):
         before = dict(space)
         exec(compile(piece, "tests", "exec", dont_inherit=True), space)
         new = {n: v for n, v in space.items() if n not in before or before[n] is not v}
-        for name, with_candidate in tests["checks"]:
-            if name in new:
-                new[name](*[eval(candidate or "", space)] * with_candidate)
+        checks += [(new[name], takes_it) for name, takes_it in tests["checks"] if name in new]
         for name, value in new.items():
             if name not in tests["helpers"]:
                 again = name in collected and isinstance(value, type | types.FunctionType)
                 collected[f"{name}_{number}" if again else name] = value
-    ran = tests["statements"] or bool(tests["checks"])
+    for check, takes_it in checks:
+        check(*[eval(candidate or "", space)] * takes_it)
+    ran = tests["statements"] or bool(checks)
     if tests["runner"] is not None:
         modules["__main__"] = collection  # `setUpModule` and its like are looked for there
         run = _run_pytest if tests["runner"] == "pytest" else _run_unittest
