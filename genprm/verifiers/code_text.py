@@ -41,7 +41,16 @@ def find_program(text: str) -> str:
     parts = [code for language, code in blocks if language.lower() in PYTHON]
     if not any(_CODE.search(code) for code in parts):
         parts = [code for language, code in blocks if language.lower() in ("", *PYTHON)]
-    return f"{CELL}\n".join(map(_dedented, parts or [text]))
+    cells = list[str]()
+    for code in parts or [text]:
+        # A block may go on where the last one stopped, in the middle of a function or class.
+        goes_on = cells and parse(code) is None and not _is_indented(parts[0])
+        if goes_on and parse(cells[-1] + code):
+            cells[-1] += code
+        else:
+            # only where needed, because it also changes blank lines in strings
+            cells.append(textwrap.dedent(code) if _is_indented(code) else code)
+    return f"{CELL}\n".join(cells)
 
 
 def read_cells(program: str) -> list[Cell]:
@@ -109,7 +118,7 @@ def choose_function(cells: Sequence[Cell], text: str, arguments: int | None) -> 
     roots = [
         n for n in candidates if not any(n in uses[other] for other in candidates if other != n)
     ]
-    return (roots or candidates or [None])[-1]
+    return next(reversed(roots or candidates), None)
 
 
 def names_in(node: ast.AST) -> set[str]:
@@ -143,6 +152,5 @@ def _cell(code: str) -> Cell:
     return Cell(code, (*classes, *(name for name, _ in _functions(tree))), tree)
 
 
-def _dedented(code: str) -> str:
-    # only where needed, because it also changes blank lines in strings
-    return textwrap.dedent(code) if code.lstrip("\n")[:1].isspace() else code
+def _is_indented(code: str) -> bool:
+    return code.lstrip("\n")[:1].isspace()

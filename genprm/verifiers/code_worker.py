@@ -76,8 +76,8 @@ def _snapshot() -> Callable[[], None]:
     """A function that brings back what tests rely on, as it is now."""
     names, modules, environment = builtins.__dict__, sys.modules, os.environ
     old_names, old_modules, old_environment = dict(names), dict(modules), dict(environment)
-    state = sys.path, sys.meta_path, sys.path_hooks, sys.stdin, sys.stdout, sys.stderr
-    lists = [list(value) for value in state[:3]]
+    streams = sys.stdin, sys.stdout, sys.stderr
+    path, finders, hooks = list(sys.path), list(sys.meta_path), list(sys.path_hooks)
 
     def restore() -> None:
         names.update(old_names)
@@ -86,9 +86,8 @@ def _snapshot() -> Callable[[], None]:
             del modules[name]
         environment.clear()
         environment.update(old_environment)
-        for value, old in zip(state[:3], lists, strict=True):
-            value[:] = old
-        sys.path, sys.meta_path, sys.path_hooks, sys.stdin, sys.stdout, sys.stderr = state
+        sys.path, sys.meta_path, sys.path_hooks = path, finders, hooks
+        sys.stdin, sys.stdout, sys.stderr = streams
         sys.path_importer_cache.clear()
         sys.modules = modules
 

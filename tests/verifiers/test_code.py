@@ -325,6 +325,22 @@ TEXTS = {
         + indented(fenced("def twice(x):\n    return plus(x, x)"), "    "),
         True,
     ),
+    "a function in two blocks": (
+        fenced("def twice(x):") + "Then:\n" + fenced("    y = 2 * x\n    return y"),
+        True,
+    ),
+    "a class in two blocks": (
+        fenced("class A:\n    def a(self, x):\n        return self.b(x)")
+        + fenced("    def b(self, x):\n        return 2 * x\ntwice = A().a"),
+        True,
+    ),
+    "indented code in two blocks": (
+        fenced("    def plus(a, b):\n        return a + b")
+        + fenced("    def twice(x):\n        return plus(x, x)"),
+        True,
+    ),
+    "lines that end as in Windows": (fenced(RIGHT).replace("\n", "\r\n"), True),
+    "tildes": (fenced(RIGHT).replace("`", "~"), True),
     "a long string": (
         "1. So:\n" + indented(fenced('TEXT = """\nno margin\n"""\n' + RIGHT), "   "),
         True,
