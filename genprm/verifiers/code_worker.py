@@ -1,7 +1,7 @@
-"""Runs a program and then its tests. This file's text runs inside the sandbox, before what the
-program can reach is trusted again, and needs nothing of genprm.
+"""Runs a program and then its tests: the text of this file is what the sandbox runs.
 
-What goes wrong in the program or the tests ends this process, or its output, without the proof.
+It needs nothing of genprm. Where the program or a test goes wrong, the process ends without the
+proof that all tests ran.
 """
 
 from __future__ import annotations
