@@ -110,6 +110,9 @@ class Problem(Identified):
     tests: list[str] | None = None  # code tasks: unit tests in place of an answer
     task: str | None = None  # names the verifier and, for built-in tasks, the oracle
 
+    entry_point: str | None = optional()
+    """Code tasks: what the tests' `check(candidate)` is called with, as HumanEval names it."""
+
     @field_validator("answer", mode="before")
     @classmethod
     def _answer_as_text(cls, answer: Any) -> Any:

@@ -8,6 +8,7 @@ from genprm.records import Problem
 from genprm.verifiers.base import Grade, Verifier, extract_final_answer, grade
 from genprm.verifiers.choice import ChoiceVerifier
 from genprm.verifiers.code import CodeVerifier
+from genprm.verifiers.code_tests import read_tests
 from genprm.verifiers.exact import ExactVerifier
 from genprm.verifiers.math import MathVerifier
 
@@ -50,9 +51,10 @@ def verifier_for(problem: Problem) -> Verifier:
 
     Raises:
         InputError: the problem has neither tests nor an answer that is not blank, or an unknown
-            task.
+            task; or its tests are such that nothing in them runs.
     """
     if problem.tests:
+        read_tests(problem)
         return VERIFIERS["code"]
     if not (problem.answer or "").strip():
         raise InputError(f"problem {problem.id!r}: no answer to verify against")

@@ -1,11 +1,11 @@
 """Runs untrusted Python in bubblewrap: no network, writes only to a folder in memory, limits.
 
 Every call has a fresh set of namespaces, which ends with the call and ends all processes in it. The
-file system holds the interpreter and the system's libraries, read-only, and none of the caller's
-files or environment. The program never runs as root: a caller that is root runs it under a user id
-of its own, so that the limit on processes holds too. Memory is limited per process, and therefore
-in total by that times the number of processes; shared memory that no process has mapped is not
-limited.
+file system holds the interpreter, the system's libraries and the packages that the caller names,
+read-only, and nothing else of the caller's files or environment. The program never runs as root: a
+caller that is root runs it under a user id of its own, so that the limit on processes holds too.
+Memory is limited per process, and therefore in total by that times the number of processes; shared
+memory that no process has mapped is not limited.
 
 Knows nothing of problems or tests.
 """
@@ -14,14 +14,17 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import selectors
 import shutil
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from importlib import metadata
 from typing import Literal
 
 from genprm.errors import ConfigError, EngineError, one_line
@@ -29,6 +32,7 @@ from genprm.errors import ConfigError, EngineError, one_line
 UNSAFE = "GENPRM_RUN_UNTRUSTED_CODE_WITHOUT_SANDBOX"  # "yes" does what the name says
 SCRATCH = "/scratch"
 PYTHON = "/python"
+PACKAGES = "/packages"
 _FIRST_UID = 2_000_000_000  # above the ids that systems and containers assign
 READY = b"ready\n"
 # Runs first inside: sets limits, gives up root, writes READY, then runs the program.
@@ -101,19 +105,20 @@ def check_sandbox() -> None:
         )
 
 
-def run_python(program: str, limits: Limits = DEFAULT_LIMITS) -> Run:
-    """Run a program with nothing but the standard library.
+def run_python(program: str, limits: Limits = DEFAULT_LIMITS, packages: Sequence[str] = ()) -> Run:
+    """Run a program with nothing but the standard library, and those of `packages`, with what
+    these require, that are installed here.
 
     Raises:
         ConfigError: there is no working bubblewrap, and UNSAFE is not set.
         EngineError: the sandbox did not start this time.
     """
     check_sandbox()
-    return _start(program, limits, sandbox_program())
+    return _start(program, limits, sandbox_program(), packages)
 
 
-def _start(program: str, limits: Limits, bwrap: str | None) -> Run:
-    command = _command(bwrap, limits) if bwrap else [sys.executable, "-I"]
+def _start(program: str, limits: Limits, bwrap: str | None, packages: Sequence[str] = ()) -> Run:
+    command = _command(bwrap, limits, packages) if bwrap else [sys.executable, "-I"]
     process = subprocess.Popen(
         [*command, "-c", _PRELUDE, *_prelude_arguments(limits, bwrap is not None)],
         stdin=subprocess.PIPE,
@@ -136,29 +141,50 @@ def _start(program: str, limits: Limits, bwrap: str | None) -> Run:
     return replace(run, output=output)
 
 
-def _command(bwrap: str, limits: Limits) -> list[str]:
+def _command(bwrap: str, limits: Limits, packages: Sequence[str]) -> list[str]:
     """Everything up to the interpreter, which takes `-c` next."""
     # Root gets no user namespace: in one, the program would have root's limit on processes (none).
     root = os.geteuid() == 0
     apart = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
     keep = ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     # Python is bound to a path that every user may enter; the folders above it may be root's alone.
-    system = {path: path for path in ("/usr", "/lib", "/lib64", "/bin")} | {PYTHON: sys.base_prefix}
-    binds = [a for inside, path in system.items() for a in ("--ro-bind-try", path, inside)]
+    places = {path: path for path in ("/usr", "/lib", "/lib64", "/bin")} | {PYTHON: sys.base_prefix}
+    places |= {f"{PACKAGES}/{name}": path for name, path in _files_of(tuple(packages)).items()}
+    binds = [a for inside, path in places.items() for a in ("--ro-bind-try", path, inside)]
     return [
         bwrap,
         *([*apart, *keep] if root else ["--unshare-all"]),
         *("--die-with-parent", "--new-session", "--clearenv"),
+        *("--perms", "0755", "--dir", PACKAGES),
         *binds,
         *("--proc", "/proc", "--dev", "/dev"),
         *("--perms", "1777", "--size", str(limits.scratch_mib << 20), "--tmpfs", SCRATCH),
         *("--remount-ro", "/dev", "--remount-ro", "/"),
         *("--setenv", "TMPDIR", SCRATCH, "--setenv", "HOME", SCRATCH, "--chdir", SCRATCH),
         *("--setenv", "PYTHONHASHSEED", "0", "--setenv", "PYTHONIOENCODING", "utf-8:replace"),
-        *("--setenv", "PYTHONDONTWRITEBYTECODE", "1"),
+        *("--setenv", "PYTHONDONTWRITEBYTECODE", "1", "--setenv", "PYTHONPATH", PACKAGES),
         PYTHON + os.path.realpath(_interpreter()).removeprefix(os.path.realpath(sys.base_prefix)),
         *("-s", "-P", "-S"),
     ]
+
+
+@cache
+def _files_of(packages: tuple[str, ...]) -> dict[str, str]:
+    """The files and folders of installed distributions, and of all that these require: their paths
+    by name."""
+    todo, done, places = list(packages), set[str](), dict[str, str]()
+    while todo:
+        name = todo.pop()
+        done.add(name)
+        try:
+            distribution = metadata.distribution(name)
+        except metadata.PackageNotFoundError:  # also what only other systems need
+            continue
+        for top in {file.parts[0] for file in distribution.files or ()} - {"..", "__pycache__"}:
+            places[top] = str(distribution.locate_file(top))
+        required = [text for text in distribution.requires or () if "extra ==" not in text]
+        todo += {re.split(r"[^\w.-]", text)[0] for text in required} - done
+    return places
 
 
 def _interpreter() -> str:
