@@ -10,16 +10,23 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 from genprm.prompts.packs import PromptPack
 from genprm.prompts.verdict import StatedVerdict
 
-_CARDINALS = "one two three four five six seven eight nine ten".split()
-_ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth".split()
+_CARDINALS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_ORDINALS = (
+    *("first", "second", "third", "fourth", "fifth"),
+    *("sixth", "seventh", "eighth", "ninth", "tenth"),
+)
 _VALUES = {word: i for words in (_CARDINALS, _ORDINALS) for i, word in enumerate(words, 1)}
 # Words before a step's number that make it a source of what follows, not the step in question.
-_SOURCES = "from in by using with per since after to via than uses used and".split()
+_SOURCES = {
+    *("from", "in", "by", "using", "with", "per", "since", "after", "to", "via", "than"),
+    *("uses", "used", "and"),
+}
 # What a critique says that goes back on a verdict; the second kind only on the verdict's own line.
 _TAKEN_BACK = re.compile(
     r"\W*(?:wait|hold on|on second thought|correction|sorry|oops|scratch that|let me re|"
@@ -53,7 +60,7 @@ def verdict_places(
     back; else its place follows from the named verdicts around it, where they leave exactly one
     step for each verdict between them.
     """
-    parts = [text[a.end : b.opener] for a, b in zip(verdicts, verdicts[1:], strict=False)]
+    parts = [text[a.end : b.opener] for a, b in pairwise(verdicts)]
     parts = [text[: verdicts[0].opener], *parts] if verdicts else []
     names = [_names(pack, part) for part in parts]
     if not any(name.heading for name in names) and not all(name.numbers for name in names):
@@ -94,9 +101,7 @@ def _by_order(
     return [tuple(place for place in each if 0 <= place < steps) for each in places]
 
 
-def _run(
-    before: int, new: Sequence[bool], after: int | None, steps: int
-) -> list[tuple[int, ...]]:
+def _run(before: int, new: Sequence[bool], after: int | None, steps: int) -> list[tuple[int, ...]]:
     """The places of verdicts without a name between two with one; `new`: not taken-back ones."""
     count = sum(new)
     if after is None:

@@ -66,7 +66,7 @@ class Tool(_Part):
     """`python`: the output of a program that raised; `{error}` is its kind and message. Empty: what
     it printed, then kind and message."""
     late: str = ""
-    """`python`: the output of a program that ran out of time. Empty: what it printed, and a note."""
+    """`python`: the output of a program that ran out of time. Empty: what it printed and a note."""
     keeps_names: bool = False
     """`python`, unit `turns`: programs also see the names of those in earlier steps of their
     conversation."""
@@ -252,7 +252,7 @@ class PromptPack(_Part):
         verdict of the whole solution, or without an assistant's marker."""
         return self.assistant_marker and not (self.sections or self.tools or self.overall)
 
-    @cached_property
+    @property
     def spelled(self) -> tuple[tuple[str, bool], ...]:
         """The `spellings` with each label, and whether it is that of a good step."""
         labels = ((self.correct_label.strip(), True), (self.incorrect_label.strip(), False))

@@ -66,7 +66,7 @@ def label_tokens(pack: PromptPack, tokenizer: Any) -> LabelTokens:
 
 
 def asked_label_tokens(pack: PromptPack, tokenizer: Any) -> LabelTokens:
-    """The text that asks a critique without a verdict for one, and its labels; see `label_tokens`."""
+    """What asks a critique without a verdict for one, and its labels; see `label_tokens`."""
     labels = (pack.correct_label, pack.incorrect_label)
     return _label_tokens(pack.name, pack.ask or pack.opener, labels, tokenizer)
 

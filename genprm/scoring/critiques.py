@@ -203,9 +203,7 @@ class CritiqueSampler:
             request = await self.continued(prompt, draft.safe)
             part_seed = None if seed is None else derive_seed(seed[0], "part", seed[1], part)
             try:
-                sampling = self._sampling(
-                    request, 1, left, self._stops(draft.section), part_seed
-                )
+                sampling = self._sampling(request, 1, left, self._stops(draft.section), part_seed)
             except PromptTooLongError:
                 draft.finish_reason = "length"
                 self._force(draft)
