@@ -291,7 +291,8 @@ def _own_number(step_form: str) -> re.Pattern[str]:
     before, _, rest = step_form.partition("{number}")
     between = rest.partition("{step}")[0]
     words = [re.escape(text.strip()) for text in (before, between)]
-    once = rf"[ \t#>*_]*{words[0]}\s*\d+[*_]*\s*{words[1]}[*_]*[ \t]*"
+    gap = r"[^\S\n]*"
+    once = rf"[ \t#>*_]*{words[0]}{gap}\d+[*_]*{gap}{words[1]}[*_]*{gap}"
     return re.compile(rf"^(?:{once})+", re.I | re.M)
 
 
