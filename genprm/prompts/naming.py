@@ -38,6 +38,7 @@ _CLAUSE = re.compile(r"(?<=[.!?;:}*])\s+|\n+")
 # What a heading has before a step's number, and behind it: with words before it, a colon.
 _BARE = re.compile(r"[\s>#*_•\-.,;:)}$]*(?:\d+[.)]\s*)?(?:the\s+)?", re.IGNORECASE)
 _WORDS = re.compile(_BARE.pattern + r"(?:[A-Za-z]+,?\s+){1,3}", re.IGNORECASE)
+_LISTED = re.compile(r"[\s.,;:)}$*]*(?:^|\n)[\s>*_]*(\d{1,9})[.)][\s*_]")  # "2. It is wrong"
 _COLON = re.compile(r"(?:\s+again|\s+once more)?[*_)\]\s]*[:–—]")
 _MARK = re.compile(rf"{_COLON.pattern}|[*_)\]\s]*(?:[.(,]|-\s|$)")
 
@@ -63,6 +64,9 @@ def verdict_places(
     parts = [text[a.end : b.opener] for a, b in pairwise(verdicts)]
     parts = [text[: verdicts[0].opener], *parts] if verdicts else []
     names = [_names(pack, part) for part in parts]
+    listed = [_LISTED.match(part) for part in parts]
+    if all(listed) and not any(name.heading for name in names):
+        names = [_Names((int(match[1]),), True) for match in listed if match]
     if not any(name.heading for name in names) and not all(name.numbers for name in names):
         names = [_Names((), False)] * len(parts)  # mentions in passing
     named = [tuple(n - pack.first_number for n in name.numbers) for name in names]

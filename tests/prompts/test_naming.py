@@ -40,6 +40,10 @@ def places(text: str, steps: int = 3, pack: PromptPack = THINKPRM) -> list[tuple
         (f"Step two: it is wrong. {BAD}", [(1,)]),
         (f"The second step: it is wrong. {BAD}", [(1,)]),
         (f"Step 1: fine. {GOOD}. Step 3: no. {BAD}", [(0,), (2,)]),
+        (f"1. Fine. {GOOD}\n3. No. {BAD}", [(0,), (2,)]),
+        (f"1. Fine. {GOOD}\n\n**2)** No. {BAD}", [(0,), (1,)]),
+        (f"1. Fine. {GOOD}\n1. Again. {BAD}\n2. Fine. {GOOD}", [(0,), (0,), (1,)]),
+        (f"1. Fine. {GOOD}\nIt is 3.5. {BAD}", [(0,), (1,)]),
         # named in a sentence, where every verdict is
         (f"Step 1 is fine. {GOOD}\nStep 3 is not. {BAD}", [(0,), (2,)]),
         # another step named on the way
