@@ -17,7 +17,7 @@ from genprm.records import Verdict
 # The probability of both labels below which what a critic says next is no verdict: it would write
 # something else 99 times in 100, and the ratio of two numbers that small says nothing. Behind an
 # opener of its own the shipped critic gives them 0.998 and more; critics that did not learn their
-# pack were seen at 0.0004, and at 0.0001 and less after a few steps of training. A critique cut off
+# pack were seen at 0.0004, and at 0.0001 and less before much training. A critique cut off
 # in the middle of a sentence may be below, too: the critic is not done.
 MIN_LABEL_MASS = 0.01
 
