@@ -1,0 +1,18 @@
+"""Scores carried through the steps: a step counts for no more than the worst one up to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def carry_minimum(scores: Sequence[float | None]) -> list[float | None]:
+    """Each score replaced by the minimum of all up to it; a None stays None and is passed over.
+
+    A critic that judges each step given those before it finds the steps after an error right, so
+    the last plain score says little about the solution; the last carried one is its worst step.
+    """
+    lowest, carried = float("inf"), list[float | None]()
+    for score in scores:
+        lowest = lowest if score is None else min(lowest, score)
+        carried.append(None if score is None else lowest)
+    return carried
