@@ -350,7 +350,10 @@ def test_batches_and_other_servers_formats_over_http(guarded: str) -> None:
         assert pooled == [pytest.approx([0.2, 0.8])] * 2
         classified = http.post("/classify", json={"messages": turns}).json()["data"][0]
         assert classified["probs"][-1] == pytest.approx(0.8)
-        assert http.post("/pooling", json={"input": "no chat"}).status_code == 422
+        assert http.post("/pooling", json={"input": "a<extra_0>"}).status_code == 400
+        sample = http.post("/get_reward", json={"prompt": "p", "response": "", "label": "1"})
+        assert sample.json() == 0.0 and sample.headers["genprm-unscored"] == "1"
+        assert http.get("/v1/models").json()["data"][0]["object"] == "model"
 
 
 def test_a_stream_over_http_is_lines_and_ends_with_the_judgement(url: str) -> None:
