@@ -154,7 +154,7 @@ class PoolingTranslator:
 
     def models(self, created: int) -> dict[str, Any]:
         """The answer of `/v1/models`: the critic by its own name, then by its other ones."""
-        cards = [
+        cards: list[dict[str, Any]] = [
             {
                 "id": name,
                 "object": "model",
@@ -293,9 +293,9 @@ def pack_rows(
     body, places = b"", []
     for index, (rows, flags) in enumerate(conversations):
         part = encode_rows(rows, request)
-        place = {"index": index, "embed_dtype": request.embed_dtype}
-        place |= {"endianness": request.endianness, "start": len(body)}
-        places.append({**place, "end": len(body) + len(part), "shape": [len(rows), 2], **flags})
+        form = {"embed_dtype": request.embed_dtype, "endianness": request.endianness}
+        span = {"start": len(body), "end": len(body) + len(part), "shape": [len(rows), 2]}
+        places.append({"index": index, **form, **span, **flags})
         body += part
     return body, places
 

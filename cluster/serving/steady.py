@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from cluster.serving.host import CriticHost
 from genprm.client.calls import MAX_BATCH_STEPS
 from genprm.records import Judgement
-from genprm.scoring.base import ScoreItem
+from genprm.scoring.base import ScoreItem, ScoreOptions
 from genprm.util.aio import together
 from genprm.util.seeds import derive_seed
 
@@ -68,7 +68,8 @@ class SteadyScores:
 
 def _with_seed(item: ScoreItem) -> ScoreItem:
     seed = derive_seed("reward", item.problem, *item.steps)
-    return ScoreItem(item.problem, item.steps, item.id, **{**item.options, "seed": seed})
+    options: ScoreOptions = {**item.options, "seed": seed}
+    return ScoreItem(item.problem, item.steps, item.id, **options)
 
 
 def _parts(items: Sequence[ScoreItem]) -> Iterator[list[ScoreItem]]:
