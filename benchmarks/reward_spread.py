@@ -1,13 +1,13 @@
 """How far the reward of one and the same response moves, from call to call.
 
-    python benchmarks/reward_spread.py --out FILE [--solutions 24] [--calls 10] [--set KEY=VALUE ...]
+    python benchmarks/reward_spread.py --out FILE [--solutions 24] [--calls 10] [--set ...]
 
-Judges solutions of the built-in tasks, half of them wrong, several times each over one engine in this
-process, without Ray. `plain` are judgements as `/v1/score` makes them without a seed; `rounded` and
-`votes` are the same with scores rounded to whole votes, and as the share of correct votes; `route` are
-the rewards of `/get_reward`. The spread of a response is its highest less its lowest reward. A group
-is four responses, all right or all wrong, in one call. It is blown up where its standard deviation,
-by which trainers divide, is below 0.001 and not 0. Writes FILE (JSON).
+Judges solutions of the built-in tasks, half of them wrong, several times each over one engine in
+this process, without Ray. `plain` are judgements as `/v1/score` makes them without a seed;
+`rounded` and `votes` are the same with scores rounded to whole votes, and as the share of correct
+votes; `route` are the rewards of `/get_reward`. The spread of a response is its highest less its
+lowest reward. A group is four responses, all right or all wrong, in one call. It is blown up where
+its standard deviation, by which trainers divide, is below 0.001 and not 0. Writes FILE (JSON).
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import random
 import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import httpx
 
@@ -58,7 +57,9 @@ def main() -> None:
     sizes = {"solutions": len(solutions), "wrong": sum(wrong), "calls": args.calls}
     report = {"settings": settings, **sizes, "figures": table, "rewards": rewards}
     args.out.write_text(json.dumps(report, indent=1) + "\n")
-    print_table(table)
+    print_table(
+        [{k: f"{v:.4f}" if isinstance(v, float) else v for k, v in row.items()} for row in table]
+    )
 
 
 def _solutions(number: int) -> list[tuple[ScoreItem, bool]]:

@@ -20,7 +20,7 @@ from genprm.scoring.base import ScoreItem, ScoreOptions
 from genprm.util.aio import together
 from genprm.util.seeds import derive_seed
 
-REMEMBERED = 2048  # judgements; one of 20 steps has some 20 kB
+REMEMBERED = 2048  # judgements; one of 20 steps has some 30 kB
 
 Content = tuple[str | bool | None, ...]
 
