@@ -74,7 +74,7 @@ class PoolingRequest(Tolerant):
 
     model: str | None = None
     input: Inputs | None = Field(None, min_length=1)
-    messages: list[Turn] | None = Field(None, min_length=1)
+    messages: list[Turn | None] | None = Field(None, min_length=1)
     task: str | None = None
     encoding_format: Literal["float", "base64", "bytes", "bytes_only"] = "float"
     embed_dtype: Literal["float32", "float16"] = "float32"
@@ -136,7 +136,8 @@ class PoolingTranslator:
         if (request.input is None) == (request.messages is None):
             raise RequestError("give either input or messages", field="input")
         if request.messages is not None:
-            return request, {"messages": self._answers(request.messages)}
+            turns = [turn for turn in request.messages if turn is not None]
+            return request, {"messages": self._answers(turns)}
         texts = {f"input[{i}]": each for i, each in enumerate(request.input or ())}
         return request, {
             field: self._rendered(field, self._text(field, text), pooled)

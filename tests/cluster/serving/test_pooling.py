@@ -126,6 +126,8 @@ def test_rows_are_those_of_the_markers_as_in_vllm() -> None:
         turns("p"),
         turns("p", "right"),
         turns("p", None),
+        turns(None, None),
+        {"messages": [{"role": "user", "content": "p"}, None]},
         turns([{"type": "text", "text": "p"}]),
         {"messages": [{"role": "user", "content": "p"}, {"role": "assistant"}]},
     ):
@@ -219,7 +221,8 @@ def test_what_is_not_scored_is_a_number_with_a_flag(answer: str, status: int, sc
 
 
 @pytest.mark.parametrize(
-    "body", [turns("p"), turns("p", None), turns(None, "right"), turns("", "")]
+    "body",
+    [turns("p"), turns("p", None), turns(None, "right"), turns("", ""), {"messages": [None]}],
 )
 def test_a_conversation_without_a_solution_is_flagged_by_classify(body: dict[str, Any]) -> None:
     [row] = post("/classify", body, serve={"unscored": 0.25}).json()["data"]
