@@ -5,9 +5,10 @@
 Judges solutions of the built-in tasks, half of them wrong, several times each over one engine in
 this process, without Ray. `plain` are judgements as `/v1/score` makes them without a seed;
 `rounded` and `votes` are the same with scores rounded to whole votes, and as the share of correct
-votes; `route` are the rewards of `/get_reward`. The spread of a response is its highest less its
-lowest reward. A group is four responses, all right or all wrong, in one call. It is blown up where
-its standard deviation, by which trainers divide, is below 0.001 and not 0. Writes FILE (JSON).
+votes; `route` are the rewards of `/get_reward`, as they are and rounded. The spread of a response
+is its highest less its lowest reward. A group is four responses, all right or all wrong, in one
+call. It is blown up where its standard deviation, by which trainers divide, is below 0.001 and not
+0. The table is in percent (a spread of 1 is 100). Writes FILE (JSON).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import json
 import random
 import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import httpx
@@ -32,6 +34,7 @@ from genprm.records import Judgement
 from genprm.report.terminal import print_table
 from genprm.scoring.base import ScoreItem
 from genprm.scoring.voting import aggregate, round_to_votes
+from genprm.util.stats import Estimate, mean_interval, proportion
 
 SLIP_RATE = 0.2
 GROUP = 4  # responses, all right or all wrong
@@ -52,14 +55,24 @@ def main() -> None:
     solutions = _solutions(args.solutions)
     rewards = asyncio.run(_judged(config, solutions, args.calls))
     wrong = [is_wrong for _, is_wrong in solutions]
-    table = [{"rewards": name, **_figures(each, wrong)} for name, each in rewards.items()]
+    figures = {name: _figures(each, wrong) for name, each in rewards.items()}
     settings = {"config": args.config, "set": args.set, "votes": config.score.votes}
     sizes = {"solutions": len(solutions), "wrong": sum(wrong), "calls": args.calls}
-    report = {"settings": settings, **sizes, "figures": table, "rewards": rewards}
-    args.out.write_text(json.dumps(report, indent=1) + "\n")
-    print_table(
-        [{k: f"{v:.4f}" if isinstance(v, float) else v for k, v in row.items()} for row in table]
-    )
+    report = {
+        "settings": settings,
+        **sizes,
+        "figures": {
+            name: {key: asdict(estimate) for key, estimate in each.items()}
+            for name, each in figures.items()
+        },
+        "rewards": rewards,
+    }
+    args.out.write_text(json.dumps(report) + "\n")
+    print_table([{"rewards": name, **_texts(each)} for name, each in figures.items()])
+
+
+def _texts(figures: dict[str, Estimate]) -> dict[str, str]:
+    return {name: estimate.text() for name, estimate in figures.items()}
 
 
 def _solutions(number: int) -> list[tuple[ScoreItem, bool]]:
@@ -104,7 +117,10 @@ async def _judged(
         ]
         for name, form in forms.items()
     }
-    return {**rewards, "route": [list(of_one) for of_one in zip(*routes, strict=True)]}
+    route = [list(of_one) for of_one in zip(*routes, strict=True)]
+    # of the least step: rounding it is what rounding all steps comes to
+    whole = [[round_to_votes(reward, votes) for reward in of_one] for of_one in route]
+    return {**rewards, "route": route, "route, rounded": whole}
 
 
 def _share(judgement: Judgement) -> float | None:
@@ -121,7 +137,8 @@ async def _ask(http: httpx.AsyncClient, item: ScoreItem) -> float:
     return float(answer.raise_for_status().json())
 
 
-def _figures(rewards: Rewards, wrong: Sequence[bool]) -> dict[str, float]:
+def _figures(rewards: Rewards, wrong: Sequence[bool]) -> dict[str, Estimate]:
+    """Shares of the responses, their mean spread, and the share of the groups."""
     spreads = [max(each) - min(each) for each in rewards]
     groups = []
     for flag in (False, True):
@@ -131,12 +148,10 @@ def _figures(rewards: Rewards, wrong: Sequence[bool]) -> dict[str, float]:
             groups += [[each[call] for each in of_kind[s : s + GROUP]] for s in starts]
     deviations = [statistics.pstdev(group) for group in groups]
     return {
-        "moved": sum(spread > 0 for spread in spreads),
-        "moved by 0.05": sum(spread > 0.05 for spread in spreads),
-        "mean spread": statistics.fmean(spreads),
-        "most": max(spreads),
-        "groups": len(groups),
-        "blown up": sum(0 < deviation < SMALL for deviation in deviations),
+        "moved": proportion([spread > 0 for spread in spreads]),
+        "moved by 0.05": proportion([spread > 0.05 for spread in spreads]),
+        "spread": mean_interval(spreads),
+        "blown up": proportion([0 < deviation < SMALL for deviation in deviations]),
     }
 
 
