@@ -2,8 +2,8 @@
 
 Trainers hand a reward service conversations as one text, rendered with a model's chat template. The
 marks that a template puts around turns are learnt by rendering fixed words with it. This works for
-any template that renders turns one after the other; nothing here knows ChatML or any other format.
-The content of a turn is not checked.
+any template that renders turns one after the other. A policy may have another template than the
+critic: `known_marks` has those of the formats in wide use. The content of a turn is not checked.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ END_TOKENS = (
     "<|im_end|>",
     "<|endoftext|>",
     "<|eot_id|>",
+    "<|eot|>",
     "<|end_of_text|>",
     "<end_of_turn>",
     "<eos>",
@@ -49,6 +50,33 @@ class ChatMarks:
         without a user's turn, is returned unchanged."""
         _, mark, turn = prompt.rpartition(self.user)
         return turn.partition(self.assistant)[0] if mark else prompt
+
+
+# What begins a user's turn, and the answer after it: ChatML, Llama 3 and 4, Gemma, Phi and GLM,
+# Granite, DeepSeek, Mistral.
+KNOWN = tuple(
+    ChatMarks(user, assistant)
+    for user, assistant in (
+        ("<|im_start|>user", "<|im_start|>assistant"),
+        (
+            "<|start_header_id|>user<|end_header_id|>",
+            "<|start_header_id|>assistant<|end_header_id|>",
+        ),
+        ("<|header_start|>user<|header_end|>", "<|header_start|>assistant<|header_end|>"),
+        ("<start_of_turn>user", "<start_of_turn>model"),
+        ("<|user|>", "<|assistant|>"),
+        ("<|start_of_role|>user<|end_of_role|>", "<|start_of_role|>assistant<|end_of_role|>"),
+        ("<｜User｜>", "<｜Assistant｜>"),
+        ("[INST]", "[/INST]"),
+    )
+)
+
+
+def known_marks(text: str) -> ChatMarks | None:
+    """The marks of the format in wide use whose user's turn is the first in a text; None for a text
+    in none of them. Turns taken apart by them still have white space and end tokens around them."""
+    places = [(place, marks) for marks in KNOWN if (place := text.find(marks.user)) >= 0]
+    return min(places, key=lambda each: each[0])[1] if places else None
 
 
 def chat_marks(tokenizer: Any) -> ChatMarks | None:

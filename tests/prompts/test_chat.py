@@ -6,7 +6,7 @@ import pytest
 
 from bpe import bpe
 from genprm.engines.scripted import ScriptedTokenizer
-from genprm.prompts.chat import chat_marks
+from genprm.prompts.chat import KNOWN, chat_marks, known_marks
 
 LLAMA = (
     "{{ '<|begin_of_text|>' }}{% for m in messages %}"
@@ -83,3 +83,25 @@ def test_a_tokenizer_without_a_template_has_no_marks() -> None:
         assert chat_marks(tokenizer) is None
     finally:
         tokenizer.chat_template = original
+
+
+@pytest.mark.parametrize("template", [LLAMA, MISTRAL, QWEN3])
+def test_formats_in_wide_use_are_known_without_their_template(template: str) -> None:
+    tokenizer = bpe(odd=True)
+    original, tokenizer.chat_template = tokenizer.chat_template, template
+    try:
+        dialogue = tokenizer.apply_chat_template(TURNS, tokenize=False)
+    finally:
+        tokenizer.chat_template = original
+    marks = known_marks(dialogue)
+    assert marks is not None
+    turns = marks.turns(dialogue)
+    assert turns is not None and "What is 3 * 4?" in turns[0] and "It is 12." in turns[1]
+
+
+def test_the_first_format_in_a_text_is_its_own() -> None:
+    for marks in KNOWN:
+        for other in KNOWN:
+            text = f"{marks.user} q {marks.assistant} a {other.user} x {other.assistant} y"
+            assert known_marks(text) == marks
+    assert known_marks("Question: 3 * 4?") is None

@@ -1,0 +1,159 @@
+"""How far the reward of one and the same response moves, from call to call.
+
+    python benchmarks/reward_spread.py --out FILE [--solutions 24] [--calls 10] [--set ...]
+
+Judges solutions of the built-in tasks, half of them wrong, several times each over one engine in
+this process, without Ray. `plain` are judgements as `/v1/score` makes them without a seed;
+`rounded` and `votes` are the same with scores rounded to whole votes, and as the share of correct
+votes; `route` are the rewards of `/get_reward`, as they are and rounded. The spread of a response
+is its highest less its lowest reward. A group is four responses, all right or all wrong, in one
+call. It is blown up where its standard deviation, by which trainers divide, is below 0.001 and not
+0. The table is in percent (a spread of 1 is 100). Writes FILE (JSON).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import random
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import httpx
+
+from cluster.serving.host import CriticHost
+from cluster.serving.routes import build_routes
+from genprm import tasks
+from genprm.config.load import load_config
+from genprm.config.root import Config
+from genprm.records import Judgement
+from genprm.report.terminal import print_table
+from genprm.scoring.base import ScoreItem
+from genprm.scoring.voting import aggregate, round_to_votes
+from genprm.util.stats import Estimate, mean_interval, proportion
+
+SLIP_RATE = 0.2
+GROUP = 4  # responses, all right or all wrong
+SMALL = 1e-3  # a standard deviation that no vote made
+Rewards = list[list[float]]  # of each response, in each call
+
+
+def main() -> None:
+    """Judge, compare, report."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--solutions", type=int, default=24)
+    parser.add_argument("--calls", type=int, default=10)
+    parser.add_argument("--config", default="tiny")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    args = parser.parse_args()
+    config = load_config(args.config, args.set)
+    solutions = _solutions(args.solutions)
+    rewards = asyncio.run(_judged(config, solutions, args.calls))
+    wrong = [is_wrong for _, is_wrong in solutions]
+    figures = {name: _figures(each, wrong) for name, each in rewards.items()}
+    settings = {"config": args.config, "set": args.set, "votes": config.score.votes}
+    sizes = {"solutions": len(solutions), "wrong": sum(wrong), "calls": args.calls}
+    report = {
+        "settings": settings,
+        **sizes,
+        "figures": {
+            name: {key: asdict(estimate) for key, estimate in each.items()}
+            for name, each in figures.items()
+        },
+        "rewards": rewards,
+    }
+    args.out.write_text(json.dumps(report) + "\n")
+    print_table([{"rewards": name, **_texts(each)} for name, each in figures.items()])
+
+
+def _texts(figures: dict[str, Estimate]) -> dict[str, str]:
+    return {name: estimate.text() for name, estimate in figures.items()}
+
+
+def _solutions(number: int) -> list[tuple[ScoreItem, bool]]:
+    """As many right as wrong solutions, of the built-in tasks in turn; the flag says wrong."""
+    rng, names = random.Random(16), sorted(tasks.TASKS)
+    found: dict[bool, list[ScoreItem]] = {True: [], False: []}
+    for turn in itertools.count():
+        task = tasks.get(names[turn % len(names)])
+        problem, steps = task.solution(rng, SLIP_RATE)
+        is_wrong = task.first_error(problem.problem, steps) >= 0
+        found[is_wrong].append(ScoreItem(problem.problem, steps))
+        if min(map(len, found.values())) >= number // 2:
+            break
+    return [(item, flag) for flag in (False, True) for item in found[flag][: number // 2]]
+
+
+async def _judged(
+    config: Config, solutions: Sequence[tuple[ScoreItem, bool]], calls: int
+) -> dict[str, Rewards]:
+    """The rewards of each response, call by call; a call judges all of them at once."""
+    items = [item for item, _ in solutions]
+    host = await CriticHost.start(config)
+    try:
+        rounds = [await host.score_batch(items) for _ in range(calls)]
+        transport = httpx.ASGITransport(build_routes(host))
+        async with httpx.AsyncClient(transport=transport, base_url="http://s") as http:
+            routes = [await asyncio.gather(*[_ask(http, item) for item in items]) for _ in rounds]
+    finally:
+        await host.engine.close()
+    votes = config.score.votes
+    forms: dict[str, Callable[[Judgement], float | None]] = {
+        "plain": lambda judgement: judgement.solution_score,
+        "rounded": lambda judgement: aggregate(
+            [None if s.score is None else round_to_votes(s.score, votes) for s in judgement.steps],
+            judgement.aggregate,
+        ),
+        "votes": _share,
+    }
+    rewards = {
+        name: [
+            [form(judgements[place]) or 0.0 for judgements in rounds] for place in range(len(items))
+        ]
+        for name, form in forms.items()
+    }
+    route = [list(of_one) for of_one in zip(*routes, strict=True)]
+    # of the least step: rounding it is what rounding all steps comes to
+    whole = [[round_to_votes(reward, votes) for reward in of_one] for of_one in route]
+    return {**rewards, "route": route, "route, rounded": whole}
+
+
+def _share(judgement: Judgement) -> float | None:
+    shares = []
+    for step in judgement.steps:
+        valid = step.votes.correct + step.votes.incorrect
+        shares.append(step.votes.correct / valid if valid else None)
+    return aggregate(shares, judgement.aggregate)
+
+
+async def _ask(http: httpx.AsyncClient, item: ScoreItem) -> float:
+    body = {"prompt": item.problem, "response": "\n".join(item.steps), "label": None}
+    answer = await http.post("/get_reward", json=body, timeout=600)
+    return float(answer.raise_for_status().json())
+
+
+def _figures(rewards: Rewards, wrong: Sequence[bool]) -> dict[str, Estimate]:
+    """Shares of the responses, their mean spread, and the share of the groups."""
+    spreads = [max(each) - min(each) for each in rewards]
+    groups = []
+    for flag in (False, True):
+        of_kind = [each for each, is_wrong in zip(rewards, wrong, strict=True) if is_wrong == flag]
+        starts = range(0, len(of_kind) - GROUP + 1, GROUP)
+        for call in range(len(rewards[0])):
+            groups += [[each[call] for each in of_kind[s : s + GROUP]] for s in starts]
+    deviations = [statistics.pstdev(group) for group in groups]
+    return {
+        "moved": proportion([spread > 0 for spread in spreads]),
+        "moved by 0.05": proportion([spread > 0.05 for spread in spreads]),
+        "spread": mean_interval(spreads),
+        "blown up": proportion([0 < deviation < SMALL for deviation in deviations]),
+    }
+
+
+if __name__ == "__main__":
+    main()

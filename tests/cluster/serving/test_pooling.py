@@ -1,0 +1,325 @@
+"""vLLM's routes over a scripted critic in this process, as its clients and reward_hub use them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+from typing import Any
+
+import pytest
+
+import genprm
+from genprm.client.calls import MAX_BODY_BYTES, MAX_STEPS
+from genprm.engines.scripted import ScriptedEngine, ScriptedTokenizer
+from genprm.generation import Prompt, Sampling
+from scripted_critic import critique, label_probs
+from scripted_routes import CONTEXT, call, post, routes
+
+MARK = "<extra_0>"
+TOO_LONG = "word " * CONTEXT
+RIGHT, WRONG = pytest.approx([0.2, 0.8]), pytest.approx([0.9, 0.1])
+UNSCORED = [1.0, 0.0]
+
+
+def chat(problem: str, *answer: str) -> str:
+    """A conversation as ChatML renders it; without an answer the prompt for one."""
+    system = "<|im_start|>system\nReason step by step.<|im_end|>\n"
+    prompt = f"{system}<|im_start|>user\n{problem}<|im_end|>\n<|im_start|>assistant\n"
+    return prompt + "".join(f"{text}<|im_end|>\n" for text in answer)
+
+
+def turns(*contents: Any) -> dict[str, Any]:
+    """Messages of a user and an assistant in turn."""
+    roles = ("user", "assistant")
+    return {"messages": [{"role": roles[i % 2], "content": c} for i, c in enumerate(contents)]}
+
+
+def row_of(body: dict[str, Any], **config: Any) -> dict[str, Any]:
+    answer = post("/pooling", body, **config)
+    assert answer.status_code == 200, answer.text
+    [row] = answer.json()["data"]
+    return dict(row)
+
+
+def silent(prompt: Prompt, sampling: Sampling, index: int) -> str:
+    return "I cannot tell."
+
+
+CONVERSATIONS = {
+    "rendered": {"input": chat("p", f"right{MARK}wrong{MARK}") + "<|endoftext|>"},
+    "a list": {"input": [chat("p", f"right{MARK}wrong{MARK}")]},
+    "another template": {
+        "input": f"<start_of_turn>user\np<end_of_turn>\n<start_of_turn>model\n"
+        f"right{MARK}\nwrong{MARK}<end_of_turn>\n"
+    },
+    "messages": {
+        "messages": [
+            {"role": "system", "content": "s"},
+            {"role": "user", "content": "p", "name": "n"},
+            {"role": "assistant", "content": f"right {MARK}\nwrong {MARK}", "tool_calls": None},
+        ]
+    },
+    "content parts": turns(
+        [{"type": "text", "text": "p"}],
+        [{"type": "text", "text": f"right{MARK}"}, {"type": "text", "text": f"wrong{MARK}"}],
+    ),
+    "token ids": None,
+    "lists of token ids": None,
+}
+
+
+@pytest.mark.parametrize("form", CONVERSATIONS)
+def test_a_generative_critic_looks_like_a_discriminative_one(form: str) -> None:
+    engine = ScriptedEngine(
+        critique, label_probs=label_probs, tokenizer=ScriptedTokenizer(), max_model_len=CONTEXT
+    )
+    app = routes(engine)
+    conversation = CONVERSATIONS[form]
+    if conversation is None:
+        text = chat("p", f"right{MARK}wrong{MARK}")
+        ids = call(app, "POST", "/tokenize", {"prompt": text}).json()
+        assert ids["count"] == len(ids["tokens"]) and ids["max_model_len"] == CONTEXT
+        conversation = {"input": ids["tokens"] if form == "token ids" else [ids["tokens"]]}
+    request = {"model": "scripted", **conversation, "task": "token_classify"}
+    pooled = call(app, "POST", "/pooling", request)
+    assert pooled.status_code == 200 and "genprm-unscored" not in pooled.headers
+    answer = pooled.json()
+    assert answer["object"] == "list" and answer["model"] == "scripted"
+    assert answer["usage"]["total_tokens"] > answer["usage"]["prompt_tokens"] > 0
+    assert answer["id"].startswith("pool-")
+    [row] = answer["data"]
+    assert row.keys() == {"index", "object", "data"}
+    assert row["data"] == [RIGHT, WRONG]
+    shown = engine.calls[0][0].messages[-1]["content"]
+    assert "Problem:\np\n" in shown and "im_start" not in shown  # neither markup nor system turn
+    classified = call(app, "POST", "/classify", {**conversation, "use_activation": False}).json()
+    [row] = classified["data"]
+    assert row["probs"] == WRONG  # of the worst step
+    assert (row["label"], row["num_classes"]) == ("incorrect", 2)
+
+
+def test_many_inputs_are_answered_in_order_and_every_step_has_its_row() -> None:
+    texts = [chat("p", f"wrong{MARK}right{MARK}"), chat("q", f"right{MARK}")]
+    config = {"score": {"stop_at_first_error": True}}
+    answer = post("/pooling", {"input": texts, "carry_minimum": False}, **config).json()
+    assert [row["index"] for row in answer["data"]] == [0, 1]
+    assert [row["data"] for row in answer["data"]] == [[WRONG, RIGHT], [RIGHT]]
+    answer = post("/classify", {"input": texts}, **config).json()
+    assert [row["label"] for row in answer["data"]] == ["incorrect", "correct"]
+    assert len(post("/pooling", {"input": [chat("p")] * 300}).json()["data"]) == 300
+
+
+def test_a_step_has_the_lowest_score_up_to_it_unless_its_own_is_asked_for() -> None:
+    """A client that takes the last score for the solution's sees the error."""
+    body = turns("p", f"right{MARK}wrong{MARK}right{MARK}")
+    assert row_of(body)["data"] == [RIGHT, WRONG, WRONG]
+    assert row_of({**body, "carry_minimum": False})["data"] == [RIGHT, WRONG, RIGHT]
+
+
+def test_rows_are_those_of_the_markers_as_in_vllm() -> None:
+    for body in (
+        {"input": "vLLM is great!"},
+        {"input": chat("p", "right\nwrong")},  # without a marker
+        {"input": chat("p")},
+        {"input": "<|im_start|>user\np<|im_end|>\n"},
+        turns("p"),
+        turns("p", "right"),
+        turns("p", None),
+        turns(None, None),
+        {"messages": [{"role": "user", "content": "p"}, None]},
+        turns([{"type": "text", "text": "p"}]),
+        {"messages": [{"role": "user", "content": "p"}, {"role": "assistant"}]},
+    ):
+        assert row_of(body) == {"index": 0, "object": "pooling", "data": []}
+    assert row_of(turns("p", f"right{MARK}wrong"))["data"] == [RIGHT]  # its end has no marker
+    assert row_of(turns("p", f"wrong{MARK}", "q", f"right{MARK}right{MARK}"))["data"] == [WRONG] * 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "data", "empty"),
+    [
+        (f"right{MARK}{MARK}", [RIGHT, RIGHT], [1]),
+        (f"right{MARK} \n{MARK}wrong{MARK}{MARK}", [RIGHT, RIGHT, WRONG, WRONG], [1, 3]),
+        (f"{MARK}wrong{MARK}", [[0.0, 1.0], WRONG], [0]),
+    ],
+)
+def test_an_empty_step_has_the_score_before_it(answer: str, data: Any, empty: list[int]) -> None:
+    for carry in (True, False):
+        row = row_of({**turns("p", answer), "carry_minimum": carry})
+        assert row["data"] == data and row["empty"] == empty and "unscored" not in row
+
+
+def test_a_later_turn_is_judged_after_what_was_said_before_it() -> None:
+    body = turns("p", f"wrong{MARK}", "Try again.", f"right{MARK}")
+    answer = post("/pooling", {**body, "carry_minimum": False})
+    assert answer.json()["data"][0]["data"] == [WRONG, RIGHT]
+    shown = " ".join(answer.extensions["prompts"])
+    assert "Problem:\np\n\nwrong\n\nTry again.\n" in shown
+    classified = post("/classify", body).json()["data"][0]
+    assert classified["probs"] == RIGHT  # of the last turn
+
+
+# ---- encodings
+
+
+def test_encodings_hold_the_same_numbers() -> None:
+    texts = [chat("p", f"right{MARK}wrong{MARK}"), chat("p"), chat("q", f"right{MARK}{MARK}")]
+    numbers = [[0.2, 0.8, 0.9, 0.1], [], [0.2, 0.8, 0.2, 0.8]]
+    for dtype, size, code in (("float32", 4, "f"), ("float16", 2, "e")):
+        for order, sign in (("native", "="), ("little", "<"), ("big", ">")):
+            options = {"embed_dtype": dtype, "endianness": order}
+            request = {"input": texts, "encoding_format": "base64", **options}
+            rows = post("/pooling", request).json()["data"]
+            for row, expected in zip(rows, numbers, strict=True):
+                content = base64.b64decode(row["data"])
+                found = struct.unpack(f"{sign}{len(expected)}{code}", content)
+                assert list(found) == pytest.approx(expected, abs=1e-3)
+            assert [row.get("empty") for row in rows] == [None, None, [1]]
+            packed = post("/pooling", {**request, "encoding_format": "bytes"})
+            assert packed.headers["content-type"] == "application/octet-stream"
+            frame = json.loads(packed.headers["metadata"])
+            assert frame["model"] == "scripted" and frame["usage"]["total_tokens"] > 0
+            for place, row in zip(frame["data"], rows, strict=True):
+                part = packed.content[place["start"] : place["end"]]
+                assert part == base64.b64decode(row["data"])
+                assert len(part) == place["shape"][0] * place["shape"][1] * size
+                assert (place["embed_dtype"], place["endianness"]) == (dtype, order)
+            bare = post("/pooling", {**request, "encoding_format": "bytes_only"})
+            assert bare.content == packed.content and "metadata" not in bare.headers
+
+
+# ---- what is not scored
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "script"),
+    [
+        (f"right{MARK}{TOO_LONG}{MARK}", 400, critique),
+        (f"right{MARK}", 503, silent),
+        (f"{MARK}\n{MARK}", 400, critique),
+        (f"a{MARK}" * (MAX_STEPS + 1), 400, critique),
+    ],
+)
+def test_what_is_not_scored_is_a_number_with_a_flag(answer: str, status: int, script: Any) -> None:
+    body, marks = turns("p", answer), answer.count(MARK)
+    pooled = post("/pooling", body, script)
+    assert pooled.status_code == 200
+    [row] = pooled.json()["data"]
+    assert len(row["data"]) == marks
+    assert {tuple(row["data"][place]) for place in row["unscored"]} == {tuple(UNSCORED)}
+    assert pooled.headers["genprm-unscored"] == str(len(row["unscored"]))
+    classified = post("/classify", body, script)
+    [row] = classified.json()["data"]
+    assert row["probs"] == UNSCORED and row["label"] == "incorrect" and row["unscored"] is True
+    assert classified.headers["genprm-unscored"] == "1"
+    for path in ("/pooling", "/classify"):
+        refused = post(path, body, script, serve={"unscored": None})
+        error = refused.json()["error"]
+        assert (refused.status_code, error["code"], error["param"]) == (status, status, "messages")
+        assert "serve.unscored" in error["message"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [turns("p"), turns("p", None), turns(None, "right"), turns("", ""), {"messages": [None]}],
+)
+def test_a_conversation_without_a_solution_is_flagged_by_classify(body: dict[str, Any]) -> None:
+    [row] = post("/classify", body, serve={"unscored": 0.25}).json()["data"]
+    assert row["probs"] == [0.75, 0.25] and row["unscored"] is True
+
+
+def test_the_number_may_be_another_and_places_are_marked() -> None:
+    row = row_of(turns("p", f"right{MARK}{TOO_LONG}{MARK}"), serve={"unscored": 0.25})
+    assert row["data"] == [RIGHT, [0.75, 0.25]] and row["unscored"] == [1]
+
+
+# ---- errors and the rest of a server
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "status"),
+    [
+        ({}, "input", 400),
+        ({"input": f"no chat at all{MARK}"}, "input[0]", 400),
+        ({"input": [chat("p", "right"), ""]}, "input[1]", 400),
+        ({"input": []}, "input", 400),
+        ({"input": [1, 2, 3]}, "input[0]", 400),  # no ids of this tokenizer
+        ({"input": [[1], "a", 2.5]}, "input", 400),
+        ({"input": [[1], [2.5]]}, "input", 400),
+        ({"input": "x", "messages": []}, "messages", 400),
+        ({"input": "x", "messages": [{"role": "user"}]}, "input", 400),
+        (turns([{"type": "image_url", "image_url": {"url": "x"}}]), "messages[0].content", 400),
+        (turns(1), "messages[0].content", 400),
+        ({"input": "x", "encoding_format": "hex"}, "encoding_format", 400),
+        ({"input": "x", "embed_dtype": "fp8_e4m3"}, "embed_dtype", 400),
+        ({"input": "x", "task": "classify"}, "task", 400),
+        ({"input": "x", "task": "embed"}, "task", 400),
+        ({"input": chat("p"), "model": "no-such-model"}, "model", 404),
+        ([], "body", 400),
+    ],
+)
+def test_errors_have_the_shape_that_vllm_gives_them(body: Any, field: str, status: int) -> None:
+    for path in ("/pooling", "/classify"):
+        if path == "/classify" and field == "task":  # no field of it there
+            continue
+        answer = post(path, body)
+        assert answer.status_code == status, answer.text
+        error = answer.json()["error"]
+        assert error.keys() == {"message", "type", "param", "code"}
+        assert (error["param"], error["code"]) == (field, status)
+        assert error["type"] == {400: "BadRequestError", 404: "NotFoundError"}[status]
+        assert "\n" not in error["message"] and not answer.extensions["prompts"]
+
+
+def test_every_error_of_these_routes_has_that_shape_and_no_other_has_it() -> None:
+    app = routes()
+    for method, path, content, status in (
+        ("POST", "/pooling", b"{", 400),
+        ("POST", "/pooling", b"x" * (MAX_BODY_BYTES + 1), 413),
+        ("GET", "/pooling", None, 405),
+        ("POST", "/tokenize", b"{}", 400),
+        ("POST", "/v1/models", b"{}", 405),
+    ):
+        answer = call(app, method, path, content)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (status, status)
+    assert call(app, "POST", "/critic/pooling", b"{", root="/critic").json()["error"]["code"] == 400
+    assert isinstance(call(app, "POST", "/v1/score", b"{").json()["error"], str)
+    assert isinstance(call(app, "POST", "/get_reward", b"{").json()["error"], str)
+
+
+def test_clients_find_the_model_and_its_other_names() -> None:
+    app = routes()
+    listed = call(app, "GET", "/v1/models").json()
+    assert listed["object"] == "list"
+    first, second = listed["data"]
+    assert first["id"] == second["root"] == "scripted" and first["object"] == "model"
+    assert first["max_model_len"] == CONTEXT and first["permission"] == []
+    body = turns("p", f"right{MARK}")
+    for name in (None, "", first["id"], second["id"], "Qwen/Qwen2.5-Math-PRM-7B"):
+        assert call(app, "POST", "/pooling", {"model": name, **body}).json()["model"] == "scripted"
+    named = {"serve": {"model_names": ["my/prm"]}}
+    assert post("/pooling", {"model": "my/prm", **body}, **named).status_code == 200
+    assert post("/pooling", {"model": second["id"], **body}, **named).status_code == 404
+
+
+def test_a_server_is_alive_and_has_a_version() -> None:
+    app = routes()
+    assert call(app, "GET", "/ping").status_code == 200
+    assert call(app, "GET", "/version").json() == {"version": genprm.__version__}
+
+
+def test_reward_hub_gets_a_row_for_each_piece_of_an_answer() -> None:
+    """It joins `split` by the marker, renders with its model's template, and averages, or takes
+    the last, least or product, of the second number."""
+    for text in ("right\n\nwrong\n\nright\n\n", "\n\n\n\n", "", "right", "right\n\n\n\nright"):
+        pieces = text.split("\n\n")
+        joined = MARK.join(pieces) + MARK
+        request = {"model": "Qwen/Qwen2.5-Math-PRM-7B", "input": [chat("p", joined)]}
+        answer = post("/pooling", request)
+        rows = answer.json()["data"][0]["data"]
+        assert len(rows) == len(pieces)
+        if "wrong" in text:
+            assert rows[-1] == WRONG
+        if "right" not in text:
+            assert rows == [UNSCORED] * len(rows)
