@@ -22,7 +22,7 @@ from typing import Any
 
 from genprm.errors import ConfigError, EngineError
 from genprm.records import Problem
-from genprm.verifiers.base import extract_final_answer
+from genprm.verifiers.extraction import extract_final_answer
 
 MAX_ANSWER_CHARS = 400  # longer is run-on text; no reference of MATH (train) exceeds 159
 WALL_SECONDS = 60.0  # for a stuck machine; the worker itself limits CPU time

@@ -16,7 +16,8 @@ from genprm import tasks
 from genprm.errors import InputError
 from genprm.records import Problem
 from genprm.verifiers import get_verifier, verifier_for
-from genprm.verifiers.base import extract_final_answer, grade
+from genprm.verifiers.base import grade
+from genprm.verifiers.extraction import extract_final_answer
 from genprm.verifiers.math import MAX_ANSWER_CHARS, exact_number
 from places import SAMPLES
 
