@@ -106,7 +106,13 @@ def _without_article(text: str) -> str:
 # --- what a problem lists ------------------------------------------------------------------------
 
 # the forms of a label; in each the options must be labelled in order from the first on
-_FORMS = (r"[(\[]([A-Z])[)\]]", r"[(\[]([a-z])[)\]]", r"([A-Z])\)", r"([a-z])\)", r"([A-Z])\.(?=\s)")
+_FORMS = (
+    r"[(\[]([A-Z])[)\]]",
+    r"[(\[]([a-z])[)\]]",
+    r"([A-Z])\)",
+    r"([a-z])\)",
+    r"([A-Z])\.(?=\s)",
+)
 _LINE_FORMS = (*_FORMS, r"([A-Z]):(?=\s)", r"[(\[](\d)[)\]]", r"(\d)\)", r"(\d)\.(?=\s)")
 _LISTED = [
     *(re.compile(rf"^[ \t>-]*{form}", re.MULTILINE) for form in _LINE_FORMS),

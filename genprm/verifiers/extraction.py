@@ -57,15 +57,17 @@ Place = tuple[int, Rank, str]  # start, rank, answer (which may be empty)
 # --- words ---------------------------------------------------------------------------------------
 
 _ARTICLE = r"(?:the|my|our|your|this|that|its|a|an)"
-_FUNCTION = r"(?:sin|cos|tan|cot|sec|csc|log|ln|lg|exp|sqrt|pi|inf|infinity|max|min|mod|gcd|lcm|det)\b"
+_FUNCTION = (
+    r"(?:sin|cos|tan|cot|sec|csc|log|ln|lg|exp|sqrt|pi|inf|infinity|max|min|mod|gcd|lcm|det)\b"
+)
 # words that begin a remark: what stands behind them is no part of the answer
 _REMARK = (
-    r"(?:since|because|as(?!\s+well)|which|whose|so|thus|hence|therefore|i\.e\.|e\.g\.|that\s+is|namely"
-    r"|meaning|assuming|given|not|instead|rather\s+than|(?:and|but)\s+not)"
+    r"(?:since|because|as(?!\s+well)|which|whose|where|so|thus|hence|therefore|i\.e\.|e\.g\.|that\s+is|namely"
+    r"|meaning|assuming|given|not|instead|rather\s+than|and\s+not|but)"
 )
 # words that begin one unless a further number follows: "24 for Ann and 12 for Bob" is two answers
 _AFTERTHOUGHT = (
-    r"(?:and|or|but|for|from|by|in|on|at|to|with|when|where|while|if|unless|after|before|using"
+    r"(?:and|or|for|from|by|in|on|at|to|with|when|while|if|unless|after|before|using"
     r"|rounded|altogether|overall)"
 )
 # what belongs to a number although it is a word
@@ -77,10 +79,11 @@ _NUMERAL = (
 
 # --- where an answer ends ------------------------------------------------------------------------
 
+_NO_TEXT = "</|<br|<\\||\\s*[\u2600-\u27bf\U0001f300-\U0001faff]"  # tags, ticks, smileys
 _VALUE_END = re.compile(
     rf"""\\[()\[\]] | \\. | \$\$? | [()\[\]{{}}]
     | (?P<stop>[.!?])(?=["'”’*_`)\]}}]*+(?:\s|$)) | (?P<glued>(?<=\d)\.)(?=[A-Z][a-z])
-    | (?P<cut></ | (?:[,;:]\s+|\s+(?:[–—-]|--)\s+|\s+) {_REMARK}(?!\w) | ,\s+(?:an?|the)\s+(?=[a-z]{{2}})
+    | (?P<cut>{_NO_TEXT} | (?:[,;:]\s+|\s+(?:[–—-]|--)\s+|\s+) {_REMARK}(?!\w) | ,\s+(?:an?|the)\s+(?=[a-z]{{2}})
         | \s+(?=\(\s*(?:(?:or|also|about|approx\w*|rounded|exactly|to|from|using|{_REMARK})(?!\w)|[=≈]))
         | [,;]?\s+in\s+(?:total|all|simplest|lowest|reduced|its|the)\b)
     | (?P<soft>(?:[,;:]\s+|\s+(?:[–—-]|--)\s+)(?!{_FUNCTION}|{_TERM})(?=["'(]?[A-Za-z]{{2}})
@@ -91,7 +94,7 @@ _VALUE_END = re.compile(
 _WORDS_END = re.compile(
     rf"""\\[()\[\]] | \\. | \$\$? | [()\[\]{{}}]
     | (?P<stop>[.!?])(?=["'”’*_`)\]}}]*+(?:\s|$)) | (?P<glued>(?!))
-    | (?P<cut></ | ,?\s+(?:since|because)\b | \s+[–—]\s+(?=[a-z])
+    | (?P<cut>{_NO_TEXT} | ,?\s+(?:since|because)\b | \s+[–—]\s+(?=[a-z])
         | ,\s+(?:{_REMARK}|who|but|when|where)(?!\w) | \s+(?:and not|instead of|rather than)\b
         | \s+(?=\((?:{_REMARK}\s|\w+\s+\w+\s+\w)))
     | (?P<soft>(?!))""",
@@ -106,7 +109,7 @@ _CLOSING = {"$": "$", "$$": "$$", "\\(": "\\)", "\\[": "\\]"}
 def _clip(text: str, end: re.Pattern[str], context: str) -> str | None:
     """The text up to where the answer in it ends; None if it is a question."""
     depth, position = 0, 0
-    further: re.Match[str] | None = None  # the next number or end of a sentence; looked for once
+    several = False  # "24 for Ann and 12 for Bob"
     for token in end.finditer(text):
         if token.start() < position:  # inside a formula
             continue
@@ -128,10 +131,10 @@ def _clip(text: str, end: re.Pattern[str], context: str) -> str | None:
                 return stopped if mark != "?" else None
         elif token["cut"] or token["glued"]:
             return text[: token.start()]
-        elif token["soft"]:
-            if further is None or further.start() < token.end():
-                further = _FURTHER.search(text, token.end())
-            if further is None or further[0] in ".!?;":
+        elif token["soft"] and not several:
+            further = _FURTHER.search(text, token.end())
+            several = further is not None and further[0] not in ".!?;"
+            if not several:
                 return text[: token.start()]
     return text
 
@@ -156,6 +159,8 @@ def _stop(text: str, token: re.Match[str], context: str) -> str | None:
     if token[0] == "." and _ABBREVIATED.search(before):  # 10:30 a.m.; Mr. Brown
         ends = not following or (following.isupper() and "." in before[-3:])
         return text[: token.end()] if ends else None
+    if re.search(r"\.\d+\.\.\Z", before):  # 0.333...
+        return text[: token.end()]
     if token[0] == "." and following.islower() and _INITIAL.search(before):  # E. coli
         return None
     return text[: token.start()]
@@ -167,7 +172,7 @@ def _clean(answer: str) -> str:
     while answer != previous and len(answer) < 4_000:  # a longer one is not worth it
         previous = answer
         answer = answer.strip().rstrip(",;:").strip("*` \t\n")
-        if answer.endswith(".") and not _ABBREVIATED.search(answer[-24:-1]):
+        if not re.search(r"\.\d+\.\.\.\Z", answer) and not _ABBREVIATED.search(answer[-24:-1]):
             answer = answer.rstrip(". \t")
         for left, right in (*_CLOSING.items(), *_QUOTES.items()):
             inner = answer[len(left) : len(answer) - len(right)]
@@ -197,10 +202,13 @@ _VALUE = re.compile(
     )""",
     re.VERBOSE,
 )
-_COMPARISON = re.compile(  # "4 more than 20", "a 3-digit number" say something about a number
-    r"\W*\d[\d,.]*(?:-digit|\s+(?:\w+\s+)?(?:more|less|fewer|greater|smaller|larger|higher|lower"
-    r"|times)\s+(?:than|as|the|what|that|of))\b",
-    re.IGNORECASE,
+_COMPARISON = (
+    re.compile(  # "4 more than 20", "> 20" and "25 is too large" only say something about it
+        r"\W*\d[\d,.]*(?:[\s-]digits?|\s+(?:is|are|was|were|would|has|have)"
+        r"|\s+(?:\w+\s+)?(?:more|less|fewer|greater|smaller|larger|higher|lower|times)"
+        r"\s+(?:than|as|the|what|that|of))\b|[\s$]*(?:[<>≤≥]|\\(?:[gl]eq?|[gl]t|neq?)\b)",
+        re.IGNORECASE,
+    )
 )
 _COMMENT = re.compile(
     r"(?:not|consistent|correct|incorrect|right|wrong|reasonable|plausible|valid|invalid|verified"
@@ -211,14 +219,15 @@ _COMMENT = re.compile(
 )
 _ALONE = re.compile(r"(?:right|wrong|correct|incorrect|valid|invalid|unique)\W*\Z", re.IGNORECASE)
 _LEAD = re.compile(
-    r"(?:[*`>}:=,\s]|_+(?=\s)|\\quad\b|\\[,;! ]|(?:then|therefore|thus|hence|simply|just|indeed|clearly"
-    r"|exactly|actually|now|again|still|also|definitely|equal to|given by|as follows|the following"
+    r"(?:[*`}:=,\s]|<\w+>|_+(?=\s)|\\quad\b|\\[,;! ]|(?:then|therefore|thus|hence|simply|just|indeed|clearly"
+    r"|exactly|actually|now|again|still|also|definitely|approximately|about|roughly"
+    r"|equal to|given by|found to be|rounded to|as follows|the following"
     r"|the (?:number|value|letter|integer|fraction)(?=\s+[\d$\\(+-]|\s+[A-Z]\b))(?=[\s:,]))+",
     re.IGNORECASE,
 )
 _CONTRAST = re.compile(r"(?:\bbut(?: rather)?|\brather|\bit is|\bit's|\bit’s|\binstead)\b,?\s+")
 _PLACEHOLDER = re.compile(
-    r"(?:[.?_\s]|\\[lcd]?dots|…|(?:(?:your|the|final|my|answer|here|goes)\s*)+)*", re.IGNORECASE
+    r"(?:[.?_\s$=]|\\[lcd]?dots|…|(?:(?:your|the|final|my|answer|here|goes)\s*)+)*", re.IGNORECASE
 )
 _STYLED = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf)\s*\{([^{}]*)\}")
 
@@ -281,8 +290,10 @@ _BARE = re.compile(  # the argument of a box without braces
     r"|\(?[A-Za-z]\)?(?=\s*(?:[$.,;!?\n]|\\[)\]]|\Z)))"
 )
 _BETWEEN = re.compile(  # from one box to another of the same answer: " and y = "
-    r"(?P<join>[\s$,;.]|\\[()\[\]]|\\q?quad|\\[,;!]|&|\\\\|(?:\\text\s*\{\s*)?\b(?:and|or)\b(?:\s*\})?)*"
-    r"(?P<unknown>[A-Za-z](?:_\{?\w\}?)?(?:\(\w\))?\s*=)?[\s$]*"
+    r"(?:[\s$,;.]|\\[()\[\]]|\\q?quad|\\[,;!]|&|\\\\|(?:\\text\s*\{\s*)?\b(?:and|or)\b(?:\s*\})?)*"
+    r"(?:[A-Za-z](?:_\{?\w\}?)?(?:\(\w\))?\s*=)?[\s$]*"
+    r"|[\s$]*(?:[a-z]+\s+){0,2}and\s+(?:(?!so|thus|then|hence|therefore|finally|now|after|we|it|this)"
+    r"[A-Za-z]+\s+){0,4}=?[\s$]*"
 )
 _UNKNOWN = re.compile(r"(?<![\w\\])([A-Za-z](?:_\{?\w\}?)?)(?:\(\w\))?\s*=[\s$]*\Z")
 _CONNECTIVE = re.compile(r"[,;]|\b(?:and|or)\b")
@@ -355,7 +366,9 @@ def _hashes(text: str) -> Iterator[Place]:
             content = _below(text, mark.end())
         if _STATEMENT.search(content):
             continue
-        rank, answer = _answer(content, text[max(0, mark.start() - 200) : mark.start()], sentence=False)
+        rank, answer = _answer(
+            content, text[max(0, mark.start() - 200) : mark.start()], sentence=False
+        )
         is_last = mark.end() >= end
         if is_last or rank is Rank.VALUE:
             is_heading = not is_last and re.match(r"\d+[.):]\s+\S", content) is not None
@@ -414,7 +427,11 @@ def _statements(text: str) -> Iterator[Place]:
         if ":" in content[: _lead(content)]:
             named = False
         context = text[max(0, match.start() - 2_000) : match.start()]
+        if correction := _CORRECTION.search(content, _lead(content) + 1):
+            content = content[correction.end() :]
         rank, answer = _answer(content, context, sentence=named)
+        if rank is Rank.WORDS and not named and (total := _IS.search(answer)):
+            rank, answer = _answer(answer[total.end() :], context, sentence=False)
         if rank is not Rank.VALUE and not (match["verb"] or begins):
             continue  # "this is the answer: we are done"
         if below and rank is not Rank.VALUE and not _is_short(answer):
@@ -428,6 +445,14 @@ def _is_short(answer: str) -> bool:
     words = answer.split()
     return len(words) <= 4 and not {"is", "are", "we", "the"} & {word.lower() for word in words}
 
+
+# in the same line: "5. Wait, I forgot one, so it is 6."
+_VALUE_AHEAD = rf"(?=(?x:{_VALUE.pattern}))"
+_CORRECTION = re.compile(
+    r"\b(?i:no, |(?:wait|actually|no|sorry|correction|oops|hold on)\b[^\n]{1,80}?\b"
+    r"(?:(?:it|that)(?:['’]s| is| should be| must be)|I meant?|make (?:it|that)) )" + _VALUE_AHEAD
+)
+_IS = re.compile(rf"\b(?:is|are|equals)\s+{_VALUE_AHEAD}")
 
 _DISPLAY = re.compile(r"\\\[|\$\$|\\begin\{(?P<name>[A-Za-z]+\*?)\}|(?P<fence>```)\w*\n")
 
@@ -452,15 +477,19 @@ def _formula(text: str, start: int, limit: int) -> str | None:
     return None if end < 0 else f"$${_clean(text[opening.end() : end])}$$"
 
 
-_BLANK = re.compile(r"\s*(?:[=*_-]{3,}\s*\n)?\s*(?:[•*>-][ \t]+)?")
+_BLANK = re.compile(r"\s*(?:[=*_-]{3,}\s*\n)?\s*(?:>[ \t]+)?")
+_BULLETS = re.compile(r"(?:[ \t]*[•*-][ \t]+[^\n]*(?:\n|\Z))+")
 _ITEM = re.compile(r"\d+[.)]\s+\S|#")
 
 
 def _below(text: str, start: int, limit: int | None = None) -> str:
     """What stands in the first line below `start` that is not blank; empty for a heading or list."""
     limit = len(text) if limit is None else limit
-    blank = _BLANK.match(text, start, limit)
-    content = _content(text, blank.end() if blank else start, limit)
+    if blank := _BLANK.match(text, start, limit):
+        start = blank.end()
+    if bullets := _BULLETS.match(text, start, limit):
+        return ", ".join(line.strip().lstrip("•*- \t") for line in bullets[0].splitlines())
+    content = _content(text, start, limit)
     return "" if _ITEM.match(content) else content
 
 

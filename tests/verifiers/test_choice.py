@@ -84,7 +84,7 @@ SAMPLES = [
         r"The answer is $\textbf{(B)}$.",
         r"The answer is \(\text{B}\).",
         "The answer is `B`.",
-        "The answer is \"B\".",
+        'The answer is "B".',
         "The correct answer is (B).",
         "The correct option is **B**",
         "The correct option is (B).",
@@ -164,7 +164,13 @@ WRONG = [
 ]
 UNDECIDED = [
     (BALL, "(B)", answer, None)
-    for answer in ("The answer is not A.", "Option A is not correct.", "A ball rolls.", "It rolls.", "I see (B) and (C).")
+    for answer in (
+        "The answer is not A.",
+        "Option A is not correct.",
+        "A ball rolls.",
+        "It rolls.",
+        "I see (B) and (C).",
+    )
 ]
 REFERENCES = [
     (BALL, "B", "The answer is (B).", True),
@@ -238,7 +244,9 @@ REFERENCES = [
 ]
 
 
-@pytest.mark.parametrize(("problem", "reference", "solution", "right"), SAMPLES + WRONG + UNDECIDED + REFERENCES)
+@pytest.mark.parametrize(
+    ("problem", "reference", "solution", "right"), SAMPLES + WRONG + UNDECIDED + REFERENCES
+)
 def test_an_option_by_its_letter_or_text(problem, reference, solution, right):
     asked = Problem(id="p", problem=problem, answer=reference, task="choice")
     assert grade(verifier_for(asked), asked, [solution]).correct is right
