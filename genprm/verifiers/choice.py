@@ -47,7 +47,7 @@ _STYLE = re.compile(
 )
 _SPACE = re.compile(r"\\(?:[ ,;:!]|q?quad\b)|~|[^\S\n]+")
 _MARKS = re.compile(r"[{}$*`\"“”‘’]|\\[()\[\]]|(?<!\w)'|'(?!\w)")
-_CALLED = re.compile(r"(?:the\s+)?(?:option|choice|alternative|letter|answer)\s+", re.IGNORECASE)
+_CALLED = re.compile(r"(?:the\s+)?(?:option|choice|alternative|letter|answer)[\s_]+", re.IGNORECASE)
 _LABEL = re.compile(r"[(\[]\s?(?P<closed>[A-Za-z]|\d)\s?[)\]]|(?P<open>[A-Za-z]|\d)(?!\w)")
 _SEVERAL = re.compile(
     r"(?:both\s+)?[(\[]?[A-Z][)\]]?(?:(?:\s?,\s?(?:and\s|or\s)?|\s(?:and|or|&)\s)[(\[]?[A-Z][)\]]?)+"

@@ -63,7 +63,7 @@ _FUNCTION = (
 # words that begin a remark: what stands behind them is no part of the answer
 _REMARK = (
     r"(?:since|because|as(?!\s+well)|which|whose|where|so|thus|hence|therefore|i\.e\.|e\.g\.|that\s+is|namely"
-    r"|meaning|assuming|given|not|instead|rather\s+than|and\s+not|but)"
+    r"|meaning|assuming|given|instead|rather\s+than|and\s+not|but)"
 )
 # words that begin one unless a further number follows: "24 for Ann and 12 for Bob" is two answers
 _AFTERTHOUGHT = (
@@ -83,7 +83,7 @@ _NO_TEXT = "</|<br|<\\||\\s*[\u2600-\u27bf\U0001f300-\U0001faff]"  # tags, ticks
 _VALUE_END = re.compile(
     rf"""\\[()\[\]] | \\. | \$\$? | [()\[\]{{}}]
     | (?P<stop>[.!?])(?=["'”’*_`)\]}}]*+(?:\s|$)) | (?P<glued>(?<=\d)\.)(?=[A-Z][a-z])
-    | (?P<cut>{_NO_TEXT} | (?:[,;:]\s+|\s+(?:[–—-]|--)\s+|\s+) {_REMARK}(?!\w) | ,\s+(?:an?|the)\s+(?=[a-z]{{2}})
+    | (?P<cut>{_NO_TEXT} | (?:[,;:]\s+|\s+(?:[–—-]|--)\s+|\s+) {_REMARK}(?!\w) | ,\s+not\b | ,\s+(?:an?|the)\s+(?=[a-z]{{2}})
         | \s+(?=\(\s*(?:(?:or|also|about|approx\w*|rounded|exactly|to|from|using|{_REMARK})(?!\w)|[=≈]))
         | [,;]?\s+in\s+(?:total|all|simplest|lowest|reduced|its|the)\b)
     | (?P<soft>(?:[,;:]\s+|\s+(?:[–—-]|--)\s+)(?!{_FUNCTION}|{_TERM})(?=["'(]?[A-Za-z]{{2}})
@@ -95,7 +95,7 @@ _WORDS_END = re.compile(
     rf"""\\[()\[\]] | \\. | \$\$? | [()\[\]{{}}]
     | (?P<stop>[.!?])(?=["'”’*_`)\]}}]*+(?:\s|$)) | (?P<glued>(?!))
     | (?P<cut>{_NO_TEXT} | ,?\s+(?:since|because)\b | \s+[–—]\s+(?=[a-z])
-        | ,\s+(?:{_REMARK}|who|but|when|where)(?!\w) | \s+(?:and not|instead of|rather than)\b
+        | ,\s+(?:{_REMARK}|not|who|when)(?!\w) | \s+(?:and not|instead of|rather than)\b
         | \s+(?=\((?:{_REMARK}\s|\w+\s+\w+\s+\w)))
     | (?P<soft>(?!))""",
     re.VERBOSE,
@@ -213,14 +213,14 @@ _COMPARISON = (
 _COMMENT = re.compile(
     r"(?:not|consistent|correct|incorrect|right|wrong|reasonable|plausible|valid|invalid|verified"
     r"|confirmed|checked|unique|clear|obvious|found|obtained|shown|given|stated|see|the same|as"
-    r"|in (?:agreement|accordance|line|simplest|lowest|reduced|its|the|this)|what|that|now|also"
+    r"|in (?:agreement|accordance|line|simplest|lowest|reduced|its|the|this)|what|now|also"
     r"|therefore|below|above|to be|going|still|expected|supposed|acceptable|exact)\b",
     re.IGNORECASE,
 )
 _ALONE = re.compile(r"(?:right|wrong|correct|incorrect|valid|invalid|unique)\W*\Z", re.IGNORECASE)
 _LEAD = re.compile(
     r"(?:[*`}:=,\s]|<\w+>|_+(?=\s)|\\quad\b|\\[,;! ]|(?:then|therefore|thus|hence|simply|just|indeed|clearly"
-    r"|exactly|actually|now|again|still|also|definitely|approximately|about|roughly"
+    r"|exactly|actually|now|again|still|also|definitely|that|approximately|about|roughly"
     r"|equal to|given by|found to be|rounded to|as follows|the following"
     r"|the (?:number|value|letter|integer|fraction)(?=\s+[\d$\\(+-]|\s+[A-Z]\b))(?=[\s:,]))+",
     re.IGNORECASE,
@@ -251,7 +251,7 @@ def _answer(content: str, before: str, *, sentence: bool) -> tuple[Rank, str]:
     if is_value:
         return Rank.VALUE, answer
     if _COMMENT.match(answer):
-        return Rank.COMMENT, answer if _ALONE.fullmatch(answer) else ""
+        return Rank.COMMENT, "" if sentence or not _ALONE.fullmatch(answer) else answer
     return Rank.VALUE if sentence and answer[:1].isupper() else Rank.WORDS, answer
 
 

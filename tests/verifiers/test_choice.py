@@ -1,9 +1,13 @@
 """Answers that name an option, by its letter, by its text or by both."""
 
+from __future__ import annotations
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from genprm.records import Problem
-from genprm.verifiers import verifier_for
+from genprm.verifiers import get_verifier, verifier_for
 from genprm.verifiers.base import grade
 
 BALL = "Which is round?\n(A) a box\n(B) a ball\n(C) a book"
@@ -250,3 +254,62 @@ REFERENCES = [
 def test_an_option_by_its_letter_or_text(problem, reference, solution, right):
     asked = Problem(id="p", problem=problem, answer=reference, task="choice")
     assert grade(verifier_for(asked), asked, [solution]).correct is right
+
+
+OPTIONS = "Alice has\nOptions:\n(A) The Great Gatsby.\n(B) Ulysses.\n(C) Moby Dick."
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference", "expected"),
+    [
+        ("(B)", "(B)", True),
+        (" (b) ", "(B)", True),
+        ("B.", "(B)", True),
+        ("(B) Ulysses.", "B", True),
+        ("ulysses", "(B)", True),
+        ("(C)", "(B)", False),
+        ("Moby Dick", "(B)", False),
+        ("Alice", "(A)", False),
+        ("Bob:red ,Alice:  Lime.", "Alice: lime, Bob: red", True),
+        ("Alice: lime, and Bob: red", "Alice: lime, Bob: red", True),
+        ("Alice: red, Bob: lime", "Alice: lime, Bob: red", False),
+        ("Alice: lime", "Alice: lime, Bob: red", False),
+        ("Alice: lime, Bob: red, Claire: blue", "Alice: lime, Bob: red", False),
+        ("Alice: lime, Alice: lime, Bob: red", "Alice: lime, Bob: red", False),
+        ("lime, red", "Alice: lime, Bob: red", False),
+        (
+            "Alice: Crime, and Punishment, Bob: Emma",
+            "Bob: Emma, Alice: Crime, and Punishment",
+            True,
+        ),
+        ("Yes", "yes.", True),
+    ],
+)
+def test_choice_answer_forms(answer: str, reference: str, expected: bool) -> None:
+    assert (
+        get_verifier("choice").check(answer, Problem(id="p", problem=OPTIONS, answer=reference))
+        is expected
+    )
+
+
+@settings(deadline=None)
+@given(
+    st.dictionaries(
+        st.text("ABCDEF", min_size=1), st.text("xyz ", min_size=1).filter(str.strip), min_size=1
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_assignments_compare_in_any_order(pairs: dict[str, str], rng: object) -> None:
+    assignments = [f"{name}: {thing}" for name, thing in pairs.items()]
+    shuffled = list(assignments)
+    rng.shuffle(shuffled)  # type: ignore[attr-defined]
+    check = get_verifier("choice").check
+    assert (
+        check(",".join(shuffled), Problem(id="p", problem="?", answer=", ".join(assignments)))
+        is True
+    )
+    wrong = [*assignments[:-1], assignments[-1] + "w"]
+    assert (
+        check(", ".join(wrong), Problem(id="p", problem="?", answer=", ".join(assignments)))
+        is False
+    )

@@ -1,10 +1,17 @@
 """Which text of a solution is its final answer."""
 
-import pytest
+from __future__ import annotations
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genprm.records import Problem
+from genprm.verifiers import get_verifier
+from genprm.verifiers.base import grade
 from genprm.verifiers.extraction import extract_final_answer
 
-# What to read, and the answer in it; None where it states none. The kinds are those that people met.
+# A text and the answer that it states, None for none. The kinds are those that people met.
 BOXES = [
     (r"So $\boxed{24}$.", "24"),
     (r"So $\boxed {24}$.", "24"),
@@ -366,6 +373,70 @@ CASES = [(kind, text, answer) for kind, rows in TABLE.items() for text, answer i
 
 
 @pytest.mark.parametrize(("kind", "text", "answer"), CASES)
-def test_the_answer_of_a_text(kind, text, answer):
+def test_the_answer_of_a_text(kind: str, text: str, answer: str | None) -> None:
     assert extract_final_answer(text) == answer
     assert extract_final_answer(text.split("\n")) == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("2 + 2 = 4. So the answer is 4.", "4"),
+        ("So the answer is -12  \n", "-12"),
+        ("So the answer is (B)", "(B)"),
+        ("So the answer is Alice: lime, Bob: red.", "Alice: lime, Bob: red"),
+        ("So the answer is 3\nNo, wait. So the answer is 5", "5"),
+        ("The final answer is: $\\boxed{\\frac{1}{2}}$.", "\\frac{1}{2}"),
+        ("Hence \\boxed{\\{1, 2\\}} holds", "\\{1, 2\\}"),
+        ("\\boxed{3} but the answer is 4", "4"),
+        ("The answer is 4, that is \\boxed{4.0}", "4.0"),
+        ("so x\\\\\\boxed{7}", "7"),
+        ("She has 5.\n#### 1,200", "1,200"),
+        ("The answer is **12**.", "12"),
+        ("The answer is 2.50", "2.50"),
+        ("\\boxed{\\boxed{5}}", "5"),
+    ],
+)
+def test_last_stated_answer_counts(text: str, answer: str) -> None:
+    assert extract_final_answer(text) == answer
+    assert extract_final_answer(text.split("\n")) == answer
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "4", "The answer follows.", "So the answer is", "So the answer is .", "\\boxed{1", "#5"],
+)
+def test_no_stated_answer_is_null(text: str) -> None:
+    assert extract_final_answer(text) is None
+    assert grade(get_verifier("math"), Problem(id="p1", problem="?", answer="4"), [text]) == (
+        None,
+        None,
+    )
+
+
+def test_an_unfinished_statement_does_not_hide_a_finished_one() -> None:
+    assert extract_final_answer("So the answer is 4.\nSo the answer is") == "4"
+
+
+def test_extraction_is_linear_in_hostile_text() -> None:
+    assert extract_final_answer("\\boxed{" * 100_000) is None  # quadratic: hours, a time-out
+
+
+@settings(deadline=None)
+@given(st.text(alphabet="ab{}\\", max_size=20).filter(lambda t: "\\" not in t))
+def test_a_balanced_box_gives_its_content_back(content: str) -> None:
+    depth = 0
+    for c in content:
+        depth += {"{": 1, "}": -1}.get(c, 0)
+        if depth < 0:
+            return
+    expected = content.strip() or None
+    assert extract_final_answer(f"x \\boxed{{{content}}} y") == (expected if depth == 0 else None)
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    ["\\boxed{1} and ", "the answer is ", "answer:\n", "the answer is 1, a $", "#### ", "<answer>"],
+)
+def test_extraction_is_linear_in_many_statements(hostile: str) -> None:
+    assert len(extract_final_answer("The answer is 5." + hostile * 10_000) or "") < 400
