@@ -1,11 +1,11 @@
 r"""Which text of a solution is its final answer.
 
-Three kinds of places name an answer: marks (`\boxed{X}`, `#### X`, `<answer>X</answer>`), statements
-("the answer is X", "Answer: X", a title "# Answer" with X below it) and sentences about an option
-("option B is correct"). Of these the last one counts that holds a value: a mark, a number, a formula,
-an option, a name. What only talks about an answer ("the answer is consistent with ...", "if the
-answer is 5, ...") replaces none. A value ends where the words about it begin ("24, since ..."); units
-stay, and nothing is converted.
+Three kinds of places name an answer: marks (`\boxed{X}`, `#### X`, `<answer>X</answer>`),
+statements ("the answer is X", "Answer: X", a title "# Answer" with X below it) and sentences about
+an option ("option B is correct"). Of these the last one counts that holds a value: a mark, a
+number, a formula, an option, a name. What only talks about an answer ("the answer is consistent with ...",
+"if the answer is 5, ...") replaces none. A value ends where the words about it begin ("24, since
+..."); units stay, and nothing is converted.
 
 The text is untrusted: all of this takes time linear in its length.
 """
@@ -83,8 +83,9 @@ _NO_TEXT = "</|<br|<\\||\\s*[\u2600-\u27bf\U0001f300-\U0001faff]"  # tags, ticks
 _VALUE_END = re.compile(
     rf"""\\[()\[\]] | \\. | \$\$? | [()\[\]{{}}]
     | (?P<stop>[.!?])(?=["'”’*_`)\]}}]*+(?:\s|$)) | (?P<glued>(?<=\d)\.)(?=[A-Z][a-z])
-    | (?P<cut>{_NO_TEXT} | (?:[,;:]\s+|\s+(?:[–—-]|--)\s+|\s+) {_REMARK}(?!\w) | ,\s+not\b | ,\s+(?:an?|the)\s+(?=[a-z]{{2}})
-        | \s+(?=\(\s*(?:(?:or|also|about|approx\w*|rounded|exactly|to|from|using|{_REMARK})(?!\w)|[=≈]))
+    | (?P<cut>{_NO_TEXT} | (?:[,;:]\s+|\s+(?:[–—-]|--)\s+|\s+) {_REMARK}(?!\w)
+        | ,\s+not\b | ,\s+(?:an?|the)\s+(?=[a-z]{{2}}) | \s+(?=\(\s*[=≈])
+        | \s+(?=\(\s*(?:or|also|about|approx\w*|rounded|exactly|to|from|using|{_REMARK})(?!\w))
         | [,;]?\s+in\s+(?:total|all|simplest|lowest|reduced|its|the)\b)
     | (?P<soft>(?:[,;:]\s+|\s+(?:[–—-]|--)\s+)(?!{_FUNCTION}|{_TERM})(?=["'(]?[A-Za-z]{{2}})
         | \s+(?=\((?!{_FUNCTION}|{_TERM})[A-Za-z]{{2}}|\((?:an?|the)\s)
@@ -219,7 +220,8 @@ _COMMENT = re.compile(
 )
 _ALONE = re.compile(r"(?:right|wrong|correct|incorrect|valid|invalid|unique)\W*\Z", re.IGNORECASE)
 _LEAD = re.compile(
-    r"(?:[*`}:=,\s]|<\w+>|_+(?=\s)|\\quad\b|\\[,;! ]|(?:then|therefore|thus|hence|simply|just|indeed|clearly"
+    r"(?:[*`}:=,\s]|<\w+>|_+(?=\s)|\\quad\b|\\[,;! ]|"
+    r"(?:then|therefore|thus|hence|simply|just|indeed|clearly"
     r"|exactly|actually|now|again|still|also|definitely|that|approximately|about|roughly"
     r"|equal to|given by|found to be|rounded to|as follows|the following"
     r"|the (?:number|value|letter|integer|fraction)(?=\s+[\d$\\(+-]|\s+[A-Z]\b))(?=[\s:,]))+",
@@ -354,7 +356,6 @@ def _tags(text: str) -> Iterator[Place]:
 
 
 _HASHES = re.compile(r"(?<!#)####(?!#)(?P<content>(?:(?!####)[^\n])*)")
-_HEADING = re.compile(r"\d+[.):]\s+\S|(?:\W|[\d.])*[A-Za-z]{2}")
 
 
 def _hashes(text: str) -> Iterator[Place]:
@@ -362,7 +363,7 @@ def _hashes(text: str) -> Iterator[Place]:
     end = len(text.rstrip())
     for mark in _HASHES.finditer(text):
         content = mark["content"].strip()
-        if not content:
+        if not content and text[mark.end() : mark.end() + 1] == "\n":
             content = _below(text, mark.end())
         if _STATEMENT.search(content):
             continue
@@ -379,13 +380,15 @@ def _hashes(text: str) -> Iterator[Place]:
 # --- statements ----------------------------------------------------------------------------------
 
 _STATEMENT = re.compile(
-    r"""(?<![A-Za-z\d-])(?:answers?|ans|(?:correct|right|best)[ ](?:option|choice|alternative))(?![A-Za-z\d-])\.?
+    r"""(?<![A-Za-z\d-])(?:answers?|ans|(?:correct|right|best)[ ](?:option|choice|alternative))
+    (?![A-Za-z\d-])\.?
     (?: (?P<verb>(?:[ \t]+(?:to|for|of)\b[^\n.:;=]{1,80}?)?[ \t]*,?
           (?:[ \t]+(?:then|therefore|thus|hence),?)?[ \t]+
-          (?:is|are|was|equals|(?:must|should|would|will|has[ ]to)[ ](?:then[ ])?be|turns[ ]out[ ]to[ ]be
-            |comes[ ]out[ ](?:to|as)(?:[ ]be)?|becomes|(?P<no>isn['’]t|is[ ]not))\b)
+          (?:is|are|was|equals|(?:must|should|would|will|has[ ]to)[ ](?:then[ ])?be
+            |turns[ ]out[ ]to[ ]be|comes[ ]out[ ](?:to|as)(?:[ ]be)?|becomes
+            |(?P<no>isn['’]t|is[ ]not))\b)
       | (?P<label>[*_`}]*[ \t]*(?:[:：=]|[-–—](?=[ \t])))
-      | (?P<title>[*_`}]*[ \t]*(?:\n|\Z))
+      | (?P<title>[*_`}]*[ \t\r]*(?:\n|\Z))
       | (?P<short>(?<=\.)[ \t]+(?=\S) | [*_]{2,}[ \t]+(?=\S)))""",
     re.VERBOSE | re.IGNORECASE,
 )
@@ -454,7 +457,7 @@ _CORRECTION = re.compile(
 )
 _IS = re.compile(rf"\b(?:is|are|equals)\s+{_VALUE_AHEAD}")
 
-_DISPLAY = re.compile(r"\\\[|\$\$|\\begin\{(?P<name>[A-Za-z]+\*?)\}|(?P<fence>```)\w*\n")
+_DISPLAY = re.compile(r"\\\[|\$\$|\\begin\{(?P<name>[A-Za-z]+\*?)\}|(?P<fence>```)\w*\r?\n")
 
 
 def _content(text: str, start: int, limit: int) -> str:
@@ -465,7 +468,7 @@ def _content(text: str, start: int, limit: int) -> str:
 
 
 def _formula(text: str, start: int, limit: int) -> str | None:
-    """The content of a displayed formula or of fenced lines that begins at `start`, as one formula."""
+    """The content of a displayed formula, or of fenced lines, that begins at `start`."""
     opening = _DISPLAY.match(text, start)
     if opening is None:
         return None
@@ -483,7 +486,7 @@ _ITEM = re.compile(r"\d+[.)]\s+\S|#")
 
 
 def _below(text: str, start: int, limit: int | None = None) -> str:
-    """What stands in the first line below `start` that is not blank; empty for a heading or list."""
+    """The first line below `start` that is not blank; empty for a heading or a numbered list."""
     limit = len(text) if limit is None else limit
     if blank := _BLANK.match(text, start, limit):
         start = blank.end()

@@ -251,7 +251,9 @@ REFERENCES = [
 @pytest.mark.parametrize(
     ("problem", "reference", "solution", "right"), SAMPLES + WRONG + UNDECIDED + REFERENCES
 )
-def test_an_option_by_its_letter_or_text(problem, reference, solution, right):
+def test_an_option_by_its_letter_or_text(
+    problem: str, reference: str, solution: str, right: bool | None
+) -> None:
     asked = Problem(id="p", problem=problem, answer=reference, task="choice")
     assert grade(verifier_for(asked), asked, [solution]).correct is right
 
