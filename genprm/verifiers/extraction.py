@@ -3,9 +3,9 @@ r"""Which text of a solution is its final answer.
 Three kinds of places name an answer: marks (`\boxed{X}`, `#### X`, `<answer>X</answer>`),
 statements ("the answer is X", "Answer: X", a title "# Answer" with X below it) and sentences about
 an option ("option B is correct"). Of these the last one counts that holds a value: a mark, a
-number, a formula, an option, a name. What only talks about an answer ("the answer is consistent with ...",
-"if the answer is 5, ...") replaces none. A value ends where the words about it begin ("24, since
-..."); units stay, and nothing is converted.
+number, a formula, an option, a name. What only talks about an answer ("the answer is consistent
+with ...", "if the answer is 5, ...") replaces none. A value ends where the words about it begin
+("24, since ..."); units stay, and nothing is converted.
 
 The text is untrusted: all of this takes time linear in its length.
 """
@@ -43,6 +43,9 @@ def extract_final_answer(solution: str | Sequence[str]) -> str | None:
     Several boxes in one sentence ("x = \boxed{2} and y = \boxed{9}") are one answer, "2, 9".
     """
     text = solution if isinstance(solution, str) else "\n".join(solution)
+    # without runs of white space, in which patterns that allow for some would take square time
+    text = re.sub(r"[^\S\n]+", " ", text)
+    text = re.sub(r" ?\n\s*", "\n", text)
     places = [*_boxes(text), *_tags(text), *_hashes(text), *_options(text), *_statements(text)]
     candidates = [
         Candidate(not _is_quoted(text, start), rank, start, answer)
@@ -388,7 +391,7 @@ _STATEMENT = re.compile(
             |turns[ ]out[ ]to[ ]be|comes[ ]out[ ](?:to|as)(?:[ ]be)?|becomes
             |(?P<no>isn['’]t|is[ ]not))\b)
       | (?P<label>[*_`}]*[ \t]*(?:[:：=]|[-–—](?=[ \t])))
-      | (?P<title>[*_`}]*[ \t\r]*(?:\n|\Z))
+      | (?P<title>[*_`}]*[ \t]*(?:\n|\Z))
       | (?P<short>(?<=\.)[ \t]+(?=\S) | [*_]{2,}[ \t]+(?=\S)))""",
     re.VERBOSE | re.IGNORECASE,
 )
@@ -457,7 +460,7 @@ _CORRECTION = re.compile(
 )
 _IS = re.compile(rf"\b(?:is|are|equals)\s+{_VALUE_AHEAD}")
 
-_DISPLAY = re.compile(r"\\\[|\$\$|\\begin\{(?P<name>[A-Za-z]+\*?)\}|(?P<fence>```)\w*\r?\n")
+_DISPLAY = re.compile(r"\\\[|\$\$|\\begin\{(?P<name>[A-Za-z]+\*?)\}|(?P<fence>```)\w*\n")
 
 
 def _content(text: str, start: int, limit: int) -> str:
