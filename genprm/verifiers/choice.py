@@ -145,7 +145,7 @@ def _options(problem_text: str) -> dict[str, str]:
 
 _LISTS = re.compile(r"[\s>*-]*[(\[]?[A-Za-z\d][)\].:]")
 _NAMES = re.compile(
-    r"[\s>*]*(?:.{0,200}\.\s+)?(?:(?:so|thus|therefore|hence),?\s+)?\**"
+    r"[\s>*]*+(?:.{0,200}\.\s+)?(?:(?:so|thus|therefore|hence),?\s+)?\**"
     r"(?P<option>(?:option\s+)?(?:[(\[][A-Za-z\d][)\]]|[A-Z][.)](?=\**(?:\s|$))|[A-Z](?=\W*$)).{0,200})",
     re.IGNORECASE,
 )
