@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from genprm.errors import InputError
 from genprm.records import Problem
-from genprm.verifiers.base import Grade, Verifier, extract_final_answer, grade
+from genprm.verifiers.base import Grade, Verifier, grade
 from genprm.verifiers.choice import ChoiceVerifier
 from genprm.verifiers.code import CodeVerifier
 from genprm.verifiers.code_tests import read_tests
 from genprm.verifiers.exact import ExactVerifier
+from genprm.verifiers.extraction import extract_final_answer
 from genprm.verifiers.math import MathVerifier
 
 VERIFIERS: dict[str, Verifier] = {

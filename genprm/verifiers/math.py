@@ -25,7 +25,7 @@ from genprm.verifiers.answers.compare import Comparison, Question
 from genprm.verifiers.answers.forms import read_answer
 from genprm.verifiers.answers.formula import Formula
 from genprm.verifiers.answers.text import clean, plain
-from genprm.verifiers.base import extract_final_answer
+from genprm.verifiers.extraction import extract_final_answer
 
 MAX_ANSWER_CHARS = 400  # longer is run-on text; no reference of MATH (train) exceeds 159
 WALL_SECONDS = 60.0  # for a stuck machine; the worker itself limits CPU time

@@ -1,0 +1,526 @@
+r"""Which text of a solution is its final answer.
+
+Three kinds of places name an answer: marks (`\boxed{X}`, `#### X`, `<answer>X</answer>`),
+statements ("the answer is X", "Answer: X", a title "# Answer" with X below it) and sentences about
+an option ("option B is correct"). Of these the last one counts that holds a value: a mark, a
+number, a formula, an option, a name. What only talks about an answer ("the answer is consistent
+with ...", "if the answer is 5, ...") replaces none. A value ends where the words about it begin
+("24, since ..."); units stay, and nothing is converted.
+
+The text is untrusted: all of this takes time linear in its length.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from enum import IntEnum
+from itertools import zip_longest
+from typing import NamedTuple
+
+
+class Rank(IntEnum):
+    """How surely a text is an answer: words may be about one ("correct"), or be one ("a ball")."""
+
+    COMMENT = 0
+    WORDS = 1
+    VALUE = 2
+
+
+class Candidate(NamedTuple):
+    """A text that may be the answer. The greatest counts: what is not quoted, of the highest rank,
+    that begins last."""
+
+    unquoted: bool
+    rank: Rank
+    start: int
+    answer: str
+
+
+def extract_final_answer(solution: str | Sequence[str]) -> str | None:
+    r"""The last answer that a solution states, without what surrounds it; None if it states none.
+
+    Several boxes in one sentence ("x = \boxed{2} and y = \boxed{9}") are one answer, "2, 9".
+    """
+    text = solution if isinstance(solution, str) else "\n".join(solution)
+    # without runs of white space, in which patterns that allow for some would take square time
+    text = re.sub(r"[^\S\n]+", " ", text)
+    text = re.sub(r" ?\n\s*", "\n", text)
+    places = [*_boxes(text), *_tags(text), *_hashes(text), *_options(text), *_statements(text)]
+    candidates = [
+        Candidate(not _is_quoted(text, start), rank, start, answer)
+        for start, rank, answer in places
+        if answer
+    ]
+    return max(candidates).answer if candidates else None
+
+
+Place = tuple[int, Rank, str]  # start, rank, answer (which may be empty)
+
+# --- words ---------------------------------------------------------------------------------------
+
+_ARTICLE = r"(?:the|my|our|your|this|that|its|a|an)"
+_FUNCTION = (
+    r"(?:sin|cos|tan|cot|sec|csc|log|ln|lg|exp|sqrt|pi|inf|infinity|max|min|mod|gcd|lcm|det)\b"
+)
+# words that begin a remark: what stands behind them is no part of the answer
+_REMARK = (
+    r"(?:since|because|as(?!\s+well)|which|whose|where|so|thus|hence|therefore|i\.e\.|e\.g\.|that\s+is|namely"
+    r"|meaning|assuming|given|instead|rather\s+than|and\s+not|but)"
+)
+# words that begin one unless a further number follows: "24 for Ann and 12 for Bob" is two answers
+_AFTERTHOUGHT = (
+    r"(?:and|or|for|from|by|in|on|at|to|with|when|while|if|unless|after|before|using"
+    r"|rounded|altogether|overall)"
+)
+# what belongs to a number although it is a word
+_TERM = r"(?:base|mod|modulo|remainder|rem|per|times|plus|minus)\b"
+_NUMERAL = (
+    r"(?:half|halves|thirds?|quarters?|fourths?|fifths?|one|two|three|four|five|six|seven|eight|nine"
+    r"|ten|hundred|thousand|million)\b"
+)
+
+# --- where an answer ends ------------------------------------------------------------------------
+
+_NO_TEXT = "</|<br|<\\||\\s*[\u2600-\u27bf\U0001f300-\U0001faff]"  # tags, ticks, smileys
+_VALUE_END = re.compile(
+    rf"""\\[()\[\]] | \\. | \$\$? | [()\[\]{{}}]
+    | (?P<stop>[.!?])(?=["'”’*_`)\]}}]*+(?:\s|$)) | (?P<glued>(?<=\d)\.)(?=[A-Z][a-z])
+    | (?P<cut>{_NO_TEXT} | (?:[,;:]\s+|\s+(?:[–—-]|--)\s+|\s+) {_REMARK}(?!\w)
+        | ,\s+not\b | ,\s+(?:an?|the)\s+(?=[a-z]{{2}}) | \s+(?=\(\s*[=≈])
+        | \s+(?=\(\s*(?:or|also|about|approx\w*|rounded|exactly|to|from|using|{_REMARK})(?!\w))
+        | [,;]?\s+in\s+(?:total|all|simplest|lowest|reduced|its|the)\b)
+    | (?P<soft>(?:[,;:]\s+|\s+(?:[–—-]|--)\s+)(?!{_FUNCTION}|{_TERM})(?=["'(]?[A-Za-z]{{2}})
+        | \s+(?=\((?!{_FUNCTION}|{_TERM})[A-Za-z]{{2}}|\((?:an?|the)\s)
+        | \s+{_AFTERTHOUGHT}\s+(?!{_FUNCTION}|{_TERM}|{_NUMERAL})(?=[A-Za-z]{{2}}))""",
+    re.VERBOSE,
+)
+_WORDS_END = re.compile(
+    rf"""\\[()\[\]] | \\. | \$\$? | [()\[\]{{}}]
+    | (?P<stop>[.!?])(?=["'”’*_`)\]}}]*+(?:\s|$)) | (?P<glued>(?!))
+    | (?P<cut>{_NO_TEXT} | ,?\s+(?:since|because)\b | \s+[–—]\s+(?=[a-z])
+        | ,\s+(?:{_REMARK}|not|who|when)(?!\w) | \s+(?:and not|instead of|rather than)\b
+        | \s+(?=\((?:{_REMARK}\s|\w+\s+\w+\s+\w)))
+    | (?P<soft>(?!))""",
+    re.VERBOSE,
+)
+_FURTHER = re.compile(r"[\d\\$]|[.!?;](?=\s|$)")
+_ABBREVIATED = re.compile(r"(?:^|[^\w.])(?:(?:[A-Za-z]\.)+[A-Za-z]|Mrs?|Ms|Dr|St|Jr|vs|No)\Z")
+_INITIAL = re.compile(r"(?:^|[^\w.])[A-Z]\Z")
+_CLOSING = {"$": "$", "$$": "$$", "\\(": "\\)", "\\[": "\\]"}
+
+
+def _clip(text: str, end: re.Pattern[str], context: str) -> str | None:
+    """The text up to where the answer in it ends; None if it is a question."""
+    depth, position = 0, 0
+    several = False  # "24 for Ann and 12 for Bob"
+    for token in end.finditer(text):
+        if token.start() < position:  # inside a formula
+            continue
+        mark = token[0]
+        if mark in _CLOSING:
+            closing = _formula_end(text, token.end(), mark)
+            position = closing if closing is not None else position
+        elif mark in "([{":
+            depth += 1
+        elif mark in ")]}":
+            if depth == 0 and token.start():
+                return text[: token.start()]
+            depth -= 1
+        elif depth > 0:
+            continue
+        elif token["stop"]:
+            stopped = _stop(text, token, context)
+            if stopped is not None:
+                return stopped if mark != "?" else None
+        elif token["cut"] or token["glued"]:
+            return text[: token.start()]
+        elif token["soft"] and not several:
+            further = _FURTHER.search(text, token.end())
+            several = further is not None and further[0] not in ".!?;"
+            if not several:
+                return text[: token.start()]
+    return text
+
+
+def _formula_end(text: str, start: int, mark: str) -> int | None:
+    """Where a formula ends that opened before `start`; None for a price."""
+    end = text.find(_CLOSING[mark], start)
+    if end < 0:
+        return None if "$" in mark else len(text)
+    if mark == "$" and (text[end - 1].isspace() or text[end + 1 : end + 2].isdigit()):
+        return None
+    return end + len(mark)
+
+
+def _stop(text: str, token: re.Match[str], context: str) -> str | None:
+    """The answer before a mark that ends a sentence; None if the mark belongs to the answer."""
+    following = text[token.end() :][:24].lstrip("\"'”’*_`)]} \t\n")[:1]
+    before = text[max(0, token.start() - 24) : token.start()]
+    if token[0] == "!":
+        ends = not following or following.isupper()  # not 6! = 720
+        return _without_exclamation(text[: token.end()], context) if ends else None
+    if token[0] == "." and _ABBREVIATED.search(before):  # 10:30 a.m.; Mr. Brown
+        ends = not following or (following.isupper() and "." in before[-3:])
+        return text[: token.end()] if ends else None
+    if re.search(r"\.\d+\.\.\Z", before):  # 0.333...
+        return text[: token.end()]
+    if token[0] == "." and following.islower() and _INITIAL.search(before):  # E. coli
+        return None
+    return text[: token.start()]
+
+
+def _clean(answer: str) -> str:
+    """The answer without emphasis, quotation marks, delimiters of a formula and a final period."""
+    previous = None
+    while answer != previous and len(answer) < 4_000:  # a longer one is not worth it
+        previous = answer
+        answer = answer.strip().rstrip(",;:").strip("*` \t\n")
+        if not re.search(r"\.\d+\.\.\.\Z", answer) and not _ABBREVIATED.search(answer[-24:-1]):
+            answer = answer.rstrip(". \t")
+        for left, right in (*_CLOSING.items(), *_QUOTES.items()):
+            inner = answer[len(left) : len(answer) - len(right)]
+            wraps = answer.startswith(left) and answer.endswith(right) and bool(inner.strip())
+            if wraps and left not in inner and right not in inner:
+                answer = inner
+                break
+    return answer.strip()
+
+
+_QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "_": "_", "__": "__"}
+
+# --- what an answer looks like -------------------------------------------------------------------
+
+_VALUE = re.compile(
+    rf"""[*_`"'“‘]*(?:
+      [-+−–±~≈<>≤≥=]*\s*[$€£¥]?\s*\.?\d
+    | [$\\√∞π|½-¾∅°]
+    | [(\[{{]\s*(?:[-+−\d$\\∞.(\[{{]|[A-Za-z]\b|infinity\b|inf\b)
+    | (?i:option|choice)\s+[(\[]?[A-Za-z\d]\b
+    | {_FUNCTION}
+    | (?![aAI]\s+[A-Za-z]{{2}})[-+−]?[A-Za-z](?![\w'’.])
+    | [aAI]\s+(?:{_REMARK}|and\s+[A-Z]\b|or\s+[A-Z]\b)(?!\w)
+    | [A-Z]\.(?=\s|$)
+    | [a-z]_ | (?i:both|either)\s+[(]?[A-Z]\b
+    | (?i:yes|no|true|false|none)\b(?=\W*$|\s*[,.;:!*(—–-]|\s+{_REMARK})
+    )""",
+    re.VERBOSE,
+)
+_COMPARISON = (
+    re.compile(  # "4 more than 20", "> 20" and "25 is too large" only say something about it
+        r"\W*\d[\d,.]*(?:[\s-]digits?|\s+(?:is|are|was|were|would|has|have)"
+        r"|\s+(?:\w+\s+)?(?:more|less|fewer|greater|smaller|larger|higher|lower|times)"
+        r"\s+(?:than|as|the|what|that|of))\b|[\s$]*(?:[<>≤≥]|\\(?:[gl]eq?|[gl]t|neq?)\b)",
+        re.IGNORECASE,
+    )
+)
+_COMMENT = re.compile(
+    r"(?:not|consistent|correct|incorrect|right|wrong|reasonable|plausible|valid|invalid|verified"
+    r"|confirmed|checked|unique|clear|obvious|found|obtained|shown|given|stated|see|the same|as"
+    r"|in (?:agreement|accordance|line|simplest|lowest|reduced|its|the|this)|what|now|also"
+    r"|therefore|below|above|to be|going|still|expected|supposed|acceptable|exact)\b",
+    re.IGNORECASE,
+)
+_ALONE = re.compile(r"(?:right|wrong|correct|incorrect|valid|invalid|unique)\W*\Z", re.IGNORECASE)
+_LEAD = re.compile(
+    r"(?:[*`}:=,\s]|<\w+>|_+(?=\s)|\\quad\b|\\[,;! ]|"
+    r"(?:then|therefore|thus|hence|simply|just|indeed|clearly"
+    r"|exactly|actually|now|again|still|also|definitely|that|approximately|about|roughly"
+    r"|equal to|given by|found to be|rounded to|as follows|the following"
+    r"|the (?:number|value|letter|integer|fraction)(?=\s+[\d$\\(+-]|\s+[A-Z]\b))(?=[\s:,]))+",
+    re.IGNORECASE,
+)
+_CONTRAST = re.compile(r"(?:\bbut(?: rather)?|\brather|\bit is|\bit's|\bit’s|\binstead)\b,?\s+")
+_PLACEHOLDER = re.compile(
+    r"(?:[.?_\s$=]|\\[lcd]?dots|…|(?:(?:your|the|final|my|answer|here|goes)\s*)+)*", re.IGNORECASE
+)
+_STYLED = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf)\s*\{([^{}]*)\}")
+
+
+def _answer(content: str, before: str, *, sentence: bool) -> tuple[Rank, str]:
+    """Rank and text of the answer at the start of `content`; empty if there is none.
+
+    `before` is the text of the solution up to it; in a `sentence` a capital letter means a name.
+    """
+    content = content[_lead(content) :]
+    if re.match(r"not\b", content, re.IGNORECASE):  # not 5 but 6
+        contrast = _CONTRAST.search(content)
+        content = content[contrast.end() :] if contrast else ""
+        if not _VALUE.match(content):
+            return Rank.COMMENT, ""
+    is_value = bool(_VALUE.match(content)) and not _COMPARISON.match(content)
+    clipped = _clip(content, _VALUE_END if _VALUE.match(content) else _WORDS_END, before)
+    if clipped is None or _PLACEHOLDER.fullmatch(clipped):
+        return Rank.COMMENT, ""
+    answer = _clean(clipped)
+    if is_value:
+        return Rank.VALUE, answer
+    if _COMMENT.match(answer):
+        return Rank.COMMENT, "" if sentence or not _ALONE.fullmatch(answer) else answer
+    return Rank.VALUE if sentence and answer[:1].isupper() else Rank.WORDS, answer
+
+
+def _lead(content: str) -> int:
+    lead = _LEAD.match(content)
+    return lead.end() if lead else 0
+
+
+def _without_exclamation(answer: str, before: str) -> str:
+    """The answer without an exclamation mark that ends its sentence.
+
+    `6!` is a factorial if the solution wrote it before, or inside an expression or formula.
+    """
+    bare = answer.rstrip("*_` \n\t")
+    if not bare.endswith("!"):
+        return answer
+    number = re.fullmatch(r"\W*(\d[\d,]*(?:\.\d+)?)!+", bare)
+    if number and f"{number[1]}!" in before:
+        return answer
+    return bare.rstrip("!") if number or re.search(r"[^\W\d_]{2}!+\Z", bare) else answer
+
+
+def _is_quoted(text: str, start: int) -> bool:
+    """Whether a position is in a line of a quotation (`> ...`)."""
+    line = text.rfind("\n", max(0, start - 4_000), start) + 1
+    return text[line : line + 4].lstrip(" ").startswith(">")
+
+
+# --- marks ---------------------------------------------------------------------------------------
+
+# \b in a string that nobody escaped is a backspace
+_BOX = r"(?:\\+b|\x08)oxed(?![A-Za-z])|\\+(?:fbox|framebox)(?![A-Za-z])"
+_TOKEN = re.compile(rf"(?P<box>{_BOX})\s*(?P<brace>\{{)?|\\.|[{{}}]", re.DOTALL)
+_BARE = re.compile(  # the argument of a box without braces
+    r"\s*(?:[-+−]?\d+(?:[.,]\d+)*|\\(?![()\[\]{}])[A-Za-z]+(?:\s*\{[^{}]*\}){0,2}"
+    r"|\(?[A-Za-z]\)?(?=\s*(?:[$.,;!?\n]|\\[)\]]|\Z)))"
+)
+_BETWEEN = re.compile(  # from one box to another of the same answer: " and y = "
+    r"(?:[\s$,;.]|\\[()\[\]]|\\q?quad|\\[,;!]|&|\\\\|(?:\\text\s*\{\s*)?\b(?:and|or)\b(?:\s*\})?)*"
+    r"(?:[A-Za-z](?:_\{?\w\}?)?(?:\(\w\))?\s*=)?[\s$]*"
+    r"|[\s$]*(?:[a-z]+\s+){0,2}and\s+(?:(?!so|thus|then|hence|therefore|finally|now|after|we|it|this)"
+    r"[A-Za-z]+\s+){0,4}=?[\s$]*"
+)
+_UNKNOWN = re.compile(r"(?<![\w\\])([A-Za-z](?:_\{?\w\}?)?)(?:\(\w\))?\s*=[\s$]*\Z")
+_CONNECTIVE = re.compile(r"[,;]|\b(?:and|or)\b")
+
+
+def _boxes(text: str) -> Iterator[Place]:
+    last: tuple[int, int, str | None] | None = None  # start, end, unknown of the box before
+    group: list[str] = []
+    for start, end, content in sorted(_boxed(text)):
+        if _PLACEHOLDER.fullmatch(_STYLED.sub(r"\1", content[:80])) or not (box := _clean(content)):
+            continue
+        unknown = _UNKNOWN.search(text[max(0, start - 20) : start])
+        name = unknown[1] if unknown else None
+        if last is None or not _belongs(text[last[1] : start], last[2], name):
+            group = []
+        if box not in group:
+            group.append(box)
+        yield start, Rank.VALUE, ", ".join(group) if len(group) < 20 else box
+        last = start, end, name
+
+
+def _belongs(between: str, before: str | None, unknown: str | None) -> bool:
+    """Whether two boxes with this text between them are parts of one answer: joined by "and", or
+    the values of two unknowns."""
+    if len(between) > 60 or not _BETWEEN.fullmatch(between):
+        return False
+    if before is not None and unknown is not None:
+        return before != unknown
+    return _CONNECTIVE.search(between) is not None
+
+
+def _boxed(text: str) -> Iterator[tuple[int, int, str]]:
+    r"""Start, end and content of every box whose braces balance; `\{` and `\}` are text."""
+    opened: list[re.Match[str]] = []
+    for token in _TOKEN.finditer(text):
+        if token["box"] and not token["brace"]:
+            if argument := _BARE.match(text, token.end("box")):
+                yield token.start(), argument.end(), argument[0]
+        elif token["box"] or token[0] == "{":
+            opened.append(token)
+        elif token[0] == "}" and opened:
+            opening = opened.pop()
+            if opening["box"]:
+                yield opening.start(), token.end(), text[opening.end() : token.start()]
+
+
+_TAG = re.compile(r"<(?P<end>/)?answer>", re.IGNORECASE)
+
+
+def _tags(text: str) -> Iterator[Place]:
+    opening: re.Match[str] | None = None
+    for tag in _TAG.finditer(text):
+        if not tag["end"]:
+            opening = tag
+        elif opening:
+            yield opening.start(), Rank.VALUE, _clean(text[opening.end() : tag.start()])
+            opening = None
+
+
+_HASHES = re.compile(r"(?<!#)####(?!#)(?P<content>(?:(?!####)[^\n])*)")
+
+
+def _hashes(text: str) -> Iterator[Place]:
+    """GSM8K's last line, `#### 24`. With text below, words behind the marks are a heading."""
+    end = len(text.rstrip())
+    for mark in _HASHES.finditer(text):
+        content = mark["content"].strip()
+        if not content and text[mark.end() : mark.end() + 1] == "\n":
+            content = _below(text, mark.end())
+        if _STATEMENT.search(content):
+            continue
+        rank, answer = _answer(
+            content, text[max(0, mark.start() - 200) : mark.start()], sentence=False
+        )
+        is_last = mark.end() >= end
+        if is_last or rank is Rank.VALUE:
+            is_heading = not is_last and re.match(r"\d+[.):]\s+\S", content) is not None
+            if not is_heading and (is_last or not re.search(r"(?<!\\)\b[A-Za-z]{2}", answer)):
+                yield mark.start(), rank, answer
+
+
+# --- statements ----------------------------------------------------------------------------------
+
+_STATEMENT = re.compile(
+    r"""(?<![A-Za-z\d-])(?:answers?|ans|(?:correct|right|best)[ ](?:option|choice|alternative))
+    (?![A-Za-z\d-])\.?
+    (?: (?P<verb>(?:[ \t]+(?:to|for|of)\b[^\n.:;=]{1,80}?)?[ \t]*,?
+          (?:[ \t]+(?:then|therefore|thus|hence),?)?[ \t]+
+          (?:is|are|was|equals|(?:must|should|would|will|has[ ]to)[ ](?:then[ ])?be
+            |turns[ ]out[ ]to[ ]be|comes[ ]out[ ](?:to|as)(?:[ ]be)?|becomes
+            |(?P<no>isn['’]t|is[ ]not))\b)
+      | (?P<label>[*_`}]*[ \t]*(?:[:：=]|[-–—](?=[ \t])))
+      | (?P<title>[*_`}]*[ \t]*(?:\n|\Z))
+      | (?P<short>(?<=\.)[ \t]+(?=\S) | [*_]{2,}[ \t]+(?=\S)))""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_LINE_START = re.compile(
+    r"(?:\A|[\n.!?:;])[\s#>*_`•-]*(?:\\\w+\{\s*)?"
+    r"(?:(?:so|thus|therefore|hence|the|my|our|your|final|correct|numerical)[,\s]+){0,4}\Z",
+    re.IGNORECASE,
+)
+_NOT_THE = re.compile(
+    r"(?:['’]s?|\b(?:no|an|any|each|every|which|what|whose|another|some|other|one|their|his|her))\s+\Z",
+    re.IGNORECASE,
+)
+_HYPOTHESIS = re.compile(
+    r"\b(?:if|whether|unless|until|suppos\w+|assum\w+|imagine"
+    r"|(?:might|may|could|would|can|to) (?:think|say|guess|believe|expect))(?: that)?"
+    rf"\s+(?:{_ARTICLE}\s+)?(?:(?:final|correct|right|exact|actual)\s+)?\Z",
+    re.IGNORECASE,
+)
+
+
+def _statements(text: str) -> Iterator[Place]:
+    matches = list(_STATEMENT.finditer(text))
+    for match, following in zip_longest(matches, matches[1:]):
+        limit = following.start() if following else len(text)
+        before = text[max(0, match.start() - 60) : match.start()]
+        begins = _LINE_START.search(before) is not None
+        if _NOT_THE.search(before) or _HYPOTHESIS.search(before):
+            continue
+        if match["title"] is not None and not begins:
+            continue
+        start = match.end() - (match["title"] or "").count("\n")
+        content = _content(text, start, limit)
+        below = not content[_lead(content) :].strip()
+        if below:
+            content = _below(text, start + len(content), limit)
+        if match["no"]:
+            content = "not " + content
+        named = match["verb"] is not None and not below
+        if ":" in content[: _lead(content)]:
+            named = False
+        context = text[max(0, match.start() - 2_000) : match.start()]
+        if correction := _CORRECTION.search(content, _lead(content) + 1):
+            content = content[correction.end() :]
+        rank, answer = _answer(content, context, sentence=named)
+        if rank is Rank.WORDS and not named and (total := _IS.search(answer)):
+            rank, answer = _answer(answer[total.end() :], context, sentence=False)
+        if rank is not Rank.VALUE and not (match["verb"] or begins):
+            continue  # "this is the answer: we are done"
+        if below and rank is not Rank.VALUE and not _is_short(answer):
+            continue
+        if match["short"] is not None and rank is not Rank.VALUE:
+            continue
+        yield match.start(), rank, answer
+
+
+def _is_short(answer: str) -> bool:
+    words = answer.split()
+    return len(words) <= 4 and not {"is", "are", "we", "the"} & {word.lower() for word in words}
+
+
+# in the same line: "5. Wait, I forgot one, so it is 6."
+_VALUE_AHEAD = rf"(?=(?x:{_VALUE.pattern}))"
+_CORRECTION = re.compile(
+    r"\b(?i:no, |(?:wait|actually|no|sorry|correction|oops|hold on)\b[^\n]{1,80}?\b"
+    r"(?:(?:it|that)(?:['’]s| is| should be| must be)|I meant?|make (?:it|that)) )" + _VALUE_AHEAD
+)
+_IS = re.compile(rf"\b(?:is|are|equals)\s+{_VALUE_AHEAD}")
+
+_DISPLAY = re.compile(r"\\\[|\$\$|\\begin\{(?P<name>[A-Za-z]+\*?)\}|(?P<fence>```)\w*\n")
+
+
+def _content(text: str, start: int, limit: int) -> str:
+    """The rest of the line from `start`, or the formula with which it begins if that is longer."""
+    end = text.find("\n", start, limit)
+    line = text[start : end if end >= 0 else limit]
+    return _formula(text, start, limit) or _formula(text, start + _lead(line), limit) or line
+
+
+def _formula(text: str, start: int, limit: int) -> str | None:
+    """The content of a displayed formula, or of fenced lines, that begins at `start`."""
+    opening = _DISPLAY.match(text, start)
+    if opening is None:
+        return None
+    if opening["name"]:
+        closing = f"\\end{{{opening['name']}}}"
+    else:
+        closing = "```" if opening["fence"] else _CLOSING[opening[0]]
+    end = text.find(closing, opening.end(), min(limit, opening.end() + 1_000))
+    return None if end < 0 else f"$${_clean(text[opening.end() : end])}$$"
+
+
+_BLANK = re.compile(r"\s*(?:[=*_-]{3,}\s*\n)?\s*(?:>[ \t]+)?")
+_BULLETS = re.compile(r"(?:[ \t]*[•*-][ \t]+[^\n]*(?:\n|\Z))+")
+_ITEM = re.compile(r"\d+[.)]\s+\S|#")
+
+
+def _below(text: str, start: int, limit: int | None = None) -> str:
+    """The first line below `start` that is not blank; empty for a heading or a numbered list."""
+    limit = len(text) if limit is None else limit
+    if blank := _BLANK.match(text, start, limit):
+        start = blank.end()
+    if bullets := _BULLETS.match(text, start, limit):
+        return ", ".join(line.strip().lstrip("•*- \t") for line in bullets[0].splitlines())
+    content = _content(text, start, limit)
+    return "" if _ITEM.match(content) else content
+
+
+# --- sentences about an answer -------------------------------------------------------------------
+
+_OPTIONS = re.compile(
+    r"""(?<![\w.,/$\\])\*{0,2}(?:
+      (?P<value>\$[^$\n]{1,80}\$ | \\\([^\n]{1,80}?\\\) | [-+−]?\$?\d[\d,./]{0,40}%?
+        | (?i:(?:option|choice|alternative)\ )?[(\[]?[A-Z][)\]]?)
+      \*{0,2}[ ](?:is|are)[ ](?i:thus[ ]|therefore[ ]|indeed[ ]|then[ ])?(?:the|our|my)[ ]
+      (?:(?:final|correct|right|best|required)[ ])?(?:answer|option|choice|one)\b
+    | (?P<option>(?i:option|choice|alternative)[ ][(\[]?[A-Za-z\d][)\]]? | [(\[][A-Z][)\]]
+        | (?:(?<=^)|(?<=[.!?:][ ])|(?<=[Oo]nly[ ])|(?<=[Ss]o[ ])|(?<=,[ ])|(?<=[Tt]hus[ ])
+            |(?<=[Hh]ence[ ]))[A-Z])
+      \*{0,2}[ ]is[ ](?i:thus[ ]|therefore[ ]|indeed[ ]|then[ ])?(?:the[ ])?(?:correct|right|best)\b
+    | (?-i:I)(?:['’]d|['’]ll|[ ]would|[ ]will)?[ ](?:choose|chose|pick|select|go[ ]with)[ ]\*{0,2}
+      (?P<choice>(?i:(?:option|choice)\ )?[(\[]?[A-Z][)\]]?)(?!\w)
+    )(?!\s*\?)""",
+    re.VERBOSE | re.MULTILINE,
+)
+
+
+def _options(text: str) -> Iterable[Place]:
+    for match in _OPTIONS.finditer(text):
+        before = text[max(0, match.start() - 30) : match.start()]
+        if not _HYPOTHESIS.search(before) and not re.search(r"\b(?:[Nn]ot|[Ii]s)\s+\Z", before):
+            answer = match["value"] or match["option"] or match["choice"]
+            yield match.start(), Rank.VALUE, _clean(answer)
