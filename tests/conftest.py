@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from ray_workers import helpers_on_path
 from tiny_model import make_tiny_model
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
     from running_engine import RunningEngine
 
-# no deadlines, for machines that are busy; `make test-fast` asks for the second
-settings.register_profile("genprm", deadline=None)
-settings.register_profile("fast", deadline=None, max_examples=20)
+# nothing is timed, for machines are busy; `make test-fast` asks for the second
+UNTIMED: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("genprm", **UNTIMED)
+settings.register_profile("fast", **UNTIMED, max_examples=20)
 settings.load_profile("genprm")
 
 # threads of a model that wait for others would spin on cores that other tests need
@@ -53,38 +54,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_place)
 
 
-# Tests that share what is slow to start in their process keep to one process, in their order.
-SHARING = (
-    "tests/cluster/stages/",
-    "tests/cluster/test_actors.py",
-    "tests/cluster/test_service.py",
-    "tests/cluster/training/",
-    "tests/engines/test_vllm.py",
-    "tests/scoring/test_heads.py",
-)
-# Files that start Ray in processes of their own: one such file at a time beside those above.
-APART = (
-    "tests/cluster/quickstart/",
-    "tests/cluster/test_jobs.py",
-    "tests/cluster/test_serve_config.py",
-)
+# files whose tests start engines and Ray
+HEAVY = ("tests/cluster/", "tests/engines/test_vllm.py", "tests/scoring/test_heads.py")
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Over two processes, tests go where there is room, one by one or in the groups above.
+    """Over two processes one takes the heavy tests, which share a Ray and an engine and would take
+    the cores from each other side by side, and the other all the rest, test by test.
 
     pytest-xdist 3.8 has groups for this, which pytest 9.2 leaves without effect.
     """
     from xdist.scheduler import LoadScopeScheduling
 
-    class InGroups(LoadScopeScheduling):
+    class HeavyInOne(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            if nodeid.startswith(SHARING):
-                return "sharing"
-            return "apart" if nodeid.startswith(APART) else nodeid
+            heavy = nodeid.startswith(HEAVY) and not nodeid.startswith("tests/cluster/serving/")
+            return "heavy" if heavy else nodeid
 
-    return InGroups(config, log)
+    return HeavyInOne(config, log)
 
 
 def _place(item: pytest.Item) -> int:
