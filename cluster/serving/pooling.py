@@ -34,7 +34,6 @@ FLOATS = {"float32": "f", "float16": "e"}  # of `struct`
 ORDERS = {"native": "=", "little": "<", "big": ">"}
 ERROR_TYPES = {
     400: "BadRequestError",
-    404: "NotFoundError",
     500: "InternalServerError",
     503: "ServiceUnavailableError",
 }
@@ -69,10 +68,9 @@ Inputs = Annotated[
 class PoolingRequest(Tolerant):
     """The body of vLLM's `POST /pooling` and `POST /classify`: `input`, conversations as a chat
     template renders them, or their token ids by the critic's tokenizer; or `messages`, one
-    conversation. Answers are probabilities whatever `use_activation` says. Encodings, `task` and
-    `carry_minimum` are read by `/pooling` only."""
+    conversation. The critic answers under any `model`, with probabilities whatever `use_activation`
+    says. Encodings, `task` and `carry_minimum` are read by `/pooling` only."""
 
-    model: str | None = None
     input: Inputs | None = Field(None, min_length=1)
     messages: list[Turn | None] | None = Field(None, min_length=1)
     task: str | None = None
@@ -86,7 +84,6 @@ class PoolingRequest(Tolerant):
 class TokenizeRequest(Tolerant):
     """The body of vLLM's `POST /tokenize`: one text."""
 
-    model: str | None = None
     prompt: str
 
 
@@ -129,7 +126,6 @@ class PoolingTranslator:
             RequestError: names the field at fault.
         """
         request = parse_as(_POOLING, body)
-        self._check_model(request.model)
         if pooled and request.task not in (None, "token_classify"):
             message = f"unsupported task {request.task!r}; supported is token_classify"
             raise RequestError(message, field="task")
@@ -147,28 +143,24 @@ class PoolingTranslator:
     def token_ids(self, body: bytes) -> dict[str, Any]:
         """The answer of `/tokenize`, by the critic's tokenizer; raises as `parse`."""
         request = parse_as(_TOKENIZE, body)
-        self._check_model(request.model)
         if self.engine.tokenizer is None:
             raise RequestError("the engine has no tokenizer here", field="prompt")
         ids = list(self.engine.tokenizer(request.prompt, add_special_tokens=False)["input_ids"])
         return {"count": len(ids), "max_model_len": self.engine.max_model_len, "tokens": ids}
 
     def models(self, created: int) -> dict[str, Any]:
-        """The answer of `/v1/models`: the critic by its own name, then by its other ones."""
-        cards: list[dict[str, Any]] = [
-            {
-                "id": name,
-                "object": "model",
-                "created": created,
-                "owned_by": "genprm",
-                "root": self.engine.name,
-                "parent": None,
-                "max_model_len": self.engine.max_model_len,
-                "permission": [],
-            }
-            for name in dict.fromkeys([self.engine.name, *self.serve.model_names])
-        ]
-        return {"object": "list", "data": cards}
+        """The answer of `/v1/models`: the critic."""
+        card: dict[str, Any] = {
+            "id": self.engine.name,
+            "object": "model",
+            "created": created,
+            "owned_by": "genprm",
+            "root": self.engine.name,
+            "parent": None,
+            "max_model_len": self.engine.max_model_len,
+            "permission": [],
+        }
+        return {"object": "list", "data": [card]}
 
     def marked_steps(self, answers: Sequence[Answer]) -> list[ScoreItem | Unjudged]:
         """What `/pooling` judges of a conversation: the steps with text of each turn, none of which
@@ -231,11 +223,6 @@ class PoolingTranslator:
         missing = isinstance(judgement, Unjudged) or judgement.solution_score is None
         answer = {"label": LABELS[score > 0.5], "probs": [1 - score, score], "num_classes": 2}
         return {**answer, "unscored": True} if missing else answer
-
-    def _check_model(self, name: str | None) -> None:
-        if name and name not in (self.engine.name, *self.serve.model_names):
-            message = f"the model {name!r} does not exist; see serve.model_names"
-            raise RequestError(message, field="model", status=404)
 
     def _text(self, field: str, text: str | TokenIds) -> str:
         if isinstance(text, str):

@@ -101,8 +101,8 @@ class RewardTranslator:
     def answer(
         self, rollouts: Rollouts, judged: Mapping[str, Judgement | Unjudged]
     ) -> tuple[dict[str, Any] | float, int]:
-        """The answer, and how many of its rewards are `serve.unscored`; `extra_logs.scored` is 0
-        for these in OpenRLHF's form.
+        """The answer, its rewards rounded to the votes, and how many of them are `serve.unscored`;
+        `extra_logs.scored` is 0 for these in OpenRLHF's form.
 
         Raises:
             RequestError: a rollout without a score, where `serve.unscored` is null.
@@ -110,7 +110,7 @@ class RewardTranslator:
         for field, judgement in judged.items():
             Numbers(self.serve.unscored).solution(field, judgement)
         scored = [None if isinstance(j, Unjudged) else j for j in judged.values()]
-        answer = reward_answer(scored, unscored=self.serve.unscored or 0.0)
+        answer = reward_answer(scored, unscored=self.serve.unscored or 0.0, precision="rounded")
         missing = sum(1 - int(flag) for flag in answer["extra_logs"].get("scored", ()))
         return (answer["rewards"][0] if rollouts.single else answer), missing
 
