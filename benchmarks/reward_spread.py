@@ -50,7 +50,7 @@ def main() -> None:
     args = parser.parse_args()
     config = load_config(args.config, args.set)
     solutions = _solutions(args.solutions)
-    rewards = asyncio.run(_judged(config, solutions, args.calls))
+    rewards = asyncio.run(_judge(config, solutions, args.calls))
     wrong = [is_wrong for _, is_wrong in solutions]
     figures = {name: _figures(each, wrong) for name, each in rewards.items()}
     settings = {"config": args.config, "set": args.set, "votes": config.score.votes}
@@ -86,7 +86,7 @@ def _solutions(number: int) -> list[tuple[ScoreItem, bool]]:
     return [(item, flag) for flag in (False, True) for item in solutions[flag][: number // 2]]
 
 
-async def _judged(
+async def _judge(
     config: Config, solutions: Sequence[tuple[ScoreItem, bool]], calls: int
 ) -> dict[str, Rewards]:
     """The rewards of each response, call by call; a call judges all of them at once."""

@@ -82,8 +82,8 @@ def _add_reward_route(app: FastAPI, translator: RewardTranslator, critic: Steady
         Errors as `/v1/score`, for what is neither form and where the engine failed.
         """
         rollouts = await parse_body(request, translator.parse)
-        judged = await critic.judge(rollouts.solutions)
-        content, missing = translator.answer(rollouts, judged)
+        judgements = await critic.judge(rollouts.solutions)
+        content, missing = translator.answer(rollouts, judgements)
         return JSONResponse(content, headers=_flag(missing))
 
 
@@ -101,13 +101,13 @@ def _add_scoring_routes(app: FastAPI, translator: PoolingTranslator, critic: Ste
             for field, answers in conversations.items()
             for turn, solution in enumerate(translator.marked_steps(answers))
         }
-        judged = await critic.judge(solutions)
+        judgements = await critic.judge(solutions)
         rows = []
         for field, answers in conversations.items():
-            of_turns = [judged[field, turn] for turn in range(len(answers))]
+            of_turns = [judgements[field, turn] for turn in range(len(answers))]
             rows.append(translator.rows(field, answers, of_turns, options.carry_minimum))
         headers = _flag(sum(len(flags.get("unscored", ())) for _, flags in rows))
-        frame = _frame("pool", translator, judged.values())
+        frame = _frame("pool", translator, judgements.values())
         if options.encoding_format in ("float", "base64"):
             data = [
                 {"index": i, "object": "pooling", "data": encode_text(values, options), **flags}
@@ -124,13 +124,13 @@ def _add_scoring_routes(app: FastAPI, translator: PoolingTranslator, critic: Ste
         """vLLM's classification: P(incorrect) and P(correct) of whole solutions, by aggregate."""
         _, conversations = await parse_body(request, lambda b: translator.parse(b, pooled=False))
         solutions = {f: translator.last_answer(answers) for f, answers in conversations.items()}
-        judged = await critic.judge(solutions)
+        judgements = await critic.judge(solutions)
         data = [
             {"index": i, **translator.classes(field, judgement)}
-            for i, (field, judgement) in enumerate(judged.items())
+            for i, (field, judgement) in enumerate(judgements.items())
         ]
         headers = _flag(sum("unscored" in row for row in data))
-        frame = _frame("classify", translator, judged.values())
+        frame = _frame("classify", translator, judgements.values())
         return JSONResponse({**frame, "data": data}, headers=headers)
 
 
@@ -179,10 +179,10 @@ def _flag(missing: int) -> dict[str, str]:
 
 
 def _frame(
-    kind: str, translator: PoolingTranslator, judged: Iterable[Judgement | Unjudged]
+    kind: str, translator: PoolingTranslator, judgements: Iterable[Judgement | Unjudged]
 ) -> dict[str, Any]:
     """vLLM's envelope, without `data`."""
-    usages = [each.usage for each in judged if isinstance(each, Judgement)]
+    usages = [each.usage for each in judgements if isinstance(each, Judgement)]
     prompt, completion = (
         sum(usage.get(name, 0) for usage in usages)
         for name in ("prompt_tokens", "completion_tokens")

@@ -92,18 +92,18 @@ _POOLING, _TOKENIZE = TypeAdapter(PoolingRequest), TypeAdapter(TokenizeRequest)
 
 @dataclass(frozen=True)
 class Answer:
-    """An assistant's turn. `problem`: the turns before it. `marked`: the text before each marker,
+    """An assistant's turn. `problem`: the turns before it. `pieces`: the text before each marker,
     which may be blank. `rest`: the text after the last one, or all of it without any."""
 
     problem: str
-    marked: tuple[str, ...]
+    pieces: tuple[str, ...]
     rest: str
 
     def steps(self, splitter: str) -> list[str]:
         """All of the turn as steps that have text."""
-        if not self.marked:
+        if not self.pieces:
             return splitting.split(self.rest, splitter)
-        return [text for text in (*self.marked, self.rest.strip()) if text]
+        return [text for text in (*self.pieces, self.rest.strip()) if text]
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class PoolingTranslator:
         """What `/pooling` judges of a conversation: the steps with text of each turn, none of which
         is left out after an error."""
         return [
-            solution_of(a.problem, [text for text in a.marked if text], stop_at_first_error=False)
+            solution_of(a.problem, [text for text in a.pieces if text], stop_at_first_error=False)
             for a in answers
         ]
 
@@ -180,7 +180,7 @@ class PoolingTranslator:
         self,
         field: str,
         answers: Sequence[Answer],
-        judged: Sequence[Judgement | Unjudged],
+        judgements: Sequence[Judgement | Unjudged],
         carry: bool,
     ) -> tuple[list[Row], dict[str, list[int]]]:
         """The rows of a conversation, one for each marker, and the places that are flagged:
@@ -193,12 +193,12 @@ class PoolingTranslator:
         numbers = Numbers(self.serve.unscored)
         scores: list[float | None] = []
         empty: list[int] = []
-        for answer, judgement in zip(answers, judged, strict=True):
+        for answer, judgement in zip(answers, judgements, strict=True):
             steps = iter(() if isinstance(judgement, Unjudged) else judgement.steps)
             before: float | None = None if isinstance(judgement, Unjudged) else 1.0
-            if before is None and answer.marked:
+            if before is None and answer.pieces:
                 numbers.solution(field, judgement)
-            for text in answer.marked:
+            for text in answer.pieces:
                 if not text:
                     empty.append(len(scores))
                 elif (step := next(steps, None)) is not None:
@@ -206,9 +206,9 @@ class PoolingTranslator:
                     before = step.score
                 scores.append(before)
         unscored = [place for place, score in enumerate(scores) if score is None]
-        shown = carry_minimum(scores) if carry else scores
+        values = carry_minimum(scores) if carry else scores
         instead = self.serve.unscored or 0.0  # where it is null and needed, `numbers` has raised
-        filled = [instead if score is None else score for score in shown]
+        filled = [instead if score is None else score for score in values]
         flags = {"unscored": unscored, "empty": empty}
         return [[1 - score, score] for score in filled], {k: v for k, v in flags.items() if v}
 
@@ -256,8 +256,8 @@ class PoolingTranslator:
         return answers
 
     def _answer(self, problem: str, text: str) -> Answer:
-        *marked, rest = bare_response(text, "").split(self.serve.step_marker)
-        return Answer(problem, tuple(piece.strip() for piece in marked), rest)
+        *pieces, rest = bare_response(text, "").split(self.serve.step_marker)
+        return Answer(problem, tuple(piece.strip() for piece in pieces), rest)
 
 
 def encode_rows(rows: Sequence[Row], request: PoolingRequest) -> bytes:

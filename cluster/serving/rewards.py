@@ -99,7 +99,7 @@ class RewardTranslator:
         return Rollouts({f"query[{i}]": self._rollout(*pair) for i, pair in pairs}, single=False)
 
     def answer(
-        self, rollouts: Rollouts, judged: Mapping[str, Judgement | Unjudged]
+        self, rollouts: Rollouts, judgements: Mapping[str, Judgement | Unjudged]
     ) -> tuple[dict[str, Any] | float, int]:
         """The answer, its rewards rounded to the votes, and how many of them are `serve.unscored`;
         `extra_logs.scored` is 0 for these in OpenRLHF's form.
@@ -107,9 +107,9 @@ class RewardTranslator:
         Raises:
             RequestError: a rollout without a score, where `serve.unscored` is null.
         """
-        for field, judgement in judged.items():
+        for field, judgement in judgements.items():
             Numbers(self.serve.unscored).solution(field, judgement)
-        scored = [None if isinstance(j, Unjudged) else j for j in judged.values()]
+        scored = [None if isinstance(j, Unjudged) else j for j in judgements.values()]
         answer = reward_answer(scored, unscored=self.serve.unscored or 0.0, precision="rounded")
         missing = sum(1 - int(flag) for flag in answer["extra_logs"].get("scored", ()))
         return (answer["rewards"][0] if rollouts.single else answer), missing

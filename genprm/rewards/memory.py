@@ -107,11 +107,11 @@ class JudgementMemory:
             self._follow(judgement.critic)
         if any(step.status in PASSING for step in judgement.steps):
             return judgement
-        kept = self._judgements.setdefault(key, judgement)
+        first = self._judgements.setdefault(key, judgement)
         self._judgements.move_to_end(key)
         while len(self._judgements) > self._size:
             self._judgements.popitem(last=False)
-        return kept
+        return first
 
     def _follow(self, critic: CriticInfo) -> None:
         if critic != self._critic:

@@ -96,9 +96,9 @@ def test_texts_that_are_asked_for_at_once_have_one_score() -> None:
     scorer = NoisyScorer()
 
     async def all_at_once() -> list[list[Judgement]]:
-        held = JudgementMemory()
+        store = JudgementMemory()
         calls = [[ScoreItem("p", [text]) for text in texts] for texts in ("ab", "bc", "a", "cab")]
-        return await asyncio.gather(*[held.judge(scorer.score_batch, call) for call in calls])
+        return await asyncio.gather(*[store.judge(scorer.score_batch, call) for call in calls])
 
     of_calls = [[j.solution_score for j in each] for each in asyncio.run(all_at_once())]
     (a, b), (_, c), *_ = of_calls
@@ -107,11 +107,11 @@ def test_texts_that_are_asked_for_at_once_have_one_score() -> None:
 
 
 def test_a_caller_that_gives_up_leaves_the_judgement_to_the_others() -> None:
-    scorer, held = NoisyScorer(), JudgementMemory()
+    scorer, store = NoisyScorer(), JudgementMemory()
 
     async def run() -> list[Judgement]:
         first, second = (
-            asyncio.create_task(held.judge(scorer.score_batch, [ScoreItem("p", ["a"])]))
+            asyncio.create_task(store.judge(scorer.score_batch, [ScoreItem("p", ["a"])]))
             for _ in "12"
         )
         await asyncio.sleep(0)
@@ -124,9 +124,9 @@ def test_a_caller_that_gives_up_leaves_the_judgement_to_the_others() -> None:
 
 def test_another_event_loop_does_not_wait_for_one_that_stopped() -> None:
     """It asks itself, and the first answer holds."""
-    scorer, held = NoisyScorer(), JudgementMemory()
+    scorer, store = NoisyScorer(), JudgementMemory()
     loops = [asyncio.new_event_loop() for _ in "12"]
-    tasks = [loop.create_task(held.judge(scorer.score_batch, [ITEM])) for loop in loops]
+    tasks = [loop.create_task(store.judge(scorer.score_batch, [ITEM])) for loop in loops]
     loops[0].call_soon(loops[0].stop)
     loops[0].run_forever()  # the first task has begun
     second = loops[1].run_until_complete(tasks[1])
@@ -145,12 +145,12 @@ def test_another_version_of_the_critic_judges_all_anew() -> None:
 
 
 def test_a_version_that_the_caller_knows_judges_at_once_and_late_answers_are_not_kept() -> None:
-    scorer, held = NoisyScorer(), JudgementMemory()
+    scorer, store = NoisyScorer(), JudgementMemory()
 
     async def run() -> None:
         def ask() -> asyncio.Task[list[Judgement]]:
             critic = scorer.judgement(ITEM).critic
-            return asyncio.create_task(held.judge(scorer.score_batch, [ITEM], critic))
+            return asyncio.create_task(store.judge(scorer.score_batch, [ITEM], critic))
 
         late = ask()
         await asyncio.sleep(0)
@@ -182,11 +182,11 @@ def test_a_failure_is_raised_and_not_remembered() -> None:
 
 
 def test_it_is_bounded_and_keeps_what_was_used_last() -> None:
-    scorer, held = NoisyScorer(), JudgementMemory(size=2)
+    scorer, store = NoisyScorer(), JudgementMemory(size=2)
     for text in "abaca":
-        asyncio.run(held.judge(scorer.score_batch, [ScoreItem("p", [text])]))
+        asyncio.run(store.judge(scorer.score_batch, [ScoreItem("p", [text])]))
     assert [item.steps for item in scorer.items] == [["a"], ["b"], ["c"]]
-    asyncio.run(held.judge(scorer.score_batch, [ScoreItem("p", ["b"])]))
+    asyncio.run(store.judge(scorer.score_batch, [ScoreItem("p", ["b"])]))
     assert len(scorer.items) == 4
 
 

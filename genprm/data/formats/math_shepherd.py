@@ -71,16 +71,16 @@ def _text(row: Row, name: str) -> str:
 
 def _start(pieces: list[str]) -> _Start:
     """Raises InputError where it cannot be told where the problem ends."""
-    marked = [number for number, piece in enumerate(pieces[:-1]) if _FIRST_STEP.search(piece)]
-    for number in marked:  # the one before "Step 2:", if problems have tags of their own
+    starts = [number for number, piece in enumerate(pieces[:-1]) if _FIRST_STEP.search(piece)]
+    for number in starts:  # the one before "Step 2:", if problems have tags of their own
         if _SECOND_STEP.match(pieces[number + 1]):
-            marked = [number]
+            starts = [number]
             break
-    if marked:
-        piece = pieces[marked[0]]
+    if starts:
+        piece = pieces[starts[0]]
         places = [match.start() for match in _FIRST_STEP.finditer(piece)]
         after_sentence = [at for at in places if _SENTENCE_END.search(piece[:at])]
-        return _Start(marked[0], (after_sentence or places)[-1])
+        return _Start(starts[0], (after_sentence or places)[-1])
     at = pieces[0].rfind("?") + 1
     if not at:
         raise InputError("no 'Step 1:', and no question mark where the problem ends", field="input")

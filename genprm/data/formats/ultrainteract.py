@@ -34,8 +34,8 @@ def read(row: Row) -> Iterator[LabelledSolution]:
 
 def _solution(row: Row, problem: str, name: str, outcome: bool) -> LabelledSolution:
     steps = [step for step in split(_text(row, name), "lines") if step.strip()]
-    used = {*ENDS, "instruction", "response", "task", "dataset"}
-    columns: dict[str, Any] = {key: value for key, value in row.items() if key not in used}
+    own = {*ENDS, "instruction", "response", "task", "dataset"}
+    columns: dict[str, Any] = {key: value for key, value in row.items() if key not in own}
     return labelled(
         problem=problem,
         steps=steps,

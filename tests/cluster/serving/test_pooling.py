@@ -173,8 +173,8 @@ def test_encodings_hold_the_same_numbers() -> None:
             rows = post("/pooling", request).json()["data"]
             for row, expected in zip(rows, numbers, strict=True):
                 content = base64.b64decode(row["data"])
-                found = struct.unpack(f"{sign}{len(expected)}{code}", content)
-                assert list(found) == pytest.approx(expected, abs=1e-3)
+                unpacked = struct.unpack(f"{sign}{len(expected)}{code}", content)
+                assert list(unpacked) == pytest.approx(expected, abs=1e-3)
             assert [row.get("empty") for row in rows] == [None, None, [1]]
             packed = post("/pooling", {**request, "encoding_format": "bytes"})
             assert packed.headers["content-type"] == "application/octet-stream"
