@@ -26,6 +26,7 @@ from cluster.serving.compat import (
 from cluster.serving.schema import RequestError, parse_as
 from genprm import steps as splitting
 from genprm.config.serve import ServeConfig
+from genprm.integrations.chat import user_content
 from genprm.integrations.openrlhf import bare_response, reward_answer
 from genprm.records import Judgement
 from genprm.scoring.base import ScoreItem
@@ -33,10 +34,8 @@ from genprm.scoring.base import ScoreItem
 
 def _prompt_text(prompt: Any) -> Any:
     """The text of a prompt; of a list of messages the last user's content."""
-    if not isinstance(prompt, list) or not any(isinstance(p, dict) and "role" in p for p in prompt):
-        return plain_text(prompt)
-    users = [p for p in prompt if isinstance(p, dict) and p.get("role") == "user"]
-    return plain_text(users[-1].get("content")) if users else ""
+    is_chat = isinstance(prompt, list) and any(isinstance(p, dict) and "role" in p for p in prompt)
+    return plain_text(user_content(prompt) if is_chat else prompt)
 
 
 Prompt = Annotated[
