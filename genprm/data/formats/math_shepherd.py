@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from genprm.data.formats.labelled import all_labels, field, labelled
+from genprm.data.formats.labelled import all_labels, labelled, text_field
 from genprm.errors import InputError
 from genprm.records import LabelledSolution, Row
 
@@ -34,8 +34,8 @@ class _Start(NamedTuple):
 def read(row: Row) -> Iterator[LabelledSolution]:
     """One solution per row; `answer` stays null, since the text states only the solution's own. A
     step at the end that has no tag has no label."""
-    text, label = (_text(row, name) for name in ("input", "label"))
-    pieces = text.split(TAG)
+    tagged, label = (text_field(row, name) for name in ("input", "label"))
+    pieces = tagged.split(TAG)
     if len(pieces) == 1:
         raise InputError(f"no {TAG} after a step", field="input")
     start = _start(pieces)
@@ -43,7 +43,7 @@ def read(row: Row) -> Iterator[LabelledSolution]:
         part.strip() for part in [*pieces[: start.piece], pieces[start.piece][: start.at]]
     )
     steps = [pieces[start.piece][start.at :], *pieces[start.piece + 1 :]]
-    marks: list[bool | None] = [*_marks(text, label)[start.piece :], None]
+    marks: list[bool | None] = [*_marks(tagged, label)[start.piece :], None]
     if not steps[-1].strip():  # as it should be: the text ends with a tag
         steps.pop()
         marks.pop()
@@ -60,13 +60,6 @@ def read(row: Row) -> Iterator[LabelledSolution]:
         estimator="math_shepherd",
         columns=columns,
     )
-
-
-def _text(row: Row, name: str) -> str:
-    value = field(row, name)
-    if not isinstance(value, str):
-        raise InputError("not a text", field=name)
-    return value
 
 
 def _start(pieces: list[str]) -> _Start:
