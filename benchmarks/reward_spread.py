@@ -3,9 +3,8 @@
     python benchmarks/reward_spread.py --out FILE [--solutions 24] [--calls 10] [--set ...]
 
 Judges solutions of the built-in tasks, half of them wrong, several times each over one engine in
-this process, without Ray. `plain` are judgements as `/v1/score` makes them without a seed;
-`rounded` and `votes` are the same with scores rounded to whole votes, and as the share of correct
-votes; `route` are the rewards of `/get_reward`, as they are and rounded. The spread of a response
+this process, without Ray: without a seed, as `/v1/score` does, and `remembered`, as `/get_reward`
+and the shims do; each with the precisions of `genprm.rewards.precision`. The spread of a response
 is its highest less its lowest reward. A group is four responses, all right or all wrong, in one
 call. It is blown up where its standard deviation, by which trainers divide, is below 0.001 and not
 0. The table is in percent (a spread of 1 is 100). Writes FILE (JSON).
@@ -19,21 +18,19 @@ import itertools
 import json
 import random
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import httpx
-
 from cluster.serving.host import CriticHost
-from cluster.serving.routes import build_routes
 from genprm import tasks
 from genprm.config.load import load_config
 from genprm.config.root import Config
-from genprm.records import Judgement
 from genprm.report.terminal import print_table
+from genprm.rewards.credit import solution_reward
+from genprm.rewards.memory import JudgementMemory
+from genprm.rewards.precision import PRECISIONS, with_precision
 from genprm.scoring.base import ScoreItem
-from genprm.scoring.voting import aggregate, round_to_votes
 from genprm.util.stats import Estimate, mean_interval, proportion
 
 SLIP_RATE = 0.2
@@ -53,7 +50,7 @@ def main() -> None:
     args = parser.parse_args()
     config = load_config(args.config, args.set)
     solutions = _solutions(args.solutions)
-    rewards = asyncio.run(_judged(config, solutions, args.calls))
+    rewards = asyncio.run(_judge(config, solutions, args.calls))
     wrong = [is_wrong for _, is_wrong in solutions]
     figures = {name: _figures(each, wrong) for name, each in rewards.items()}
     settings = {"config": args.config, "set": args.set, "votes": config.score.votes}
@@ -78,63 +75,36 @@ def _texts(figures: dict[str, Estimate]) -> dict[str, str]:
 def _solutions(number: int) -> list[tuple[ScoreItem, bool]]:
     """As many right as wrong solutions, of the built-in tasks in turn; the flag says wrong."""
     rng, names = random.Random(16), sorted(tasks.TASKS)
-    found: dict[bool, list[ScoreItem]] = {True: [], False: []}
+    solutions: dict[bool, list[ScoreItem]] = {True: [], False: []}
     for turn in itertools.count():
         task = tasks.get(names[turn % len(names)])
         problem, steps = task.solution(rng, SLIP_RATE)
         is_wrong = task.first_error(problem.problem, steps) >= 0
-        found[is_wrong].append(ScoreItem(problem.problem, steps))
-        if min(map(len, found.values())) >= number // 2:
+        solutions[is_wrong].append(ScoreItem(problem.problem, steps))
+        if min(map(len, solutions.values())) >= number // 2:
             break
-    return [(item, flag) for flag in (False, True) for item in found[flag][: number // 2]]
+    return [(item, flag) for flag in (False, True) for item in solutions[flag][: number // 2]]
 
 
-async def _judged(
+async def _judge(
     config: Config, solutions: Sequence[tuple[ScoreItem, bool]], calls: int
 ) -> dict[str, Rewards]:
     """The rewards of each response, call by call; a call judges all of them at once."""
     items = [item for item, _ in solutions]
-    host = await CriticHost.start(config)
+    host, memory = await CriticHost.start(config), JudgementMemory()
     try:
-        rounds = [await host.score_batch(items) for _ in range(calls)]
-        transport = httpx.ASGITransport(build_routes(host))
-        async with httpx.AsyncClient(transport=transport, base_url="http://s") as http:
-            routes = [await asyncio.gather(*[_ask(http, item) for item in items]) for _ in rounds]
+        anew = [await host.score_batch(items) for _ in range(calls)]
+        remembered = [await memory.judge(host.score_batch, items) for _ in range(calls)]
     finally:
         await host.engine.close()
-    votes = config.score.votes
-    forms: dict[str, Callable[[Judgement], float | None]] = {
-        "plain": lambda judgement: judgement.solution_score,
-        "rounded": lambda judgement: aggregate(
-            [None if s.score is None else round_to_votes(s.score, votes) for s in judgement.steps],
-            judgement.aggregate,
-        ),
-        "votes": _share,
-    }
-    rewards = {
-        name: [
-            [form(judgements[place]) or 0.0 for judgements in rounds] for place in range(len(items))
+    return {
+        f"{how}{precision}": [
+            [solution_reward(with_precision(each, precision)) or 0.0 for each in of_one]
+            for of_one in zip(*rounds, strict=True)
         ]
-        for name, form in forms.items()
+        for how, rounds in (("", anew), ("remembered, ", remembered))
+        for precision in PRECISIONS
     }
-    route = [list(of_one) for of_one in zip(*routes, strict=True)]
-    # of the least step: rounding it is what rounding all steps comes to
-    whole = [[round_to_votes(reward, votes) for reward in of_one] for of_one in route]
-    return {**rewards, "route": route, "route, rounded": whole}
-
-
-def _share(judgement: Judgement) -> float | None:
-    shares = []
-    for step in judgement.steps:
-        valid = step.votes.correct + step.votes.incorrect
-        shares.append(step.votes.correct / valid if valid else None)
-    return aggregate(shares, judgement.aggregate)
-
-
-async def _ask(http: httpx.AsyncClient, item: ScoreItem) -> float:
-    body = {"prompt": item.problem, "response": "\n".join(item.steps), "label": None}
-    answer = await http.post("/get_reward", json=body, timeout=600)
-    return float(answer.raise_for_status().json())
 
 
 def _figures(rewards: Rewards, wrong: Sequence[bool]) -> dict[str, Estimate]:

@@ -22,8 +22,8 @@ def run(config: Config, args: argparse.Namespace) -> None:
     from genprm.data.rows import SKIPPED, write_jsonl
 
     bad = BadRows(config.on_bad_row)
-    written, unlabelled = convert(args.labels, args.to, args.out, bad)
-    print(f"wrote {written} rows to {args.out}; {unlabelled} solutions have no labels to write")
+    rows, unlabelled = convert(args.labels, args.to, args.out, bad)
+    print(f"wrote {rows} rows to {args.out}; {unlabelled} solutions have no labels to write")
     if bad.skipped:
         write_jsonl(f"{args.out}{SKIPPED}", bad.skipped)
     print_skipped(len(bad.skipped), bad.reasons(), f"{args.out}{SKIPPED}")

@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from cluster.serving.schema import RequestError
 from genprm.client.calls import MAX_STEPS
+from genprm.integrations.chat import content_text
 from genprm.integrations.openrlhf import bare_response
 from genprm.prompts.chat import ChatMarks, known_marks
 from genprm.records import Judgement, StepJudgement
@@ -40,21 +41,18 @@ class TextPart(Tolerant):
 
 
 def plain_text(content: Any) -> Any:
-    """The text of a message's content: parts are joined by line breaks, as vLLM does it, and null
-    is no text. Anything else is returned for pydantic to refuse.
+    """The text of a message's content (`content_text`); what is neither a text, parts nor null is
+    returned for pydantic to refuse.
 
     Raises:
         ValueError: a part that is no text, such as an image.
     """
-    if content is None:
-        return ""
-    if not isinstance(content, list):
+    if not isinstance(content, list | None):
         return content
-    texts = [part.get("text", part) if isinstance(part, dict) else part for part in content]
-    texts = [text for text in texts if text is not None]
-    if not all(isinstance(text, str) for text in texts):
-        raise ValueError("only text can be judged: expected a string or parts of type text")
-    return "\n".join(texts)
+    for part in content or ():
+        if not isinstance(part.get("text", part) if isinstance(part, dict) else part, str | None):
+            raise ValueError("only text can be judged: expected a string or parts of type text")
+    return content_text(content)
 
 
 Text = Annotated[

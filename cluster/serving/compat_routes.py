@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
@@ -27,9 +27,10 @@ from cluster.serving.pooling import (
     pack_rows,
 )
 from cluster.serving.rewards import REWARD_BODY, RewardTranslator
-from cluster.serving.steady import SteadyScores
+from genprm.client.calls import MAX_BATCH_STEPS
 from genprm.prompts.chat import chat_marks
 from genprm.records import Judgement
+from genprm.rewards.memory import JudgementMemory
 from genprm.scoring.base import ScoreItem
 
 UNSCORED_HEADER = "Genprm-Unscored"
@@ -38,32 +39,55 @@ POOLING_BODY = json_body(PoolingRequest.model_json_schema())
 K = TypeVar("K")
 
 
+class SteadyCritic:
+    """Judges what requests ask for, the same text once while the critic is the same."""
+
+    def __init__(self, host: CriticHost):
+        self._host, self._memory = host, JudgementMemory()
+
+    async def judge(
+        self, solutions: Mapping[K, ScoreItem | Unjudged]
+    ) -> dict[K, Judgement | Unjudged]:
+        """The judgements of those that can be judged. However many they are, about MAX_BATCH_STEPS
+        steps are judged at once.
+
+        Raises:
+            EngineError, InputError: see `StepScorer.score`.
+        """
+        judgements: list[Judgement] = []
+        for part in _parts(s for s in solutions.values() if isinstance(s, ScoreItem)):
+            critic = self._host.scorer.critic
+            judgements += await self._memory.judge(self._host.score_batch, part, critic)
+        rest = iter(judgements)
+        return {k: s if isinstance(s, Unjudged) else next(rest) for k, s in solutions.items()}
+
+
 def add_compat_routes(app: FastAPI, host: CriticHost) -> None:
     """Put `/get_reward` and vLLM's routes on an application."""
     chats = Chats(chat_marks(host.engine.tokenizer))
-    scores = SteadyScores(host)
-    _add_reward_route(app, RewardTranslator(chats, host.config.splitter, host.config.serve), scores)
+    critic = SteadyCritic(host)
+    _add_reward_route(app, RewardTranslator(chats, host.config.splitter, host.config.serve), critic)
     translator = PoolingTranslator(host.engine, chats, host.config.splitter, host.config.serve)
-    _add_scoring_routes(app, translator, scores)
+    _add_scoring_routes(app, translator, critic)
     _add_server_routes(app, translator)
 
 
-def _add_reward_route(app: FastAPI, translator: RewardTranslator, scores: SteadyScores) -> None:
+def _add_reward_route(app: FastAPI, translator: RewardTranslator, critic: SteadyCritic) -> None:
     @app.post("/get_reward", openapi_extra=json_body(REWARD_BODY))
     async def get_reward(request: Request) -> JSONResponse:
-        """The rewards of rollouts, solution scores in 0 to 1: OpenRLHF's remote reward model; or
-        the reward of one, as a bare number: slime's `remote_rm`.
+        """The rewards of rollouts, solution scores in 0 to 1, rounded to the votes: OpenRLHF's
+        remote reward model; or the reward of one, as a bare number: slime's `remote_rm`.
 
         Empty lists are answered with empty lists. What has no score is `serve.unscored`, flagged.
         Errors as `/v1/score`, for what is neither form and where the engine failed.
         """
         rollouts = await parse_body(request, translator.parse)
-        judged = await _judge(scores, rollouts.solutions)
-        content, missing = translator.answer(rollouts, judged)
+        judgements = await critic.judge(rollouts.solutions)
+        content, missing = translator.answer(rollouts, judgements)
         return JSONResponse(content, headers=_flag(missing))
 
 
-def _add_scoring_routes(app: FastAPI, translator: PoolingTranslator, scores: SteadyScores) -> None:
+def _add_scoring_routes(app: FastAPI, translator: PoolingTranslator, critic: SteadyCritic) -> None:
     @app.post("/pooling", openapi_extra=POOLING_BODY)
     async def pooling(request: Request) -> Response:
         """vLLM's token classification, as a discriminative process reward model answers it: for
@@ -77,13 +101,13 @@ def _add_scoring_routes(app: FastAPI, translator: PoolingTranslator, scores: Ste
             for field, answers in conversations.items()
             for turn, solution in enumerate(translator.marked_steps(answers))
         }
-        judged = await _judge(scores, solutions)
+        judgements = await critic.judge(solutions)
         rows = []
         for field, answers in conversations.items():
-            of_turns = [judged[field, turn] for turn in range(len(answers))]
+            of_turns = [judgements[field, turn] for turn in range(len(answers))]
             rows.append(translator.rows(field, answers, of_turns, options.carry_minimum))
         headers = _flag(sum(len(flags.get("unscored", ())) for _, flags in rows))
-        frame = _frame("pool", translator, judged.values())
+        frame = _frame("pool", translator, judgements.values())
         if options.encoding_format in ("float", "base64"):
             data = [
                 {"index": i, "object": "pooling", "data": encode_text(values, options), **flags}
@@ -100,13 +124,13 @@ def _add_scoring_routes(app: FastAPI, translator: PoolingTranslator, scores: Ste
         """vLLM's classification: P(incorrect) and P(correct) of whole solutions, by aggregate."""
         _, conversations = await parse_body(request, lambda b: translator.parse(b, pooled=False))
         solutions = {f: translator.last_answer(answers) for f, answers in conversations.items()}
-        judged = await _judge(scores, solutions)
+        judgements = await critic.judge(solutions)
         data = [
             {"index": i, **translator.classes(field, judgement)}
-            for i, (field, judgement) in enumerate(judged.items())
+            for i, (field, judgement) in enumerate(judgements.items())
         ]
         headers = _flag(sum("unscored" in row for row in data))
-        frame = _frame("classify", translator, judged.values())
+        frame = _frame("classify", translator, judgements.values())
         return JSONResponse({**frame, "data": data}, headers=headers)
 
 
@@ -136,15 +160,18 @@ def _add_server_routes(app: FastAPI, translator: PoolingTranslator) -> None:
         return JSONResponse({"version": genprm.__version__})
 
 
-async def _judge(
-    scores: SteadyScores, solutions: Mapping[K, ScoreItem | Unjudged]
-) -> dict[K, Judgement | Unjudged]:
-    """The judgements of those that can be judged."""
-    judgements = await scores.score_batch(
-        [s for s in solutions.values() if isinstance(s, ScoreItem)]
-    )
-    rest = iter(judgements)
-    return {k: s if isinstance(s, Unjudged) else next(rest) for k, s in solutions.items()}
+def _parts(items: Iterable[ScoreItem]) -> Iterator[list[ScoreItem]]:
+    """The items in order, in lists of at most MAX_BATCH_STEPS steps."""
+    part: list[ScoreItem] = []
+    steps = 0
+    for item in items:
+        if part and steps + len(item.steps) > MAX_BATCH_STEPS:
+            yield part
+            part, steps = [], 0
+        part.append(item)
+        steps += len(item.steps)
+    if part:
+        yield part
 
 
 def _flag(missing: int) -> dict[str, str]:
@@ -152,10 +179,10 @@ def _flag(missing: int) -> dict[str, str]:
 
 
 def _frame(
-    kind: str, translator: PoolingTranslator, judged: Iterable[Judgement | Unjudged]
+    kind: str, translator: PoolingTranslator, judgements: Iterable[Judgement | Unjudged]
 ) -> dict[str, Any]:
     """vLLM's envelope, without `data`."""
-    usages = [each.usage for each in judged if isinstance(each, Judgement)]
+    usages = [each.usage for each in judgements if isinstance(each, Judgement)]
     prompt, completion = (
         sum(usage.get(name, 0) for usage in usages)
         for name in ("prompt_tokens", "completion_tokens")

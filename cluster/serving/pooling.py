@@ -34,7 +34,6 @@ FLOATS = {"float32": "f", "float16": "e"}  # of `struct`
 ORDERS = {"native": "=", "little": "<", "big": ">"}
 ERROR_TYPES = {
     400: "BadRequestError",
-    404: "NotFoundError",
     500: "InternalServerError",
     503: "ServiceUnavailableError",
 }
@@ -69,10 +68,9 @@ Inputs = Annotated[
 class PoolingRequest(Tolerant):
     """The body of vLLM's `POST /pooling` and `POST /classify`: `input`, conversations as a chat
     template renders them, or their token ids by the critic's tokenizer; or `messages`, one
-    conversation. Answers are probabilities whatever `use_activation` says. Encodings, `task` and
-    `carry_minimum` are read by `/pooling` only."""
+    conversation. The critic answers under any `model`, with probabilities whatever `use_activation`
+    says. Encodings, `task` and `carry_minimum` are read by `/pooling` only."""
 
-    model: str | None = None
     input: Inputs | None = Field(None, min_length=1)
     messages: list[Turn | None] | None = Field(None, min_length=1)
     task: str | None = None
@@ -86,7 +84,6 @@ class PoolingRequest(Tolerant):
 class TokenizeRequest(Tolerant):
     """The body of vLLM's `POST /tokenize`: one text."""
 
-    model: str | None = None
     prompt: str
 
 
@@ -95,18 +92,18 @@ _POOLING, _TOKENIZE = TypeAdapter(PoolingRequest), TypeAdapter(TokenizeRequest)
 
 @dataclass(frozen=True)
 class Answer:
-    """An assistant's turn. `problem`: the turns before it. `marked`: the text before each marker,
+    """An assistant's turn. `problem`: the turns before it. `pieces`: the text before each marker,
     which may be blank. `rest`: the text after the last one, or all of it without any."""
 
     problem: str
-    marked: tuple[str, ...]
+    pieces: tuple[str, ...]
     rest: str
 
     def steps(self, splitter: str) -> list[str]:
         """All of the turn as steps that have text."""
-        if not self.marked:
+        if not self.pieces:
             return splitting.split(self.rest, splitter)
-        return [text for text in (*self.marked, self.rest.strip()) if text]
+        return [text for text in (*self.pieces, self.rest.strip()) if text]
 
 
 @dataclass(frozen=True)
@@ -129,7 +126,6 @@ class PoolingTranslator:
             RequestError: names the field at fault.
         """
         request = parse_as(_POOLING, body)
-        self._check_model(request.model)
         if pooled and request.task not in (None, "token_classify"):
             message = f"unsupported task {request.task!r}; supported is token_classify"
             raise RequestError(message, field="task")
@@ -147,34 +143,30 @@ class PoolingTranslator:
     def token_ids(self, body: bytes) -> dict[str, Any]:
         """The answer of `/tokenize`, by the critic's tokenizer; raises as `parse`."""
         request = parse_as(_TOKENIZE, body)
-        self._check_model(request.model)
         if self.engine.tokenizer is None:
             raise RequestError("the engine has no tokenizer here", field="prompt")
         ids = list(self.engine.tokenizer(request.prompt, add_special_tokens=False)["input_ids"])
         return {"count": len(ids), "max_model_len": self.engine.max_model_len, "tokens": ids}
 
     def models(self, created: int) -> dict[str, Any]:
-        """The answer of `/v1/models`: the critic by its own name, then by its other ones."""
-        cards: list[dict[str, Any]] = [
-            {
-                "id": name,
-                "object": "model",
-                "created": created,
-                "owned_by": "genprm",
-                "root": self.engine.name,
-                "parent": None,
-                "max_model_len": self.engine.max_model_len,
-                "permission": [],
-            }
-            for name in dict.fromkeys([self.engine.name, *self.serve.model_names])
-        ]
-        return {"object": "list", "data": cards}
+        """The answer of `/v1/models`: the critic."""
+        card: dict[str, Any] = {
+            "id": self.engine.name,
+            "object": "model",
+            "created": created,
+            "owned_by": "genprm",
+            "root": self.engine.name,
+            "parent": None,
+            "max_model_len": self.engine.max_model_len,
+            "permission": [],
+        }
+        return {"object": "list", "data": [card]}
 
     def marked_steps(self, answers: Sequence[Answer]) -> list[ScoreItem | Unjudged]:
         """What `/pooling` judges of a conversation: the steps with text of each turn, none of which
         is left out after an error."""
         return [
-            solution_of(a.problem, [text for text in a.marked if text], stop_at_first_error=False)
+            solution_of(a.problem, [text for text in a.pieces if text], stop_at_first_error=False)
             for a in answers
         ]
 
@@ -188,7 +180,7 @@ class PoolingTranslator:
         self,
         field: str,
         answers: Sequence[Answer],
-        judged: Sequence[Judgement | Unjudged],
+        judgements: Sequence[Judgement | Unjudged],
         carry: bool,
     ) -> tuple[list[Row], dict[str, list[int]]]:
         """The rows of a conversation, one for each marker, and the places that are flagged:
@@ -201,12 +193,12 @@ class PoolingTranslator:
         numbers = Numbers(self.serve.unscored)
         scores: list[float | None] = []
         empty: list[int] = []
-        for answer, judgement in zip(answers, judged, strict=True):
+        for answer, judgement in zip(answers, judgements, strict=True):
             steps = iter(() if isinstance(judgement, Unjudged) else judgement.steps)
             before: float | None = None if isinstance(judgement, Unjudged) else 1.0
-            if before is None and answer.marked:
+            if before is None and answer.pieces:
                 numbers.solution(field, judgement)
-            for text in answer.marked:
+            for text in answer.pieces:
                 if not text:
                     empty.append(len(scores))
                 elif (step := next(steps, None)) is not None:
@@ -214,9 +206,9 @@ class PoolingTranslator:
                     before = step.score
                 scores.append(before)
         unscored = [place for place, score in enumerate(scores) if score is None]
-        shown = carry_minimum(scores) if carry else scores
+        values = carry_minimum(scores) if carry else scores
         instead = self.serve.unscored or 0.0  # where it is null and needed, `numbers` has raised
-        filled = [instead if score is None else score for score in shown]
+        filled = [instead if score is None else score for score in values]
         flags = {"unscored": unscored, "empty": empty}
         return [[1 - score, score] for score in filled], {k: v for k, v in flags.items() if v}
 
@@ -231,11 +223,6 @@ class PoolingTranslator:
         missing = isinstance(judgement, Unjudged) or judgement.solution_score is None
         answer = {"label": LABELS[score > 0.5], "probs": [1 - score, score], "num_classes": 2}
         return {**answer, "unscored": True} if missing else answer
-
-    def _check_model(self, name: str | None) -> None:
-        if name and name not in (self.engine.name, *self.serve.model_names):
-            message = f"the model {name!r} does not exist; see serve.model_names"
-            raise RequestError(message, field="model", status=404)
 
     def _text(self, field: str, text: str | TokenIds) -> str:
         if isinstance(text, str):
@@ -269,8 +256,8 @@ class PoolingTranslator:
         return answers
 
     def _answer(self, problem: str, text: str) -> Answer:
-        *marked, rest = bare_response(text, "").split(self.serve.step_marker)
-        return Answer(problem, tuple(piece.strip() for piece in marked), rest)
+        *pieces, rest = bare_response(text, "").split(self.serve.step_marker)
+        return Answer(problem, tuple(piece.strip() for piece in pieces), rest)
 
 
 def encode_rows(rows: Sequence[Row], request: PoolingRequest) -> bytes:

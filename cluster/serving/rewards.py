@@ -26,6 +26,7 @@ from cluster.serving.compat import (
 from cluster.serving.schema import RequestError, parse_as
 from genprm import steps as splitting
 from genprm.config.serve import ServeConfig
+from genprm.integrations.chat import user_content
 from genprm.integrations.openrlhf import bare_response, reward_answer
 from genprm.records import Judgement
 from genprm.scoring.base import ScoreItem
@@ -33,10 +34,8 @@ from genprm.scoring.base import ScoreItem
 
 def _prompt_text(prompt: Any) -> Any:
     """The text of a prompt; of a list of messages the last user's content."""
-    if not isinstance(prompt, list) or not any(isinstance(p, dict) and "role" in p for p in prompt):
-        return plain_text(prompt)
-    users = [p for p in prompt if isinstance(p, dict) and p.get("role") == "user"]
-    return plain_text(users[-1].get("content")) if users else ""
+    is_chat = isinstance(prompt, list) and any(isinstance(p, dict) and "role" in p for p in prompt)
+    return plain_text(user_content(prompt) if is_chat else prompt)
 
 
 Prompt = Annotated[
@@ -99,18 +98,18 @@ class RewardTranslator:
         return Rollouts({f"query[{i}]": self._rollout(*pair) for i, pair in pairs}, single=False)
 
     def answer(
-        self, rollouts: Rollouts, judged: Mapping[str, Judgement | Unjudged]
+        self, rollouts: Rollouts, judgements: Mapping[str, Judgement | Unjudged]
     ) -> tuple[dict[str, Any] | float, int]:
-        """The answer, and how many of its rewards are `serve.unscored`; `extra_logs.scored` is 0
-        for these in OpenRLHF's form.
+        """The answer, its rewards rounded to the votes, and how many of them are `serve.unscored`;
+        `extra_logs.scored` is 0 for these in OpenRLHF's form.
 
         Raises:
             RequestError: a rollout without a score, where `serve.unscored` is null.
         """
-        for field, judgement in judged.items():
+        for field, judgement in judgements.items():
             Numbers(self.serve.unscored).solution(field, judgement)
-        scored = [None if isinstance(j, Unjudged) else j for j in judged.values()]
-        answer = reward_answer(scored, unscored=self.serve.unscored or 0.0)
+        scored = [None if isinstance(j, Unjudged) else j for j in judgements.values()]
+        answer = reward_answer(scored, unscored=self.serve.unscored or 0.0, precision="rounded")
         missing = sum(1 - int(flag) for flag in answer["extra_logs"].get("scored", ()))
         return (answer["rewards"][0] if rollouts.single else answer), missing
 

@@ -59,8 +59,6 @@ class ScoreRequest(BaseModel):
     """Whether steps after the first incorrect one are left out (status not_scored)."""
     early_stop: bool | None = None
     """Whether a step gets no more critiques once its vote is settled, instead of all its votes."""
-    round_scores: bool | None = None
-    """Whether a step's score is rounded to whole votes (k / `votes`)."""
     id: Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARS)] | None = None
     """Comes back in the answer; derived from the content if left out."""
     seed: int | None = Field(None, ge=0, le=MAX_SEED)

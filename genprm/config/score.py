@@ -45,9 +45,6 @@ class ScoreConfig(Section):
     """Judge step after step and leave those after the first error unjudged."""
     early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
     """When a step needs no more votes."""
-    round_scores: bool = False
-    """Round a step's score to whole votes (k / `votes`), so that scores that differ in no vote are
-    equal: rewards normalised by the spread of a group otherwise make much of 1e-5."""
     deadline_s: float | None = Field(default=None, gt=0)
     """Seconds for one solution; steps not judged by then have status deadline. Null: no limit."""
     use_label_probs: bool = True

@@ -38,9 +38,6 @@ class ServeConfig(Section):
     step_marker: str = Field(default="<extra_0>", min_length=1)
     """`/pooling` and `/classify`: the text that ends each step of the assistant's answer. The
     default is the marker of Qwen2.5-Math-PRM."""
-    model_names: list[str] = Field(default=["Qwen/Qwen2.5-Math-PRM-7B"])
-    """`/pooling` and `/classify`: names that stand for the critic besides its own; requests for
-    another model get 404. The default is what reward_hub asks for."""
     unscored: float | None = Field(default=0.0, ge=0, le=1)
     """Number returned, and flagged, for an unscored step or solution by `/get_reward`, `/pooling`
     and `/classify`, which cannot say null. Null: such a request is answered with an error."""

@@ -63,7 +63,7 @@ def located_rows(path: str | Path, bad: BadRows | None = None) -> Iterator[Locat
         return _checked(_hub_rows(name), bad)
     filesystem, files = _files(name)
     return (
-        located for shown, file in files for located in _file_rows(filesystem, shown, file, bad)
+        located for label, file in files for located in _file_rows(filesystem, label, file, bad)
     )
 
 
@@ -256,14 +256,14 @@ class _Repeating(dict[str, Any]):
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
+    record = dict(pairs)
+    if len(record) < len(pairs):
         for name, value in pairs:
-            if made[name] != value:
-                made = _Repeating(pairs)
-                made.name = name
+            if record[name] != value:
+                record = _Repeating(pairs)
+                record.name = name
                 break
-    return made
+    return record
 
 
 def _parsed(text: str, where: str) -> Any:

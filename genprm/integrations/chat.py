@@ -1,7 +1,8 @@
 """The problem and the solution in chats, as trainers hand them over.
 
 A chat is a text or a list of messages; a message is a dict or an object with `role` and `content`,
-and its content a text, a list of parts, or None (a tool call).
+and its content a text, a list of parts, or None (a tool call). The routes of the service for
+trainers read chats by the same functions, so that both judge the same problem.
 """
 
 from __future__ import annotations
@@ -14,8 +15,13 @@ def problem_of(chat: Any) -> str:
     """The problem of a prompt: a text as it is, else the last message of a user; "" without one."""
     if isinstance(chat, str):
         return chat
-    users = [message_text(m) for m in _messages(chat) if _get(m, "role") == "user"]
-    return users[-1] if users else ""
+    return content_text(user_content(chat))
+
+
+def user_content(chat: Iterable[Any]) -> Any:
+    """The content of the last message of a user; None without one."""
+    users = [_get(m, "content") for m in _messages(chat) if _get(m, "role") == "user"]
+    return users[-1] if users else None
 
 
 def solution_of(chat: Any) -> str:
@@ -28,11 +34,16 @@ def solution_of(chat: Any) -> str:
 
 def message_text(message: Any) -> str:
     """The text of a message."""
-    content = _get(message, "content")
+    return content_text(_get(message, "content"))
+
+
+def content_text(content: Any) -> str:
+    """The text of a message's content: its parts are joined by line breaks, as vLLM does it. Parts
+    that are no text, such as images, are left out."""
     if isinstance(content, str):
         return content
-    parts = [part for part in content or () if _get(part, "type") == "text"]
-    return "".join(_get(part, "text") or "" for part in parts)
+    texts = [part if isinstance(part, str) else _get(part, "text") for part in content or ()]
+    return "\n".join(text for text in texts if isinstance(text, str))
 
 
 def _messages(chat: Any) -> Iterable[Any]:

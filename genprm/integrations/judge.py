@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 from genprm.client.calls import MAX_BODY_BYTES, MAX_STEPS
 from genprm.client.http import AsyncClient
-from genprm.integrations.cache import score_once
 from genprm.records import Judgement
+from genprm.rewards.memory import memory_of
 from genprm.scoring.base import ScoreItem, ScoreOptions, StepScorer
 from genprm.steps import split
 
@@ -51,7 +51,7 @@ async def judge(
     options: ScoreOptions,
 ) -> list[Judgement | None]:
     """The judgement of each solution, cut into steps by `splitter`, in order. A solution that was
-    judged before has the same one again (`score_once`).
+    judged before has the same one again (`genprm.rewards.memory`).
 
     None where the problem is blank, or where the solution has no steps, or more than a request to
     the service may have; the scorer does not get it.
@@ -68,7 +68,7 @@ async def judge(
         accepted.append(bool(problem.strip() and steps and fits))
         if accepted[-1]:
             items.append(ScoreItem(problem, steps, **options))
-    judgements = iter(await score_once(scorer, items) if items else ())
+    judgements = iter(await memory_of(scorer).judge(scorer.score_batch, items))
     return [next(judgements) if is_accepted else None for is_accepted in accepted]
 
 

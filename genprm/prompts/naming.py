@@ -69,10 +69,10 @@ def verdict_places(
         names = [_Names((int(match[1]),), True) for match in listed if match]
     if not any(name.heading for name in names) and not all(name.numbers for name in names):
         names = [_Names((), False)] * len(parts)  # mentions in passing
-    named = [tuple(n - pack.first_number for n in name.numbers) for name in names]
+    mentions = [tuple(n - pack.first_number for n in name.numbers) for name in names]
     again = [number > 0 and _takes_back(part) for number, part in enumerate(parts)]
-    places = _by_order(named, again, steps)
-    if not any(named):
+    places = _by_order(mentions, again, steps)
+    if not any(mentions):
         for number in range(1, len(places)):  # by order, an unclear verdict ends what can be told
             if verdicts[number - 1].verdict == "invalid" and not again[number]:
                 places[number:] = [()] * (len(places) - number)
@@ -84,23 +84,23 @@ def verdict_places(
 
 
 def _by_order(
-    named: Sequence[tuple[int, ...]], again: Sequence[bool], steps: int
+    mentions: Sequence[tuple[int, ...]], again: Sequence[bool], steps: int
 ) -> list[tuple[int, ...]]:
     """The places of all verdicts, given those that are named and those that take one back."""
     places: list[tuple[int, ...]] = []
     before = -1  # the last named place
     number = 0
-    while number < len(named):
-        if named[number]:
-            before = named[number][-1]
-            places.append(named[number])
+    while number < len(mentions):
+        if mentions[number]:
+            before = mentions[number][-1]
+            places.append(mentions[number])
             number += 1
             continue
         end = number
-        while end < len(named) and not named[end]:
+        while end < len(mentions) and not mentions[end]:
             end += 1
-        new = [not taken for taken in again[number:end]]
-        places += _run(before, new, min(named[end]) if end < len(named) else None, steps)
+        new = [not is_again for is_again in again[number:end]]
+        places += _run(before, new, min(mentions[end]) if end < len(mentions) else None, steps)
         number = end
     return [tuple(place for place in each if 0 <= place < steps) for each in places]
 

@@ -93,11 +93,11 @@ def _with_spellings(
         at = next((i for i, v in enumerate(merged) if v.opener < end and start < v.end), None)
         if line in quoted or (at is not None and merged[at].verdict != "invalid"):
             continue
-        found = StatedVerdict(labels[match.group().lower()], start, end)
+        spelled_verdict = StatedVerdict(labels[match.group().lower()], start, end)
         if at is None:
-            merged.append(found)
+            merged.append(spelled_verdict)
         else:
-            merged[at] = found._replace(opener=min(start, merged[at].opener))
+            merged[at] = spelled_verdict._replace(opener=min(start, merged[at].opener))
     return sorted(merged, key=lambda verdict: verdict.opener)
 
 

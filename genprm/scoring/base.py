@@ -25,7 +25,6 @@ class ScoreOptions(TypedDict, total=False):
     return_critiques: bool | None
     stop_at_first_error: bool | None
     early_stop: bool | None
-    round_scores: bool | None
     seed: int | None
     deadline_s: float | None
 

@@ -19,7 +19,7 @@ from genprm.prompts.packs import PromptPack
 from genprm.prompts.render import critique_prompt, rendered_texts
 from genprm.records import Aggregate, Critique, StepJudgement, StepStatus
 from genprm.scoring.critiques import LONG_TEXT, CritiqueSampler, Ledger
-from genprm.scoring.voting import round_to_votes, vote
+from genprm.scoring.voting import vote
 from genprm.util.seeds import derive_seed
 
 T = TypeVar("T")
@@ -37,7 +37,6 @@ class Task:
     return_critiques: bool
     stop_at_first_error: bool
     early_stop: bool
-    round_scores: bool
     seed: int | None
     deadline_s: float | None
 
@@ -178,7 +177,7 @@ class Judging:
         reason = None if verdict else _no_verdict(critiques)
         return StepJudgement(
             index=place,
-            score=self.in_votes(score),
+            score=score,
             calibrated=None if score is None else self._calibrate(score),
             verdict=verdict,
             votes=votes,
@@ -186,12 +185,6 @@ class Judging:
             reason=reason,
             critiques=critiques if self.task.return_critiques else None,
         )
-
-    def in_votes(self, score: float | None) -> float | None:
-        """The score as the task wants it: rounded to whole votes, or as it is."""
-        if score is None or not self.task.round_scores:
-            return score
-        return round_to_votes(score, self.task.votes)
 
     def emit(self, steps: list[StepJudgement]) -> list[StepJudgement]:
         """Emit settled steps, in order; returns them."""

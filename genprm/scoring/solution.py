@@ -77,7 +77,7 @@ async def judge_solution(judging: Judging) -> Judged:
         else:
             steps.append(judging.vote(place, critiques))
     mean = math.fsum(overall) / len(overall) if overall else None
-    return Judged(judging.emit(steps), judging.in_votes(mean))
+    return Judged(judging.emit(steps), mean)
 
 
 async def _read(judging: Judging, about: CritiquePrompt, draft: Draft) -> Reading:

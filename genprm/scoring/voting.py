@@ -36,11 +36,6 @@ def vote(critiques: Sequence[Critique]) -> tuple[float | None, Verdict | None, V
     return score, "correct" if correct else "incorrect", votes
 
 
-def round_to_votes(score: float, votes: int) -> float:
-    """The score rounded to the nearest k / `votes`; halves go up."""
-    return math.floor(score * votes + 0.5) / votes
-
-
 def settled(votes: Votes, remaining: int, risk: float = 0.0) -> bool:
     """Whether `remaining` more votes leave the majority as it is.
 

@@ -114,8 +114,8 @@ def _run(cells: Sequence[Cell], tests: CodeTests, candidate: str | None, limits:
     arguments = (word.encode(), sources, asdict(tests), candidate)
     program = f"{_worker_text()}\nmain(*{arguments!r})\n"
     run = run_python(program, limits, PYTEST if tests.pytest else ())
-    _, found, rest = run.output.partition(word)
-    return rest[:1].encode() if found and run.returncode == 0 else b""
+    _, sign, rest = run.output.partition(word)
+    return rest[:1].encode() if sign and run.returncode == 0 else b""
 
 
 @cache

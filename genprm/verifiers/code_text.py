@@ -110,10 +110,10 @@ def choose_function(cells: Sequence[Cell], text: str, arguments: int | None) -> 
             functions.pop(name, None)  # a later definition also takes the later place
             functions[name] = function
     fitting = [n for n, f in functions.items() if arguments is None or _takes(f.args, arguments)]
-    named = [name for name in fitting if re.search(rf"\b{re.escape(name)}\b", text)]
-    if len(named) == 1:
-        return named[0]
-    candidates = named or fitting
+    mentions = [name for name in fitting if re.search(rf"\b{re.escape(name)}\b", text)]
+    if len(mentions) == 1:
+        return mentions[0]
+    candidates = mentions or fitting
     uses = {name: names_in(functions[name]) for name in candidates}
     roots = [
         n for n in candidates if not any(n in uses[other] for other in candidates if other != n)

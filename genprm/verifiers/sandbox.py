@@ -172,10 +172,10 @@ def _command(bwrap: str, limits: Limits, packages: Sequence[str]) -> list[str]:
 def _files_of(packages: tuple[str, ...]) -> dict[str, str]:
     """The files and folders of installed distributions, and of all that these require: their paths
     by name."""
-    todo, done, places = list(packages), set[str](), dict[str, str]()
+    todo, names, places = list(packages), set[str](), dict[str, str]()
     while todo:
         name = todo.pop()
-        done.add(name)
+        names.add(name)
         try:
             distribution = metadata.distribution(name)
         except metadata.PackageNotFoundError:  # also what only other systems need
@@ -183,7 +183,7 @@ def _files_of(packages: tuple[str, ...]) -> dict[str, str]:
         for top in {file.parts[0] for file in distribution.files or ()} - {"..", "__pycache__"}:
             places[top] = str(distribution.locate_file(top))
         required = [text for text in distribution.requires or () if "extra ==" not in text]
-        todo += {re.split(r"[^\w.-]", text)[0] for text in required} - done
+        todo += {re.split(r"[^\w.-]", text)[0] for text in required} - names
     return places
 
 

@@ -26,8 +26,8 @@ def read(path: Path, bad: BadRows | None = None) -> list[dict[str, Any]]:
 
 def read_row(row: dict[str, Any], folder: Path) -> dict[str, Any]:
     write_jsonl(folder / "rows.jsonl", [row])
-    (made,) = read(folder / "rows.jsonl")
-    return made
+    (result,) = read(folder / "rows.jsonl")
+    return result
 
 
 # Per file: source, first error and whether it is suspect, of each row.
@@ -49,8 +49,8 @@ EXCERPTS: dict[str, list[tuple[str, int, bool]]] = {
 @pytest.mark.parametrize("name", EXCERPTS)
 def test_a_published_file_is_read_as_it_is(name: str) -> None:
     rows = read(DATA / name)
-    found = [(row["source"], row["first_error"], bool(row.get("suspect"))) for row in rows]
-    assert found == EXCERPTS[name]
+    columns = [(row["source"], row["first_error"], bool(row.get("suspect"))) for row in rows]
+    assert columns == EXCERPTS[name]
     assert len({row["id"] for row in rows}) == len(rows)
 
 
@@ -94,8 +94,8 @@ def test_what_a_benchmark_says_in_other_ways(tmp_path: Path) -> None:
         "Model_Solution_Correctness": "Incorrect",
         "Model_Solution_First_Error_Step": "return x",
     }
-    made = read_row(code, tmp_path)
-    assert (made["first_error"], made["problem"], made["id"]) == (1, "Q", "u-m")
+    result = read_row(code, tmp_path)
+    assert (result["first_error"], result["problem"], result["id"]) == (1, "Q", "u-m")
     assert read_row(code | {"Model_Solution_First_Error_Step": "2"}, tmp_path)["first_error"] == 1
 
 
@@ -149,5 +149,5 @@ def test_solutions_under_one_id_are_told_apart_and_copies_are_not(tmp_path: Path
 
 def test_rows_of_ours_are_left_as_they_are(tmp_path: Path) -> None:
     row = {"id": "a", "problem": "P", "steps": ["x"], "first_error": 0, "label": -1}
-    made = read_row(row, tmp_path)
-    assert (made["first_error"], made["label"], made["source"]) == (0, -1, "unnamed")
+    result = read_row(row, tmp_path)
+    assert (result["first_error"], result["label"], result["source"]) == (0, -1, "unnamed")

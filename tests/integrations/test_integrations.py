@@ -104,6 +104,16 @@ def test_trl_takes_it_for_an_async_reward() -> None:
     assert metrics["critic/unscored"] == close([1 / 3])
 
 
+def test_a_trainer_asks_once_for_each_text() -> None:
+    engine = ScriptedEngine(critique, label_probs=label_probs, tokenizer=ScriptedTokenizer())
+    reward = CriticReward(scripted_scorer(engine))
+    call = {"prompts": ["p"] * 4, "completions": ["right", "wrong", "right", "right\n"]}
+    rewards = asyncio.run(reward(**call))
+    calls = len(engine.calls)
+    assert [asyncio.run(reward(**call)) for _ in range(3)] == [rewards] * 3
+    assert len(engine.calls) == calls
+
+
 def test_trl_options_reach_the_critic_and_mistakes_are_named() -> None:
     engine = ScriptedEngine(critique, label_probs=label_probs, tokenizer=ScriptedTokenizer())
     reward = CriticReward(scripted_scorer(engine), problem_column="question", votes=3)

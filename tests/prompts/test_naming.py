@@ -83,22 +83,22 @@ def test_numbers_and_the_word_for_a_step_are_the_packs() -> None:
 def test_an_unclear_verdict_ends_what_order_can_tell() -> None:
     text = "One.\nVerdict: perhaps\nTwo.\nVerdict: correct"
     assert places(text, pack=NATIVE) == [(0,), ()]
-    named = "Step 1: so.\nVerdict: perhaps\nStep 2: so.\nVerdict: correct"
-    assert places(named, pack=NATIVE) == [(0,), (1,)]
+    text = "Step 1: so.\nVerdict: perhaps\nStep 2: so.\nVerdict: correct"
+    assert places(text, pack=NATIVE) == [(0,), (1,)]
 
 
 @given(st.integers(1, 9), st.integers(0, 2**20), st.sampled_from([THINKPRM, NATIVE]))
 def test_named_verdicts_come_back_in_any_order(steps: int, seed: int, pack: PromptPack) -> None:
     """Steps judged in any order, some twice, some never, some that are not there."""
     rng = random.Random(seed)
-    named = [rng.randint(1, steps + 2) for _ in range(rng.randint(1, 2 * steps))]
+    numbers = [rng.randint(1, steps + 2) for _ in range(rng.randint(1, 2 * steps))]
     label = pack.correct_label
-    parts = [f"Step {n}: {n} + 1 = {n + 1}.{pack.opener}{label}{pack.closer}" for n in named]
-    expected = [(n - 1,) if n <= steps else () for n in named]
+    parts = [f"Step {n}: {n} + 1 = {n + 1}.{pack.opener}{label}{pack.closer}" for n in numbers]
+    expected = [(n - 1,) if n <= steps else () for n in numbers]
     assert places("\n".join(parts), steps, pack) == expected
 
 
 @given(st.text(alphabet="stepSTEP 0123,.:-–*#()\n\\boxed{corti}", max_size=120), st.integers(1, 4))
 def test_any_text_has_places_for_its_verdicts(text: str, steps: int) -> None:
-    found = places(f"{text}{GOOD}\n{text}{BAD}", steps)
-    assert all(0 <= place < steps for each in found for place in each)
+    answer = places(f"{text}{GOOD}\n{text}{BAD}", steps)
+    assert all(0 <= place < steps for each in answer for place in each)

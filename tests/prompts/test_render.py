@@ -330,8 +330,8 @@ def test_a_critique_without_an_assistants_marker_follows_the_user() -> None:
     prompt = critique_prompt(pack, bpe(), PROBLEM, STEPS[:1])
     text = bpe().decode(prompt.token_ids)
     assert text.endswith(f"{STEPS[0]}<analyze>\n") and "assistant" not in text
-    marked = pack.model_copy(update={"assistant_marker": True})
-    text = bpe().decode(critique_prompt(marked, bpe(), PROBLEM, STEPS[:1]).token_ids)
+    with_marker = pack.model_copy(update={"assistant_marker": True})
+    text = bpe().decode(critique_prompt(with_marker, bpe(), PROBLEM, STEPS[:1]).token_ids)
     assert text.endswith(f"{STEPS[0]}<|im_end|>\n<|im_start|>assistant\n<analyze>\n")
     longer = continued(bpe(), prompt, "It is.", pack.assistant_marker)
     assert bpe().decode(longer.token_ids).endswith(f"{STEPS[0]}<analyze>\nIt is.")

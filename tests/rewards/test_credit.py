@@ -54,8 +54,8 @@ def test_what_is_not_covered_has_no_reward(reward: str) -> None:
 def test_a_verdict_of_the_whole_needs_no_verdict_of_a_step() -> None:
     """A critique may answer the question about the whole and box no verdict for a step."""
     uncovered = judge("a", "??", "")
-    whole = {"aggregate": "overall", "overall": 0.9, "solution_score": 0.9}
-    overall = uncovered.model_copy(update=whole)
+    fields = {"aggregate": "overall", "overall": 0.9, "solution_score": 0.9}
+    overall = uncovered.model_copy(update=fields)
     assert solution_reward(overall) == 0.9
     assert solution_reward(overall, "correct_share") is None
     assert solution_reward(overall, "calibrated") is None and step_rewards(overall) is None

@@ -138,9 +138,9 @@ THOUGHT = (
 def test_thinkprm_sends_what_its_authors_code_sends() -> None:
     """But for the last question: there are two forms of it, and this is that of the training data.
     Its authors' server asks "\\nIs the solution correct? ", without the end of thinking."""
-    written = f"{THOUGHT}Step 4: there is none. The step is \\boxed{{incorrect}}"
+    critique = f"{THOUGHT}Step 4: there is none. The step is \\boxed{{incorrect}}"
     judgement, [ours], labels = judged(
-        "thinkprm", lambda p, s, i: written, NUMBERED, aggregate="overall"
+        "thinkprm", lambda p, s, i: critique, NUMBERED, aggregate="overall"
     )
     pack = load_pack("thinkprm")
     solution = thinkprm_solution([step.replace("## Step", "Step") for step in NUMBERED])
@@ -150,9 +150,9 @@ def test_thinkprm_sends_what_its_authors_code_sends() -> None:
         "<think>\nLet's verify step by step:"
     )
     assert ours == theirs
-    kept = thinkprm_critique(written, 3)
+    safe = thinkprm_critique(critique, 3)
     question = "\n</think>\nIs the solution correct?"
-    [asked] = [text for text in labels if text.endswith(question)]
-    assert asked == theirs + kept.rstrip("\n") + question
+    [prompt] = [text for text in labels if text.endswith(question)]
+    assert prompt == theirs + safe.rstrip("\n") + question
     assert [step.verdict for step in judgement.steps] == ["correct"] * 3
-    golden("thinkprm-dialogue", both(asked, f"{theirs}{kept}\nIs the solution correct? "))
+    golden("thinkprm-dialogue", both(prompt, f"{theirs}{safe}\nIs the solution correct? "))

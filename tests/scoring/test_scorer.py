@@ -350,28 +350,6 @@ def test_rounds_ask_for_what_a_replay_of_all_votes_says(
     assert list(replayed) == critiques(early_stopping=stopping)
 
 
-def test_rounded_scores_are_equal_where_no_vote_differs() -> None:
-    """All-wrong solutions then have one reward, of which normalisation makes nothing."""
-    scores, verdicts = [], []
-    for p_correct in (0.0012, 0.00121, 0.0013, 0.06):
-        judgement = judge(probabilistic(likes(p_correct)), votes=8, round_scores=True)
-        scores += [step.score for step in judgement.steps] + [judgement.solution_score]
-        verdicts += [step.verdict for step in judgement.steps]
-    assert set(scores) == {0.0} and set(verdicts) == {"incorrect"}
-
-    def one_in_eight(prompt: Prompt, sampling: Sampling, i: int) -> str:
-        return f"Version {i}.{OPENER} correct"
-
-    def first_likes(prompt: Prompt, ids: Any) -> Any:
-        return (0.9, 0.05) if "Version 0" in str(prompt.prefill) else (0.0011, 0.9)
-
-    plain = run(scorer_of(probabilistic(first_likes, one_in_eight), votes=8).score(PROBLEM, STEPS))
-    scorer = scorer_of(probabilistic(first_likes, one_in_eight), votes=8)
-    rounded = run(scorer.score(PROBLEM, STEPS, round_scores=True))
-    assert rounded.solution_score == 1 / 8 and plain.solution_score not in (1 / 8, None)
-    assert [step.verdict for step in rounded.steps] == [step.verdict for step in plain.steps]
-
-
 def test_options_are_named_once() -> None:
     """An option lives in `ScoreOptions`, the HTTP request, the config and `Task`."""
     assert all(hasattr(ScoreConfig(), name) for name in SETTINGS)

@@ -16,7 +16,6 @@ from genprm.scoring.voting import (
     covered,
     first_error,
     next_round,
-    round_to_votes,
     settled,
     solution_score,
     vote,
@@ -75,14 +74,6 @@ def test_vote_is_a_probability_and_ignores_order(critiques: list[Any]) -> None:
     assert (score, verdict, votes) == vote(cast[::-1])
     assert (score is None) == (verdict is None) == (votes.correct + votes.incorrect == 0)
     assert score is None or 0 <= score <= 1
-
-
-@given(PROBABILITIES, st.integers(1, 64))
-def test_a_rounded_score_is_a_whole_number_of_votes(score: float, votes: int) -> None:
-    rounded = round_to_votes(score, votes)
-    assert 0 <= rounded <= 1 and rounded * votes == pytest.approx(round(rounded * votes))
-    assert abs(rounded - score) <= 0.5 / votes + 1e-9
-    assert round_to_votes(rounded, votes) == rounded
 
 
 def test_first_error() -> None:

@@ -6,7 +6,7 @@ A row without a mistake whose answer is wrong is marked as suspect.
 
 from __future__ import annotations
 
-from genprm.data.benchmarks.judged import evaluation_row, whole
+from genprm.data.benchmarks.judged import evaluation_row, whole_number
 from genprm.data.formats.labelled import field, texts
 from genprm.errors import InputError
 from genprm.records import Row
@@ -14,13 +14,13 @@ from genprm.records import Row
 
 def read(row: Row, where: str) -> Row:
     """One evaluation row."""
-    named = row["mistake_index"]
-    first_error = -1 if named is None else whole(named, "mistake_index")
-    if named is not None and first_error < 0:
+    mistake = row["mistake_index"]
+    first_error = -1 if mistake is None else whole_number(mistake, "mistake_index")
+    if mistake is not None and first_error < 0:
         raise InputError(f"below 0: {first_error}", field="mistake_index")
     answer, target = row.get("answer"), row.get("target")
     is_wrong = None not in (answer, target) and str(answer).strip() != str(target).strip()
-    suspect = {"suspect": True} if named is None and is_wrong else {}
+    suspect = {"suspect": True} if mistake is None and is_wrong else {}
     task = where.rpartition(":")[0].rpartition("/")[2].partition(".")[0]
     return evaluation_row(
         row,

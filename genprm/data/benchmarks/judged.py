@@ -34,15 +34,15 @@ def evaluation_row(
         raise InputError(f"the first error is step {first_error + 1} of {len(steps)}")
     if first_error >= 0 and not steps[first_error].strip():
         raise InputError(f"the first error is step {first_error + 1}, which is empty")
-    kept = [step for step in steps if step.strip()]
+    texts = [step for step in steps if step.strip()]
     if first_error >= 0:
         first_error = sum(bool(step.strip()) for step in steps[:first_error])
     others = {name: value for name, value in raw.items() if name not in without}
-    made = {"problem": problem, "steps": kept, "first_error": first_error, "source": source}
-    return {**others, **made, **columns}
+    own = {"problem": problem, "steps": texts, "first_error": first_error, "source": source}
+    return {**others, **own, **columns}
 
 
-def whole(value: Any, field: str) -> int:
+def whole_number(value: Any, field: str) -> int:
     """A whole number: also one that was read as a float, or as a text. Raises InputError."""
     if isinstance(value, str) and re.fullmatch(r"\s*[+-]?\d+\s*", value):
         return int(value)
@@ -63,22 +63,22 @@ def named_error(row: Mapping[str, Any], steps: Sequence[str], correctness: str, 
     Raises:
         InputError: the two columns contradict each other, or there is no such step.
     """
-    verdict, named = str(row.get(correctness)).strip().lower(), row.get(step)
-    is_none = named is None or str(named).strip().lower() in NONE
+    verdict, error = str(row.get(correctness)).strip().lower(), row.get(step)
+    is_none = error is None or str(error).strip().lower() in NONE
     if verdict not in ("correct", "incorrect", "wrong"):
         raise InputError(f"neither correct nor wrong: {row.get(correctness)!r}", field=correctness)
     if (verdict == "correct") != is_none:
-        raise InputError(f"{named!r}, and {correctness} is {verdict!r}", field=step)
+        raise InputError(f"{error!r}, and {correctness} is {verdict!r}", field=step)
     if is_none:
         return -1
     labels = [int(label[1]) if (label := _LABEL.match(text)) else None for text in steps]
-    if isinstance(named, str) and not named.strip().isdigit():
+    if isinstance(error, str) and not error.strip().isdigit():
         texts = [text.strip() for text in steps]
-        if named.strip() in texts:  # a line of a program
-            return texts.index(named.strip())
-        label = _LABEL.fullmatch(named.strip().rstrip(":."))
-        named = label[1] if label else named
-    number = whole(named, step)
+        if error.strip() in texts:  # a line of a program
+            return texts.index(error.strip())
+        label = _LABEL.fullmatch(error.strip().rstrip(":."))
+        error = label[1] if label else error
+    number = whole_number(error, step)
     if any(label is not None for label in labels):
         if number not in labels:
             raise InputError(f"no step has the label {number}", field=step)

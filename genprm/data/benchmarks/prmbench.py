@@ -6,7 +6,7 @@ beyond the solution are marked as suspect. Ids there are unique within a class o
 
 from __future__ import annotations
 
-from genprm.data.benchmarks.judged import evaluation_row, whole
+from genprm.data.benchmarks.judged import evaluation_row, whole_number
 from genprm.data.formats.labelled import field, texts
 from genprm.errors import InputError
 from genprm.records import Row
@@ -14,10 +14,10 @@ from genprm.records import Row
 
 def read(row: Row, where: str) -> Row:
     """One evaluation row, of the modified solution."""
-    steps, named = texts(row, "modified_process"), row["error_steps"]
-    if not isinstance(named, list):
+    steps, numbers = texts(row, "modified_process"), row["error_steps"]
+    if not isinstance(numbers, list):
         raise InputError("not a list of steps", field="error_steps")
-    errors = [whole(step, "error_steps") for step in named]
+    errors = [whole_number(step, "error_steps") for step in numbers]
     if errors and min(errors) < 1:
         raise InputError(f"steps count from 1: {min(errors)}", field="error_steps")
     kind = str(row.get("classification") or "unnamed")

@@ -67,6 +67,14 @@ def field(row: Mapping[str, Any], *path: str) -> Any:
     return value
 
 
+def text_field(row: Mapping[str, Any], name: str) -> str:
+    """A column that is a text."""
+    value = field(row, name)
+    if not isinstance(value, str):
+        raise InputError("not a text", field=name)
+    return value
+
+
 def texts(row: Mapping[str, Any], name: str) -> list[str]:
     """A column that is a list of texts."""
     value = field(row, name)

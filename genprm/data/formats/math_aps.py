@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from genprm.data.formats.labelled import field, labelled
+from genprm.data.formats.labelled import field, labelled, text_field
 from genprm.errors import InputError
 from genprm.records import LabelledSolution, Row
 
 
 def read(row: Row) -> Iterator[LabelledSolution]:
     """One solution per leaf."""
-    question, nodes = field(row, "question"), field(row, "reasoning_steps")
-    if not isinstance(question, str):
-        raise InputError("not a text", field="question")
+    question, nodes = text_field(row, "question"), field(row, "reasoning_steps")
     columns = {"answer": row.get("final_answer"), "problem_id": row.get("question_id")}
     paths = _tree_paths(nodes) if isinstance(nodes, Mapping) else _prefix_paths(nodes, question)
     for steps, values in paths:

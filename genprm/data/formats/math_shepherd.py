@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from genprm.data.formats.labelled import all_labels, field, labelled
+from genprm.data.formats.labelled import all_labels, labelled, text_field
 from genprm.errors import InputError
 from genprm.records import LabelledSolution, Row
 
@@ -34,8 +34,8 @@ class _Start(NamedTuple):
 def read(row: Row) -> Iterator[LabelledSolution]:
     """One solution per row; `answer` stays null, since the text states only the solution's own. A
     step at the end that has no tag has no label."""
-    text, label = (_text(row, name) for name in ("input", "label"))
-    pieces = text.split(TAG)
+    tagged, label = (text_field(row, name) for name in ("input", "label"))
+    pieces = tagged.split(TAG)
     if len(pieces) == 1:
         raise InputError(f"no {TAG} after a step", field="input")
     start = _start(pieces)
@@ -43,7 +43,7 @@ def read(row: Row) -> Iterator[LabelledSolution]:
         part.strip() for part in [*pieces[: start.piece], pieces[start.piece][: start.at]]
     )
     steps = [pieces[start.piece][start.at :], *pieces[start.piece + 1 :]]
-    marks: list[bool | None] = [*_marks(text, label)[start.piece :], None]
+    marks: list[bool | None] = [*_marks(tagged, label)[start.piece :], None]
     if not steps[-1].strip():  # as it should be: the text ends with a tag
         steps.pop()
         marks.pop()
@@ -62,25 +62,18 @@ def read(row: Row) -> Iterator[LabelledSolution]:
     )
 
 
-def _text(row: Row, name: str) -> str:
-    value = field(row, name)
-    if not isinstance(value, str):
-        raise InputError("not a text", field=name)
-    return value
-
-
 def _start(pieces: list[str]) -> _Start:
     """Raises InputError where it cannot be told where the problem ends."""
-    marked = [number for number, piece in enumerate(pieces[:-1]) if _FIRST_STEP.search(piece)]
-    for number in marked:  # the one before "Step 2:", if problems have tags of their own
+    starts = [number for number, piece in enumerate(pieces[:-1]) if _FIRST_STEP.search(piece)]
+    for number in starts:  # the one before "Step 2:", if problems have tags of their own
         if _SECOND_STEP.match(pieces[number + 1]):
-            marked = [number]
+            starts = [number]
             break
-    if marked:
-        piece = pieces[marked[0]]
+    if starts:
+        piece = pieces[starts[0]]
         places = [match.start() for match in _FIRST_STEP.finditer(piece)]
         after_sentence = [at for at in places if _SENTENCE_END.search(piece[:at])]
-        return _Start(marked[0], (after_sentence or places)[-1])
+        return _Start(starts[0], (after_sentence or places)[-1])
     at = pieces[0].rfind("?") + 1
     if not at:
         raise InputError("no 'Step 1:', and no question mark where the problem ends", field="input")

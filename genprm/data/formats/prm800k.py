@@ -45,16 +45,16 @@ def read(
     for number, step in enumerate(steps):
         where = f"label.steps[{number}]"
         rated = _rated(step, where)
-        chosen = _index(step.get("chosen_completion"), len(step.get("completions") or ()), where)
-        selected = None if chosen is None else rated.get(chosen)
-        written = step.get("human_completion") if chosen is None else None
-        text = written.get("text") if isinstance(written, dict) else written
+        choice = _index(step.get("chosen_completion"), len(step.get("completions") or ()), where)
+        selected = None if choice is None else rated.get(choice)
+        completion = step.get("human_completion") if choice is None else None
+        text = completion.get("text") if isinstance(completion, dict) else completion
         by_hand = isinstance(text, str) and bool(text.strip())
         if isinstance(text, str) and by_hand:
             selected = (text, 1)
         if alternatives:
             for at, pair in rated.items():
-                if at != chosen and pair != selected:
+                if at != choice and pair != selected:
                     yield _solution(problem, [*path, pair], neutral, columns, human)
         if selected is None:
             wrong = [pair for pair in rated.values() if pair[1] == -1]
@@ -110,17 +110,17 @@ def _rated(step: Any, where: str) -> dict[int, tuple[str, int]]:
     }
 
 
-def _index(chosen: Any, completions: int, where: str) -> int | None:
+def _index(choice: Any, completions: int, where: str) -> int | None:
     """The index of the chosen completion, which some tools write as a float; None if there is
     none. Raises InputError if it is no index."""
-    if chosen is None:
+    if choice is None:
         return None
-    if isinstance(chosen, bool) or not isinstance(chosen, int | float) or chosen != int(chosen):
-        raise InputError(f"no index: {chosen!r}", field=f"{where}.chosen_completion")
-    if not 0 <= chosen < completions:
-        message = f"{chosen:g}, and there are {completions} completions"
+    if isinstance(choice, bool) or not isinstance(choice, int | float) or choice != int(choice):
+        raise InputError(f"no index: {choice!r}", field=f"{where}.chosen_completion")
+    if not 0 <= choice < completions:
+        message = f"{choice:g}, and there are {completions} completions"
         raise InputError(message, field=f"{where}.chosen_completion")
-    return int(chosen)
+    return int(choice)
 
 
 def _solution(

@@ -28,8 +28,8 @@ def read(row: Row) -> Iterator[LabelledSolution]:
         raise InputError("field 'completions' is not a list of texts or messages")
     messages = _messages(prompt, "prompt")
     system = [text for role, text in messages if role == "system"]
-    asked = [text for role, text in messages if role != "system"]
-    if len(asked) != 1 or any(role == "assistant" for role, _ in messages):
+    questions = [text for role, text in messages if role != "system"]
+    if len(questions) != 1 or any(role == "assistant" for role, _ in messages):
         raise InputError("field 'prompt' is not one message of the user")
     steps = [_step(step, f"completions[{number}]") for number, step in enumerate(completions)]
     soft = isinstance(labels, list) and any(type(label) in (int, float) for label in labels)
@@ -42,10 +42,15 @@ def read(row: Row) -> Iterator[LabelledSolution]:
         if value is not None and not 0 <= value <= 1:
             raise InputError(f"field 'labels[{number}]': {value:g} is not from 0 to 1")
     flags = labels if values is None else [None if v is None else v > 0 for v in values]
-    kept = {k: v for k, v in row.items() if k not in ("prompt", "completions", "labels")}
-    kept |= {"system": "\n".join(system)} if system else {}
+    columns = {k: v for k, v in row.items() if k not in ("prompt", "completions", "labels")}
+    columns |= {"system": "\n".join(system)} if system else {}
     yield labelled(
-        problem=asked[0], steps=steps, labels=flags, values=values, estimator="trl", columns=kept
+        problem=questions[0],
+        steps=steps,
+        labels=flags,
+        values=values,
+        estimator="trl",
+        columns=columns,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from genprm.data.formats.labelled import field, labelled
+from genprm.data.formats.labelled import field, labelled, text_field
 from genprm.errors import InputError
 from genprm.records import LabelledSolution, Row
 from genprm.steps import split
@@ -21,7 +21,7 @@ ENDS = {"chosen": True, "rejected": False}
 def read(row: Row) -> Iterator[LabelledSolution]:
     """Two solutions of a pair, the right one first; one of a row of the SFT form."""
     if "trajectory" not in row:
-        yield _solution(row, _text(row, "instruction"), "response", True)
+        yield _solution(row, text_field(row, "instruction"), "response", True)
         return
     turns = field(row, "trajectory")
     first = turns[0] if isinstance(turns, list) and turns else None
@@ -33,9 +33,9 @@ def read(row: Row) -> Iterator[LabelledSolution]:
 
 
 def _solution(row: Row, problem: str, name: str, outcome: bool) -> LabelledSolution:
-    steps = [step for step in split(_text(row, name), "lines") if step.strip()]
-    used = {*ENDS, "instruction", "response", "task", "dataset"}
-    columns: dict[str, Any] = {key: value for key, value in row.items() if key not in used}
+    steps = [step for step in split(text_field(row, name), "lines") if step.strip()]
+    own = {*ENDS, "instruction", "response", "task", "dataset"}
+    columns: dict[str, Any] = {key: value for key, value in row.items() if key not in own}
     return labelled(
         problem=problem,
         steps=steps,
@@ -43,10 +43,3 @@ def _solution(row: Row, problem: str, name: str, outcome: bool) -> LabelledSolut
         estimator="outcome",
         columns={**columns, "outcome": outcome, "source": row.get("dataset")},
     )
-
-
-def _text(row: Row, name: str) -> str:
-    value = field(row, name)
-    if not isinstance(value, str):
-        raise InputError("not a text", field=name)
-    return value

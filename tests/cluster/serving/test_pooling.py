@@ -173,8 +173,8 @@ def test_encodings_hold_the_same_numbers() -> None:
             rows = post("/pooling", request).json()["data"]
             for row, expected in zip(rows, numbers, strict=True):
                 content = base64.b64decode(row["data"])
-                found = struct.unpack(f"{sign}{len(expected)}{code}", content)
-                assert list(found) == pytest.approx(expected, abs=1e-3)
+                unpacked = struct.unpack(f"{sign}{len(expected)}{code}", content)
+                assert list(unpacked) == pytest.approx(expected, abs=1e-3)
             assert [row.get("empty") for row in rows] == [None, None, [1]]
             packed = post("/pooling", {**request, "encoding_format": "bytes"})
             assert packed.headers["content-type"] == "application/octet-stream"
@@ -238,37 +238,35 @@ def test_the_number_may_be_another_and_places_are_marked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "field", "status"),
+    ("body", "field"),
     [
-        ({}, "input", 400),
-        ({"input": f"no chat at all{MARK}"}, "input[0]", 400),
-        ({"input": [chat("p", "right"), ""]}, "input[1]", 400),
-        ({"input": []}, "input", 400),
-        ({"input": [1, 2, 3]}, "input[0]", 400),  # no ids of this tokenizer
-        ({"input": [[1], "a", 2.5]}, "input", 400),
-        ({"input": [[1], [2.5]]}, "input", 400),
-        ({"input": "x", "messages": []}, "messages", 400),
-        ({"input": "x", "messages": [{"role": "user"}]}, "input", 400),
-        (turns([{"type": "image_url", "image_url": {"url": "x"}}]), "messages[0].content", 400),
-        (turns(1), "messages[0].content", 400),
-        ({"input": "x", "encoding_format": "hex"}, "encoding_format", 400),
-        ({"input": "x", "embed_dtype": "fp8_e4m3"}, "embed_dtype", 400),
-        ({"input": "x", "task": "classify"}, "task", 400),
-        ({"input": "x", "task": "embed"}, "task", 400),
-        ({"input": chat("p"), "model": "no-such-model"}, "model", 404),
-        ([], "body", 400),
+        ({}, "input"),
+        ({"input": f"no chat at all{MARK}"}, "input[0]"),
+        ({"input": [chat("p", "right"), ""]}, "input[1]"),
+        ({"input": []}, "input"),
+        ({"input": [1, 2, 3]}, "input[0]"),  # no ids of this tokenizer
+        ({"input": [[1], "a", 2.5]}, "input"),
+        ({"input": [[1], [2.5]]}, "input"),
+        ({"input": "x", "messages": []}, "messages"),
+        ({"input": "x", "messages": [{"role": "user"}]}, "input"),
+        (turns([{"type": "image_url", "image_url": {"url": "x"}}]), "messages[0].content"),
+        (turns(1), "messages[0].content"),
+        ({"input": "x", "encoding_format": "hex"}, "encoding_format"),
+        ({"input": "x", "embed_dtype": "fp8_e4m3"}, "embed_dtype"),
+        ({"input": "x", "task": "classify"}, "task"),
+        ({"input": "x", "task": "embed"}, "task"),
+        ([], "body"),
     ],
 )
-def test_errors_have_the_shape_that_vllm_gives_them(body: Any, field: str, status: int) -> None:
+def test_errors_have_the_shape_that_vllm_gives_them(body: Any, field: str) -> None:
     for path in ("/pooling", "/classify"):
         if path == "/classify" and field == "task":  # no field of it there
             continue
         answer = post(path, body)
-        assert answer.status_code == status, answer.text
+        assert answer.status_code == 400, answer.text
         error = answer.json()["error"]
         assert error.keys() == {"message", "type", "param", "code"}
-        assert (error["param"], error["code"]) == (field, status)
-        assert error["type"] == {400: "BadRequestError", 404: "NotFoundError"}[status]
+        assert (error["type"], error["param"], error["code"]) == ("BadRequestError", field, 400)
         assert "\n" not in error["message"] and not answer.extensions["prompts"]
 
 
@@ -288,19 +286,17 @@ def test_every_error_of_these_routes_has_that_shape_and_no_other_has_it() -> Non
     assert isinstance(call(app, "POST", "/get_reward", b"{").json()["error"], str)
 
 
-def test_clients_find_the_model_and_its_other_names() -> None:
+def test_clients_find_the_critic_which_answers_under_any_name() -> None:
     app = routes()
     listed = call(app, "GET", "/v1/models").json()
     assert listed["object"] == "list"
-    first, second = listed["data"]
-    assert first["id"] == second["root"] == "scripted" and first["object"] == "model"
-    assert first["max_model_len"] == CONTEXT and first["permission"] == []
+    [card] = listed["data"]
+    assert card["id"] == card["root"] == "scripted" and card["object"] == "model"
+    assert card["max_model_len"] == CONTEXT and card["permission"] == []
     body = turns("p", f"right{MARK}")
-    for name in (None, "", first["id"], second["id"], "Qwen/Qwen2.5-Math-PRM-7B"):
-        assert call(app, "POST", "/pooling", {"model": name, **body}).json()["model"] == "scripted"
-    named = {"serve": {"model_names": ["my/prm"]}}
-    assert post("/pooling", {"model": "my/prm", **body}, **named).status_code == 200
-    assert post("/pooling", {"model": second["id"], **body}, **named).status_code == 404
+    for name in (None, "", "scripted", "Qwen/Qwen2.5-Math-PRM-7B", "/models/verl/reward"):
+        for path in ("/pooling", "/classify"):
+            assert call(app, "POST", path, {"model": name, **body}).json()["model"] == "scripted"
 
 
 def test_a_server_is_alive_and_has_a_version() -> None:

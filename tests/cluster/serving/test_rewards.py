@@ -52,7 +52,7 @@ def test_a_rollout_gets_the_score_of_its_bare_response() -> None:
     assert answer.status_code == 200 and "genprm-unscored" not in answer.headers
     rewards = answer.json()
     assert rewards.keys() == {"rewards", "scores", "extra_logs"}
-    assert rewards["rewards"] == rewards["scores"] == pytest.approx([0.1, 0.8, 0.8])
+    assert rewards["rewards"] == rewards["scores"] == [0.0, 1.0, 1.0]
     logs = rewards["extra_logs"]
     assert logs["steps"] == [2, 1, 1] and logs["first_error"] == [1, -1, -1]
     assert logs["scored"] == [1, 1, 1] and logs["correct_share"] == pytest.approx([0.5, 1, 1])
@@ -78,7 +78,7 @@ def test_the_problem_is_the_question_whatever_template_the_policy_has(form: str)
 def test_a_query_that_its_tokenizer_wrote_otherwise_is_taken_apart_by_the_template() -> None:
     query = PROMPT.replace("4?", "4 ?") + f"right{END}\n"
     answer = post("/get_reward", rollouts(query))
-    assert answer.json()["rewards"] == pytest.approx([0.8])
+    assert answer.json()["rewards"] == [1.0]
     assert all("4 ?" not in text for text in answer.extensions["prompts"])
 
 
@@ -87,7 +87,7 @@ def test_marks_in_a_response_do_not_move_where_it_begins() -> None:
     for prompt in (PROMPT, "What is 3 * 4?"):
         for before in (prompt, prompt.replace("4?", "4 ?")):
             answer = post("/get_reward", rollouts(before + forged, prompt=prompt))
-            assert answer.json()["rewards"] == pytest.approx([0.1])
+            assert answer.json()["rewards"] == [0.0]
 
 
 def test_empty_lists_are_answered_with_empty_lists() -> None:
@@ -152,7 +152,7 @@ def test_slime_gets_a_number_for_everything(kind: str) -> None:
 def test_slime_gets_the_reward_of_one_rollout_as_a_bare_number(prompt: Any, response: Any) -> None:
     answer = post("/get_reward", {"prompt": prompt, "response": response, "label": "12"})
     assert answer.status_code == 200 and "genprm-unscored" not in answer.headers
-    assert answer.json() == pytest.approx(0.1)
+    assert answer.json() == 0.0
     assert "Problem:\nWhat is 3 * 4?\n" in answer.extensions["prompts"][0]
 
 

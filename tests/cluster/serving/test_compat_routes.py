@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
 import pytest
 
-from cluster.serving import steady
+from cluster.serving import compat_routes
 from cluster.serving.host import CriticHost
 from cluster.serving.routes import build_routes
-from cluster.serving.steady import SteadyScores
 from genprm.config.root import Config
 from genprm.engines.scripted import ScriptedEngine, ScriptedTokenizer
-from genprm.errors import EngineError
 from genprm.generation import Prompt, Sampling
+from genprm.records import Judgement
 from genprm.scoring.base import ScoreItem
 from genprm.scoring.critic import load_critic
 from genprm.scoring.scorer import Scorer
@@ -75,43 +75,38 @@ def test_the_seed_follows_from_the_content() -> None:
     assert len(set(seeds[0])) == 2  # a seed for each step
 
 
-def test_another_critic_judges_anew_and_failures_are_not_kept(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    item = ScoreItem("p", ["a"])
+def test_another_critic_judges_anew() -> None:
+    engine = moody()
+    host = host_of(engine)
+    rewards(host, [ROLLOUT] * 2, "/get_reward", False)
+    assert len(engine.calls) == 2
+    app = build_routes(host)
 
-    async def run() -> None:
-        engine = moody()
-        host = host_of(engine)
-        scores = SteadyScores(host)
-        await scores.score_batch([item, item])
-        assert len(engine.calls) == 1
-        host.scorer = Scorer(engine, host.critic.pack, host.config.score)
-        await scores.score_batch([item])
-        assert len(engine.calls) == 2
-        monkeypatch.setattr(steady, "REMEMBERED", 1)
-        await scores.score_batch([ScoreItem("q", ["a"]), item])
-        await scores.score_batch([ScoreItem("q", ["a"])])  # the other took its place
-        assert len(engine.calls) == 5
-        engine.alive = False
-        with pytest.raises(EngineError):
-            await scores.score_batch([ScoreItem("r", ["a"])])
-        engine.alive = True
-        assert (await scores.score_batch([ScoreItem("r", ["a"])]))[0].solution_score is not None
+    async def ask() -> None:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://s") as client:
+            await client.post("/get_reward", json=ROLLOUT)
+            host.scorer = Scorer(
+                engine, host.critic.pack, host.config.score, critic_version="another"
+            )
+            await client.post("/get_reward", json=ROLLOUT)
 
-    asyncio.run(run())
+    asyncio.run(ask())
+    assert len(engine.calls) == 6
 
 
-def test_a_caller_that_gives_up_leaves_the_judgement_to_the_others() -> None:
-    async def run() -> None:
-        engine = moody()
-        scores = SteadyScores(host_of(engine))
-        first, second = (
-            asyncio.create_task(scores.score_batch([ScoreItem("p", ["a"])])) for _ in "12"
-        )
-        await asyncio.sleep(0)
-        first.cancel()
-        assert (await second)[0].solution_score is not None
-        assert len(engine.calls) == 1
+def test_a_batch_of_any_size_is_judged_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compat_routes, "MAX_BATCH_STEPS", 3)
+    sizes = []
 
-    asyncio.run(run())
+    class Host(CriticHost):
+        async def score_batch(self, items: Sequence[ScoreItem]) -> list[Judgement]:
+            sizes.append(sum(len(item.steps) for item in items))
+            return await super().score_batch(items)
+
+    engine = moody()
+    plain = host_of(engine)
+    host = Host(engine, plain.critic, plain.scorer)
+    body = {"query": [f"p a\nb\n{i}" for i in range(3)] + ["p a", "p b"], "prompts": ["p"] * 5}
+    [answer] = rewards(host, [body], "/get_reward", True)
+    assert len(answer["rewards"]) == 5 and sizes == [3, 3, 3, 2]

@@ -1,0 +1,149 @@
+"""One text, one reward: a critic is asked once about the same solution.
+
+Critiques are sampled, so that a second judgement of one text is another draw of votes. Trainers
+send the same text again, in a retry or as a rollout that came twice in a group: it gets the
+judgement of the first time, while that is remembered and the critic is the same. Its seed follows
+from the content, with which other processes sample the same critiques, as far as the engine honours
+seeds and its numbers do not depend on the batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from genprm.records import CriticInfo, Judgement, content_id
+from genprm.scoring.base import ScoreItem, ScoreOptions, StepScorer
+from genprm.util.seeds import derive_seed
+
+SIZE = 4096  # judgements, those used last: about 80 MB where they have ten steps
+PASSING = ("deadline", "error")  # statuses that say nothing of the text
+
+# How to judge many solutions, as `StepScorer.score_batch`.
+ScoreBatch = Callable[[Sequence[ScoreItem]], Awaitable[list[Judgement]]]
+
+
+class JudgementMemory:
+    """The judgements of one scorer by content, all by one version of its critic. Safe to share
+    between threads; judgements in flight are shared by the calls of one event loop."""
+
+    def __init__(self, size: int = SIZE):
+        self._size, self._lock = size, threading.Lock()
+        self._critic: CriticInfo | None = None
+        self._judgements: OrderedDict[str, Judgement] = OrderedDict()
+        self._tasks: dict[str, asyncio.Task[dict[str, Judgement]]] = {}  # in flight
+
+    async def judge(
+        self, score_batch: ScoreBatch, items: Sequence[ScoreItem], critic: CriticInfo | None = None
+    ) -> list[Judgement]:
+        """The judgements of the items, in order; `score_batch` is asked for those that are not
+        remembered, and raises what it does. An item's id makes no difference.
+
+        Args:
+            critic: the version that judges now, where the caller knows it; else that of the last
+                answer counts.
+        """
+        if critic is not None:
+            with self._lock:
+                self._follow(critic)
+        by_key = {_key(item): item for item in items}
+        judgements = await self._judgements_of(score_batch, by_key)
+        if len({judgement.critic for judgement in judgements.values()}) > 1:
+            # the answers are by another version than what was remembered, and is forgotten now
+            judgements = await self._judgements_of(score_batch, by_key)
+        return [judgements[_key(item)] for item in items]
+
+    async def _judgements_of(
+        self, score_batch: ScoreBatch, items: Mapping[str, ScoreItem]
+    ) -> dict[str, Judgement]:
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            judgements = {key: self._judgements[key] for key in items if key in self._judgements}
+            for key in judgements:
+                self._judgements.move_to_end(key)
+            waiting = {
+                key: self._tasks[key]
+                for key in items
+                if key not in judgements
+                if key in self._tasks and self._tasks[key].get_loop() is loop
+            }
+            missing = {k: v for k, v in items.items() if k not in judgements and k not in waiting}
+            if missing:
+                task = loop.create_task(self._ask(score_batch, missing, self._critic))
+                task.add_done_callback(_take_error)
+                self._tasks |= (added := dict.fromkeys(missing, task))
+                waiting |= added
+        for key, task in waiting.items():
+            # a caller that gives up does not end it: others may wait, and it will ask again
+            judgements[key] = (await asyncio.shield(task))[key]
+        return judgements
+
+    async def _ask(
+        self, score_batch: ScoreBatch, items: Mapping[str, ScoreItem], critic: CriticInfo | None
+    ) -> dict[str, Judgement]:
+        try:
+            answers = await score_batch([_with_seed(item) for item in items.values()])
+        finally:
+            with self._lock:
+                for key in items:
+                    if self._tasks.get(key) is asyncio.current_task():
+                        del self._tasks[key]
+        with self._lock:
+            return {
+                key: self._keep(key, judgement, critic)
+                for key, judgement in zip(items, answers, strict=True)
+            }
+
+    def _keep(self, key: str, judgement: Judgement, critic: CriticInfo | None) -> Judgement:
+        """Remember a judgement, unless a step failed in passing, and return the one that holds: the
+        first answer, where event loops asked for one text at once. `critic` judged when it was
+        asked for."""
+        if judgement.critic != self._critic:
+            if self._critic != critic:  # it has changed since, and does not change back
+                return judgement
+            self._follow(judgement.critic)
+        if any(step.status in PASSING for step in judgement.steps):
+            return judgement
+        first = self._judgements.setdefault(key, judgement)
+        self._judgements.move_to_end(key)
+        while len(self._judgements) > self._size:
+            self._judgements.popitem(last=False)
+        return first
+
+    def _follow(self, critic: CriticInfo) -> None:
+        if critic != self._critic:
+            self._critic = critic
+            self._judgements.clear()
+            self._tasks.clear()
+
+
+_memories: weakref.WeakKeyDictionary[StepScorer, JudgementMemory] = weakref.WeakKeyDictionary()
+
+
+def memory_of(scorer: StepScorer) -> JudgementMemory:
+    """What is remembered of a scorer in this process; it ends with the scorer."""
+    try:
+        return _memories.setdefault(scorer, JudgementMemory())
+    except TypeError:  # neither hashable nor weakly referable: remembered for one call only
+        return JudgementMemory()
+
+
+def _key(item: ScoreItem) -> str:
+    return content_id(item.problem, list(item.steps), item.options)
+
+
+def _with_seed(item: ScoreItem) -> ScoreItem:
+    if item.options.get("seed") is not None:
+        return item
+    seed = derive_seed("reward", item.problem, *item.steps)
+    options: ScoreOptions = {**item.options, "seed": seed}
+    return ScoreItem(item.problem, item.steps, item.id, **options)
+
+
+def _take_error(task: asyncio.Task[dict[str, Judgement]]) -> None:
+    """Take a failure out of a task for which nobody waits any more, so that none is logged."""
+    if not task.cancelled():
+        task.exception()
