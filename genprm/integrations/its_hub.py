@@ -51,8 +51,7 @@ class CriticPRM(_Scores):
 
     async def _all(self, prompt: Any, answers: str | Sequence[str]) -> float | list[float]:
         texts = [answers] if isinstance(answers, str) else list(answers)
-        messages = getattr(prompt, "to_chat_messages", lambda: prompt)()
-        scores = await self._score([problem_of(messages)] * len(texts), texts)
+        scores = await self._score([problem_of(_plain(prompt))] * len(texts), texts)
         return scores[0] if isinstance(answers, str) else scores
 
 
@@ -64,17 +63,27 @@ class CriticORM(_Scores):
         settings: see `RewardSettings`.
     """
 
-    def score(self, messages: Sequence[Any], *ignored: Any) -> float | list[float]:
-        """A number for each conversation; for one, which is a list of messages, one number."""
+    def score(self, messages: Any, *ignored: Any, **also_ignored: Any) -> float | list[float]:
+        """A number for each conversation; for one, which is a list of messages or its_hub's
+        `ChatMessages`, one number. What its_hub hands over besides, such as `orchestrator`, is not
+        used."""
         return wait_for(self._all(messages))
 
-    async def ascore(self, messages: Sequence[Any], *ignored: Any) -> float | list[float]:
+    async def ascore(
+        self, messages: Any, *ignored: Any, **also_ignored: Any
+    ) -> float | list[float]:
         """As `score`."""
         return await in_own_loop(self._all(messages))
 
-    async def _all(self, messages: Sequence[Any]) -> float | list[float]:
+    async def _all(self, messages: Any) -> float | list[float]:
+        messages = _plain(messages)
         many = bool(messages) and isinstance(messages[0], list)
         chats = messages if many else [messages]
         problems = [problem_of(chat[:-1]) for chat in chats]
         scores = await self._score(problems, [message_text(chat[-1]) for chat in chats])
         return scores if many else scores[0]
+
+
+def _plain(chat: Any) -> Any:
+    """The list of messages in a `ChatMessages` of its_hub; anything else as it is."""
+    return getattr(chat, "to_chat_messages", lambda: chat)()
