@@ -12,16 +12,19 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 
+import sympy  # type: ignore[import-untyped]
+
 from genprm.verifiers.answers.formula import (
     BASES,
     FUNCTIONS,
     GREEK,
-    Formula,
     Token,
     UnreadableError,
-    read_formula,
     tokenise,
+    write_latex,
+    write_number,
 )
+from genprm.verifiers.answers.numeric import Formula, names, read_latex
 from genprm.verifiers.answers.text import clean, plain
 from genprm.verifiers.answers.units import Unit, read_unit, take_currency
 from genprm.verifiers.answers.words import NUMBER_WORDS, QUANTITIES, SHORT_WORDS
@@ -36,19 +39,14 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """A formula, and what it measures. `product` is the other way to read `5 m`: 5 times m."""
+    """A formula, and what it measures. `product` is the other way to read `5 m`: 5 times m;
+    `digits` are those of a decimal as written."""
 
     formula: Formula
     unit: Unit | None = None
     percent: bool = False
     product: Formula | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Latex:
-    """A formula that only the library's parser may know: integrals, limits, sums."""
-
-    text: str
+    digits: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,7 @@ class Time:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    terms: tuple[Form, ...]
+    terms: tuple[Formula, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +136,6 @@ class Chain:
 Form = (
     Words
     | Quantity
-    | Latex
     | Numeral
     | Time
     | Ratio
@@ -163,6 +160,7 @@ _SIGNS = {
 }
 _FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
 _MATRIX = re.compile(r"\\begin ?\{[bpBv]?(?:matrix|array)\}(?: ?\{[clr|]*\})?(.*)\\end ?\{(.*?)\}")
+MAX_ROWS = 4  # of a determinant
 MAX_CHARS = 2_000  # a longer text is words; the time that reading takes grows faster than the text
 Separator = Callable[[Token], bool]
 _FIGURE = re.compile(
@@ -170,8 +168,7 @@ _FIGURE = re.compile(
 )  # \angle ABC, |AB|
 _PAIR = re.compile(r"\((?:[a-zA-Z],)+[a-zA-Z]\)")  # (x, y)
 _BINDING = ("+", "-", "*", "/", "^", "_", "!", "'")  # no unit begins with one
-_INFINITY = Formula("const", text="oo")
-_LIBRARY_KNOWS = re.compile(r"\\(?:int|sum|prod|lim|begin|overline|bmod|mod|det|sqrt|frac|hat)\b")
+_LIBRARY_KNOWS = re.compile(r"\\(?:int|sum|prod|lim)\b")
 
 
 @lru_cache(maxsize=4096)
@@ -209,29 +206,12 @@ def _read_special(text: str) -> Form | None:
         return None
     lines = [line for line in matrix[1].split(r"\\") if line.replace(r"\hline", "").strip()]
     rows = tuple(tuple(read_answer(cell) for cell in line.split("&")) for line in lines)
-    return _determinant(rows) if matrix[2].startswith("v") else Matrix(rows)
-
-
-def _determinant(rows: tuple[tuple[Form, ...], ...]) -> Quantity:
-    """Expanded by the first row.
-
-    Raises:
-        UnreadableError: the rows are no small square of formulas.
-    """
-    cells = [[cell.formula for cell in row if isinstance(cell, Quantity)] for row in rows]
-    if len(rows) > 3 or any(len(row) != len(rows) for row in cells):
-        raise UnreadableError("determinant")
-    return Quantity(_expand(cells))
-
-
-def _expand(cells: list[list[Formula]]) -> Formula:
-    if len(cells) == 1:
-        return cells[0][0]
-    total = Formula("num", text="0")
-    for i, factor in enumerate(cells[0]):
-        minor = _expand([row[:i] + row[i + 1 :] for row in cells[1:]])
-        total = Formula("-" if i % 2 else "+", (total, Formula("*", (factor, minor))))
-    return total
+    if matrix[2].startswith("v"):
+        cells = [[c.formula for c in row if isinstance(c, Quantity)] for row in rows]
+        if len(rows) > MAX_ROWS or any(len(row) != len(rows) for row in cells):
+            raise UnreadableError("determinant")
+        return Quantity(sympy.Matrix(cells).det())
+    return Matrix(rows)
 
 
 def _read(tokens: list[Token], text: str) -> Form:
@@ -241,7 +221,7 @@ def _read(tokens: list[Token], text: str) -> Form:
     if not tokens:
         return Words(plain(text))
     if len(tokens) == 1 and tokens[0].text.lower() in NUMBER_WORDS:
-        return Quantity(Formula("num", text=str(NUMBER_WORDS[tokens[0].text.lower()])))
+        return Quantity(sympy.Integer(NUMBER_WORDS[tokens[0].text.lower()]))
     if len(tokens) == 1 and tokens[0].text == r"\emptyset":
         return Several((), braces=True)
     if inner := _in_brackets(tokens):
@@ -261,7 +241,7 @@ def _read(tokens: list[Token], text: str) -> Form:
         return _relation(tokens)
     ratio = list(_split(tokens, lambda t: t.text == ":" or _is_word(t, "to")))
     if len(ratio) > 1 and all(ratio):
-        return Ratio(tuple(Quantity(read_formula(part)) for part in ratio))
+        return Ratio(tuple(_formula(part) for part in ratio))
     return _several_signs(tokens) or _quantity(tokens)
 
 
@@ -382,10 +362,8 @@ def _quantity(tokens: list[Token]) -> Form:
         if (form := _with_unit(head, tail, currency)) is not None:
             return form
     text = _text(tokens)
-    if any(t.kind == "words" or (t.kind == "letters" and len(t.text) > 3) for t in tokens):
-        raise UnreadableError(text)
     if _LIBRARY_KNOWS.search(text):
-        return Latex(text)
+        return Quantity(read_latex(text))
     raise UnreadableError(text)
 
 
@@ -411,9 +389,8 @@ def _measured(tokens: list[Token], currency: Unit | None) -> Quantity | None:
         form = _with_unit(head, tail, currency)
         if form is None or form.unit is None or form.unit.factor is None:
             continue
-        applied = any(t.text.removeprefix("\\") in FUNCTIONS - {"sqrt"} for t in head)
-        if not any(_symbols(form.formula)) and not (applied and tail[0].text == "^"):
-            return form  # the degrees of `\cos 60^\circ` belong to the cosine
+        if not names(form.formula) and not (_is_applied(head) and tail[0].text == "^"):
+            return form
     return None
 
 
@@ -428,20 +405,34 @@ def _whole_formula(tokens: list[Token]) -> Quantity | None:
             and (not is_product or text in SHORT_WORDS)
         ):
             raise UnreadableError(text)
-    percent = tokens[-1:] == [Token("sign", "%", tokens[-1].spaced)] if tokens else False
+    percent = bool(tokens) and tokens[-1].text == "%"
     try:
-        formula = read_formula(tokens[:-1] if percent else tokens)
+        if [t.text for t in tokens[-2:]] == ["^", r"\circ"] and not _is_applied(tokens):
+            return Quantity(_formula(tokens[:-2]), read_unit([Token("words", "degrees", True)]))
+        amount = tokens[:-1] if percent else tokens
+        return Quantity(_formula(amount), percent=percent, digits=_digits(amount))
     except UnreadableError:
         return None
-    if formula.op == "degrees":
-        return Quantity(formula.args[0], read_unit([Token("words", "degrees", True)]))
-    return Quantity(formula, percent=percent)
+
+
+def _is_applied(tokens: list[Token]) -> bool:
+    r"""Whether there is a function: the degrees of `\cos 60^\circ` belong to the cosine."""
+    return any(t.text.removeprefix("\\") in FUNCTIONS - {"sqrt"} for t in tokens)
+
+
+def _formula(tokens: list[Token]) -> Formula:
+    return read_latex(write_latex(tokens))
+
+
+def _digits(tokens: list[Token]) -> str:
+    text = "".join(t.text for t in tokens)
+    return text if re.fullmatch(r"-?\d*\.\d+", text) else ""
 
 
 def _with_unit(head: list[Token], tail: list[Token], currency: Unit | None) -> Quantity | None:
     """The formula `head` with the words `tail` behind it: quantities and a unit."""
     try:
-        formula = read_formula(head)
+        formula = _formula(head)
     except UnreadableError:
         return None
     percent, factor = False, Fraction(1)
@@ -463,16 +454,16 @@ def _with_unit(head: list[Token], tail: list[Token], currency: Unit | None) -> Q
             return None
         unit = read if currency is None else currency
     if factor != 1:
-        formula = Formula("*", (formula, Formula("num", text=str(factor))))
+        formula = formula * read_latex(write_number(factor))
     product = None
     if unit and tail and all(t.kind == "letters" and len(t.text) == 1 for t in tail):
         product = _product(head + tail)
-    return Quantity(formula, unit, percent, product)
+    return Quantity(formula, unit, percent, product, _digits(head) if factor == 1 else "")
 
 
 def _product(tokens: list[Token]) -> Formula | None:
     try:
-        return read_formula(tokens)
+        return _formula(tokens)
     except UnreadableError:
         return None
 
@@ -482,14 +473,7 @@ def _is_letter_product(formula: Formula, tail: list[Token]) -> bool:
     first = tail[0]
     if first.kind != "letters" or len(first.text) > 1 or not first.text.isascii():
         return False
-    return not first.spaced or any(_symbols(formula))
-
-
-def _symbols(formula: Formula) -> Iterator[str]:
-    if formula.op == "sym":
-        yield formula.text
-    for arg in formula.args:
-        yield from _symbols(arg)
+    return not first.spaced or bool(names(formula))
 
 
 def _relation(tokens: list[Token]) -> Form:
@@ -541,19 +525,12 @@ def _inequality(left: list[Token], sign: str, right: list[Token]) -> Form:
     if (name or not left) and towards in _FLIPPED:
         bound = _quantity(other)
         if towards[0] == ">":
-            bounds = Bracket("(["[towards == ">="], ")", (bound, Quantity(_INFINITY)))
+            bounds = Bracket("(["[towards == ">="], ")", (bound, Quantity(sympy.oo)))
         else:
-            low = Quantity(Formula("neg", (_INFINITY,)))
+            low = Quantity(-sympy.oo)
             bounds = Bracket("(", ")]"[towards == "<="], (low, bound))
-    right_formula = _formula_of(right)
-    return Relation(sign, _formula_of(left) if left else None, right_formula, name, bounds)
-
-
-def _formula_of(tokens: list[Token]) -> Formula:
-    form = _quantity(tokens)
-    if not isinstance(form, Quantity):
-        raise UnreadableError("formula")
-    return form.formula
+    right_formula = _formula(right)
+    return Relation(sign, _formula(left) if left else None, right_formula, name, bounds)
 
 
 def _name(tokens: list[Token]) -> str:
