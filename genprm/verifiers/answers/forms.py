@@ -16,6 +16,7 @@ import sympy  # type: ignore[import-untyped]
 
 from genprm.verifiers.answers.formula import (
     BASES,
+    CONSTANTS,
     FUNCTIONS,
     GREEK,
     Token,
@@ -151,7 +152,6 @@ Form = (
 
 _TIME = re.compile(r"(?:(\d{1,2}):(\d\d)(?::(\d\d))?|(\d{1,2}))\s*([ap])?\.?(m)?\.?", re.IGNORECASE)
 _NUMERAL = re.compile(r"\(?(?P<digits>[0-9A-F](?: ?[0-9A-F])*)\)?_ ?\{? ?(?P<base>[a-z0-9]+) ?\}?")
-_OPENING = {"(": ")", "[": "]", "{": "}", r"\{": r"\}"}
 _OPENS = {"(", "[", "{", r"\{", r"\lfloor", r"\lceil", r"\langle", r"\begin"}
 _CLOSES = {")", "]", "}", r"\}", r"\rfloor", r"\rceil", r"\rangle", r"\end"}
 _SIGNS = {
@@ -163,9 +163,7 @@ _MATRIX = re.compile(r"\\begin ?\{[bpBv]?(?:matrix|array)\}(?: ?\{[clr|]*\})?(.*
 MAX_ROWS = 4  # of a determinant
 MAX_CHARS = 2_000  # a longer text is words; the time that reading takes grows faster than the text
 Separator = Callable[[Token], bool]
-_FIGURE = re.compile(
-    r"m?\\(?:angle|triangle|overline)\{?[A-Z]+\}?|\|[A-Z]{2}\|"
-)  # \angle ABC, |AB|
+_FIGURE = re.compile(r"m?\\(?:angle|triangle|overline)\{?[A-Z]+\}?|\|[A-Z]{2}\|")  # |AB|
 _PAIR = re.compile(r"\((?:[a-zA-Z],)+[a-zA-Z]\)")  # (x, y)
 _BINDING = ("+", "-", "*", "/", "^", "_", "!", "'")  # no unit begins with one
 _LIBRARY_KNOWS = re.compile(r"\\(?:int|sum|prod|lim)\b")
@@ -178,7 +176,7 @@ def read_answer(text: str) -> Form:
         return Words(text)
     cleaned = clean(text)
     try:
-        return _read_special(cleaned) or _read(tokenise(cleaned), cleaned)
+        return _read_special(cleaned) or _read(tokenise(cleaned))
     except (UnreadableError, RecursionError):
         return Words(plain(cleaned))
 
@@ -214,32 +212,29 @@ def _read_special(text: str) -> Form | None:
     return Matrix(rows)
 
 
-def _read(tokens: list[Token], text: str) -> Form:
-    """The form of tokens; `text` is theirs, for what stays words."""
-    if tokens and tokens[0].text.lower() in ("either", "both"):
+def _read(tokens: list[Token]) -> Form:
+    if len(tokens) > 1 and tokens[0].text.lower() in ("either", "both"):
         tokens = tokens[1:]
     if not tokens:
-        return Words(plain(text))
+        return Words("")
     if len(tokens) == 1 and tokens[0].text.lower() in NUMBER_WORDS:
         return Quantity(sympy.Integer(NUMBER_WORDS[tokens[0].text.lower()]))
     if len(tokens) == 1 and tokens[0].text == r"\emptyset":
         return Several((), braces=True)
     if inner := _in_brackets(tokens):
         return inner
-    parts = list(_split(tokens, lambda t: t.text in (",", ";") or _is_word(t, "and", "or")))
+    parts = _split(tokens, lambda t: t.text in (",", ";") or _is_word(t, "and", "or"))
     parts = [part for part in parts if part]
     if len(parts) > 1:
         return _list(parts)
     if any(t.text in (",", ";") or _is_word(t, "and", "or") for t in tokens):
         tokens = parts[0] if parts and _depths(tokens)[-1] == 0 else tokens
-    unions = list(_split(tokens, lambda t: t.text == r"\cup"))
+    unions = _split(tokens, lambda t: t.text == r"\cup")
     if len(unions) > 1 and all(unions):
-        return Union(tuple(_read(part, _text(part)) for part in unions))
-    if any(
-        t.text in _SIGNS and depth == 0 for t, depth in zip(tokens, _depths(tokens), strict=True)
-    ):
+        return Union(tuple(_read(part) for part in unions))
+    if len(_split(tokens, lambda t: t.text in _SIGNS)) > 1:
         return _relation(tokens)
-    ratio = list(_split(tokens, lambda t: t.text == ":" or _is_word(t, "to")))
+    ratio = _split(tokens, lambda t: t.text == ":" or _is_word(t, "to"))
     if len(ratio) > 1 and all(ratio):
         return Ratio(tuple(_formula(part) for part in ratio))
     return _several_signs(tokens) or _quantity(tokens)
@@ -267,15 +262,14 @@ def _depths(tokens: list[Token]) -> list[int]:
     return depths
 
 
-def _split(tokens: list[Token], separates: Separator) -> Iterator[list[Token]]:
-    part = list[Token]()
+def _split(tokens: list[Token], separates: Separator) -> list[list[Token]]:
+    parts = [list[Token]()]
     for token, depth in zip(tokens, _depths(tokens), strict=True):
         if depth == 0 and separates(token):
-            yield part
-            part = []
+            parts.append([])
         else:
-            part.append(token)
-    yield part
+            parts[-1].append(token)
+    return parts
 
 
 def _text(tokens: list[Token]) -> str:
@@ -298,15 +292,15 @@ def _in_brackets(tokens: list[Token]) -> Form | None:
         if any(t.text in ("|", ":") for t in inner):
             raise UnreadableError("condition of a set")
         items = [p for p in _split(inner, lambda t: t.text in (",", ";")) if p]
-        return Several(tuple(_read(part, _text(part)) for part in items), braces=True)
-    parts = list(_split(inner, lambda t: t.text in (",", ";")))
+        return Several(tuple(_read(part) for part in items), braces=True)
+    parts = _split(inner, lambda t: t.text in (",", ";"))
     if len(parts) == 1:
-        return _read(inner, _text(inner)) if (left, right) == ("(", ")") else None
+        return _read(inner) if (left, right) == ("(", ")") else None
     if not all(parts):
         raise UnreadableError("empty item")
     left = "(" if left == r"\langle" else left
     right = ")" if right == r"\rangle" else right
-    return Bracket(left, right, tuple(_read(part, _text(part)) for part in parts))
+    return Bracket(left, right, tuple(_read(part) for part in parts))
 
 
 def _list(parts: list[list[Token]]) -> Form:
@@ -331,7 +325,7 @@ def _list(parts: list[list[Token]]) -> Form:
 
 def _read_part(tokens: list[Token]) -> Form:
     try:
-        return _read(tokens, _text(tokens))
+        return _read(tokens)
     except UnreadableError:
         return Words(plain(_text(tokens)))
 
@@ -340,15 +334,9 @@ def _several_signs(tokens: list[Token]) -> Form | None:
     r"""`1 \pm 2` as its two values."""
     if not any(t.text in (r"\pm", r"\mp") for t in tokens):
         return None
-    both = []
-    for plus, minus in (("+", "-"), ("-", "+")):
-        signs = {r"\pm": plus, r"\mp": minus}
-        both.append([replace_text(t, signs.get(t.text, t.text)) for t in tokens])
+    signs = ({r"\pm": "+", r"\mp": "-"}, {r"\pm": "-", r"\mp": "+"})
+    both = ([t._replace(text=s.get(t.text, t.text)) for t in tokens] for s in signs)
     return Several(tuple(_quantity(part) for part in both))
-
-
-def replace_text(token: Token, text: str) -> Token:
-    return token if token.text == text else Token("sign", text, token.spaced)
 
 
 def _quantity(tokens: list[Token]) -> Form:
@@ -371,25 +359,18 @@ def _cuts(tokens: list[Token]) -> Iterator[tuple[list[Token], list[Token]]]:
     """Every way to cut tokens into a formula and words behind it."""
     for cut in range(1, len(tokens)):
         head, tail = tokens[:cut], tokens[cut:]
-        if (
-            tail[0].text not in ("+", "-", "*", "/", "^", "_", "!", "'")
-            or _text(tail[:2]) == r"^\circ"
-        ):
+        if tail[0].text not in _BINDING or _text(tail[:2]) == r"^\circ":
             yield head, tail
 
 
 def _measured(tokens: list[Token], currency: Unit | None) -> Quantity | None:
     """A number without variables before a known unit (`15 cm` is no product of c and m)."""
     for head, tail in _cuts(tokens):
-        if tail[0].kind not in ("letters", "words") and tail[0].text not in (
-            r"\frac",
-            "^",
-        ):
+        if tail[0].kind not in ("letters", "words") and tail[0].text not in (r"\frac", "^"):
             continue
         form = _with_unit(head, tail, currency)
-        if form is None or form.unit is None or form.unit.factor is None:
-            continue
-        if not names(form.formula) and not (_is_applied(head) and tail[0].text == "^"):
+        is_measure = form and form.unit and form.unit.factor and not names(form.formula)
+        if is_measure and not (_is_applied(head) and tail[0].text == "^"):
             return form
     return None
 
@@ -399,20 +380,15 @@ def _whole_formula(tokens: list[Token]) -> Quantity | None:
     if len(tokens) == 1 and tokens[0].kind in ("letters", "words"):
         text = tokens[0].text
         is_product = text.islower() and len(text) <= 3 and tokens[0].kind == "letters"
-        if (
-            len(text) > 1
-            and text not in ("pi", "oo", "inf", "infinity", "Infinity")
-            and (not is_product or text in SHORT_WORDS)
-        ):
+        if len(text) > 1 and text not in CONSTANTS and (not is_product or text in SHORT_WORDS):
             raise UnreadableError(text)
-    percent = bool(tokens) and tokens[-1].text == "%"
-    try:
-        if [t.text for t in tokens[-2:]] == ["^", r"\circ"] and not _is_applied(tokens):
-            return Quantity(_formula(tokens[:-2]), read_unit([Token("words", "degrees", True)]))
-        amount = tokens[:-1] if percent else tokens
-        return Quantity(_formula(amount), percent=percent, digits=_digits(amount))
-    except UnreadableError:
-        return None
+    amount, unit = tokens, None
+    if percent := bool(tokens) and tokens[-1].text == "%":
+        amount = tokens[:-1]
+    elif _text(tokens[-2:]) == r"^\circ" and not _is_applied(tokens):
+        amount, unit = tokens[:-2], read_unit(tokens[-2:])
+    formula = _formula_or_none(amount)
+    return None if formula is None else Quantity(formula, unit, percent, None, _digits(amount))
 
 
 def _is_applied(tokens: list[Token]) -> bool:
@@ -424,6 +400,13 @@ def _formula(tokens: list[Token]) -> Formula:
     return read_latex(write_latex(tokens))
 
 
+def _formula_or_none(tokens: list[Token]) -> Formula | None:
+    try:
+        return _formula(tokens)
+    except UnreadableError:
+        return None
+
+
 def _digits(tokens: list[Token]) -> str:
     text = "".join(t.text for t in tokens)
     return text if re.fullmatch(r"-?\d*\.\d+", text) else ""
@@ -431,9 +414,7 @@ def _digits(tokens: list[Token]) -> str:
 
 def _with_unit(head: list[Token], tail: list[Token], currency: Unit | None) -> Quantity | None:
     """The formula `head` with the words `tail` behind it: quantities and a unit."""
-    try:
-        formula = _formula(head)
-    except UnreadableError:
+    if (formula := _formula_or_none(head)) is None:
         return None
     percent, factor = False, Fraction(1)
     if tail[0].text == "%" and len(tail) > 1:
@@ -457,15 +438,8 @@ def _with_unit(head: list[Token], tail: list[Token], currency: Unit | None) -> Q
         formula = formula * read_latex(write_number(factor))
     product = None
     if unit and tail and all(t.kind == "letters" and len(t.text) == 1 for t in tail):
-        product = _product(head + tail)
+        product = _formula_or_none(head + tail)
     return Quantity(formula, unit, percent, product, _digits(head) if factor == 1 else "")
-
-
-def _product(tokens: list[Token]) -> Formula | None:
-    try:
-        return _formula(tokens)
-    except UnreadableError:
-        return None
 
 
 def _is_letter_product(formula: Formula, tail: list[Token]) -> bool:
@@ -478,13 +452,9 @@ def _is_letter_product(formula: Formula, tail: list[Token]) -> bool:
 
 def _relation(tokens: list[Token]) -> Form:
     """The form of sides with signs between them."""
-    sides, signs = [list[Token]()], list[str]()
-    for token, depth in zip(tokens, _depths(tokens), strict=True):
-        if depth == 0 and token.text in _SIGNS:
-            signs.append(_SIGNS[token.text])
-            sides.append([])
-        else:
-            sides[-1].append(token)
+    sides = _split(tokens, lambda t: t.text in _SIGNS)
+    depths = zip(tokens, _depths(tokens), strict=True)
+    signs = [_SIGNS[t.text] for t, depth in depths if depth == 0 and t.text in _SIGNS]
     if not all(sides[1:]) or (not sides[0] and (len(signs) > 1 or signs[0] == "=")):
         raise UnreadableError("side of a relation")
     if set(signs) == {"="} or signs == ["in"]:
@@ -508,9 +478,9 @@ def _equation(sides: list[list[Token]]) -> Form:
     if len(sides) == 2 and not names[0] and names[1]:
         sides, names = sides[::-1], names[::-1]  # 5 = x
     if names[0]:
-        values = [_read(side, _text(side)) for side in sides[1:]]
+        values = [_read(side) for side in sides[1:]]
         return Named(names[0], values[0] if len(values) == 1 else Chain(tuple(values)))
-    return Chain(tuple(_read(side, _text(side)) for side in sides))
+    return Chain(tuple(_read(side) for side in sides))
 
 
 def _inequality(left: list[Token], sign: str, right: list[Token]) -> Form:

@@ -1,9 +1,9 @@
 r"""Formulas of answers, written so that latex2sympy2_extended reads what they say.
 
-`tokenise` takes a clean text apart. `write_latex` says the tokens again in the LaTeX that the library
-knows: with every argument in braces, every product with its sign, decimals as fractions. It follows
-brackets and arguments only; what is a sum, a product or a power is the library's to read. Where the
-library would leave out something in silence, it refuses by UnreadableError.
+`tokenise` takes a clean text apart. `write_latex` says the tokens again in the LaTeX that the
+library knows: with every argument in braces, every product with its sign, decimals as fractions. It
+follows brackets and arguments only; what is a sum, a product or a power is the library's to read.
+Where the library would leave out something in silence, it refuses by UnreadableError.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ _APPLIED = {  # program forms with their argument in parentheses
     **{"floor": (r"\lfloor ", r"\rfloor "), "ceil": (r"\lceil ", r"\rceil ")},
 }
 _FUNCTIONS = {
-    **{n: n for n in ("sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh").split()},
-    **{n: n for n in ("arcsinh arccosh arctanh log ln exp gcd lcm min max").split()},
+    **{n: n for n in ("sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan")},
+    **{n: n for n in ("sinh", "cosh", "tanh", "arcsinh", "arccosh", "arctanh")},
+    **{n: n for n in ("log", "ln", "exp", "gcd", "lcm", "min", "max")},
     **{"asin": "arcsin", "acos": "arccos", "atan": "arctan", "lg": "log_{10}"},
 }
 _LISTED = ("gcd", "lcm", "min", "max")  # functions of several arguments
 FUNCTIONS = frozenset(_FUNCTIONS) | frozenset(_APPLIED) | {"sqrt", "binom"}
-_CONSTANTS = {
+CONSTANTS = {
     **dict.fromkeys(("infty", "infinity", "Infinity", "inf", "oo"), r"\infty "),
     **{"pi": r"\pi ", "e": "e", "i": "(I)"},  # a power of a bare I is left out by the library
 }
@@ -165,7 +166,7 @@ class _Writer:
         if self.peek().text in ("-", "+"):
             self.at += 1
             return _SIGNS[self.peek(-1).text] + self.exponent()
-        if self.peek().kind == "letters" and self.peek().text not in _CONSTANTS:
+        if self.peek().kind == "letters" and self.peek().text not in CONSTANTS:
             self.split()
         return self.factor()
 
@@ -184,7 +185,7 @@ class _Writer:
         name = text[1:]
         if kind == "command" and name == "frac":
             return r"\frac" + self.argument() + self.argument()
-        if kind == "command" and (name in FUNCTIONS or name in _CONSTANTS):
+        if kind == "command" and (name in FUNCTIONS or name in CONSTANTS):
             return self.name(name)
         if kind == "command" and name in GREEK:
             return self.symbol(name)
@@ -243,7 +244,7 @@ class _Writer:
         return "".join(t.text for t in self.tokens[start : self.at - 1])
 
     def letters(self, kind: str, text: str) -> str:
-        if text in FUNCTIONS or (text in _CONSTANTS and len(text) > 1):
+        if text in FUNCTIONS or (text in CONSTANTS and len(text) > 1):
             return self.name(text)
         other = self.peek()
         follows = other.kind in ("letters", "words") and other.spaced
@@ -258,7 +259,7 @@ class _Writer:
             return self.symbol(text)  # a segment such as AB, not a product
         if len(text) > (4 if text.islower() else 3):
             raise UnreadableError(text)
-        first = [_CONSTANTS.get(letter, rf"\variable{{{letter}}}") for letter in text[:-1]]
+        first = [CONSTANTS.get(letter, rf"\variable{{{letter}}}") for letter in text[:-1]]
         return r" \cdot ".join([*first, self.symbol(text[-1])])
 
     def symbol(self, name: str) -> str:
@@ -270,19 +271,18 @@ class _Writer:
                 name += "_" + self.subscript()
             elif self.take("'"):
                 name += "'"
-            elif name == plain and name in _CONSTANTS:
-                return _CONSTANTS[name]
+            elif name == plain and name in CONSTANTS:
+                return CONSTANTS[name]
             else:
                 return write_symbol(name)
 
     def name(self, name: str) -> str:
         """A constant, or a function with its argument, which the library takes to be all the
         product that follows, as in `\\log 5 / \\log 2`."""
-        if name in _CONSTANTS:
-            return _CONSTANTS[name]
+        if name in CONSTANTS:
+            return CONSTANTS[name]
         if name == "binom" and self.take("("):
-            top, comma, bottom = self.group(")", comma=",").partition(",")
-            return rf"\binom{{{top}}}{{{bottom}}}"
+            return rf"\binom{{{self.group(')', comma=',').replace(',', '}{')}}}"
         if name == "binom":
             return r"\binom" + self.argument() + self.argument()
         if name == "sqrt":
@@ -317,7 +317,7 @@ class _Writer:
             self.peek().kind == "number" and self.closed()
         ):
             other = self.peek().text.removeprefix("\\")
-            known = other in GREEK or other in _CONSTANTS or other in ("frac", "sqrt")
+            known = other in GREEK or other in CONSTANTS or other in ("frac", "sqrt")
             if not known and (self.peek().kind == "command" or other in FUNCTIONS):
                 break
             out += r" \cdot " + self.factor()

@@ -8,7 +8,7 @@ value. So `10^{-30}` is not zero, and `\\sqrt{x^2}` is not `x`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -24,11 +24,13 @@ from sympy.printing.pycode import MpmathPrinter  # type: ignore[import-untyped]
 from genprm.verifiers.answers.formula import LOG_BASE, UnreadableError
 
 DIGITS = 200
+MAX_BITS = 50_000  # of a number that is compared to its last digit
 POINTS = 14
 ENOUGH_POINTS = 3
 MIN_PLACES = 10  # significant digits of a decimal that stands for a number without end
 # Real and of both signs; not small fractions, at which different formulas might agree.
 _PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43)
+_NATURAL, _DECIMAL = ({sympy.Symbol(LOG_BASE): base} for base in (sympy.E, sympy.Integer(10)))
 _TO_CALCULATE = (sympy.Integral, sympy.Sum, sympy.Product, sympy.Limit)
 _NUMBER = re.compile(r"(-?)(?:(\d+)|\\frac\{(\d+)\}\{(\d+)\})")
 Formula = Any  # sympy's Expr, which is without types
@@ -68,88 +70,86 @@ def read_latex(text: str) -> Formula:
 
 def names(*formulas: Formula) -> set[str]:
     """The names of the variables."""
-    symbols = {str(s) for formula in formulas for s in formula.free_symbols}
-    return symbols - {LOG_BASE}
+    return {str(s) for formula in formulas for s in formula.free_symbols} - {LOG_BASE}
 
 
 def equal(left: Formula, right: Formula) -> bool:
-    """Whether two formulas have the same value."""
-    if left == right:
-        return True
-    if left.is_Rational and right.is_Rational:
-        return False
-    bases = (mp.e, 10) if any(str(s) == LOG_BASE for s in (left - right).free_symbols) else (1,)
-    return any(_agree(left, right, base) for base in bases)
+    """Whether two formulas have the same value; `log` may be natural, or decimal in both."""
+    if left == right or (left.is_Rational and right.is_Rational):
+        return bool(left == right)
+    if not {left, right} <= {left.xreplace(_NATURAL), right.xreplace(_NATURAL)}:
+        pairs = [(left.xreplace(base), right.xreplace(base)) for base in (_NATURAL, _DECIMAL)]
+        return any(_agree(*pair) for pair in pairs)
+    return _agree(left, right)
 
 
 def proportional(left: Formula, right: Formula, positive: bool) -> bool:
     """Whether one formula is the other times a constant, which is not zero (or is positive)."""
     ratios = list[Any]()
+    left, right = left.xreplace(_NATURAL), right.xreplace(_NATURAL)
     for point in _points(names(left, right)):
         try:
-            values = [_value(f, point, DIGITS, True) for f in (left, right)]
+            values = [_value(f, point, DIGITS, real=True) for f in (left, right)]
         except NoValueError:
             continue
         if not values[0] or not values[1]:
             return False
         ratios.append(values[0] / values[1])
     same = all(abs(r - ratios[0]) < abs(ratios[0]) * 10.0 ** -(DIGITS // 4) for r in ratios)
-    sign = not positive or all(r.real > 0 for r in ratios)
+    sign = not positive or all(r > 0 for r in ratios)
     return len(ratios) >= ENOUGH_POINTS and same and sign
 
 
 def is_cut(decimal: str, other: Formula) -> bool:
     """Whether a long decimal is a number without end, rounded or cut at its last place."""
-    places = decimal.partition(".")[2]
-    if len(re.sub(r"\D", "", decimal).lstrip("0")) < MIN_PLACES or names(other):
+    places = len(decimal.partition(".")[2])
+    ends = other.is_Rational and 10 ** other.q.bit_length() % other.q == 0
+    if len(re.sub(r"\D", "", decimal).lstrip("0")) < MIN_PLACES or ends or names(other):
         return False
-    if other.is_Rational and 10 ** other.q.bit_length() % other.q == 0:
-        return False  # a decimal that ends
     try:
-        value = _value(other, {}, DIGITS, real=False)
+        value = _value(other, {}, DIGITS, real=True)
     except NoValueError:
         return False
     with mp.workdps(DIGITS):
-        return bool(abs(value - mp.mpf(decimal)) < mp.mpf(10) ** -len(places))
+        return bool(abs(value - mp.mpf(decimal)) < mp.mpf(10) ** -places)
 
 
-def _agree(left: Formula, right: Formula, log_base: Any) -> bool:
+def _agree(left: Formula, right: Formula) -> bool:
     variables = names(left, right)
-    for real in (not left.has(sympy.I) and not right.has(sympy.I), False):
+    for real in (False,) if left.has(sympy.I) or right.has(sympy.I) else (True, False):
         met = 0
         for point in _points(variables):
             try:
-                if not _same_constant(left, right, point | {LOG_BASE: log_base}, real):
-                    break
+                if not _same_value(left, right, point, real):
+                    return False
             except NoValueError:
                 continue
             met += 1
-            if not variables:
-                return True
-        else:
-            if met >= ENOUGH_POINTS:
-                return True
-            continue
-        return False
+        if met >= (ENOUGH_POINTS if variables else 1):
+            return True
     return False
 
 
-def _same_constant(left: Formula, right: Formula, point: dict[str, Any], real: bool) -> bool:
+def _same_value(left: Formula, right: Formula, point: dict[str, Fraction], real: bool) -> bool:
+    bits = max(mp.mag(_value(f, point, DIGITS, real)) for f in (left, right))
+    whole = int(0.302 * bits) if 0 < bits < MAX_BITS else 0  # digits before the point
     distances = []
-    for digits in (DIGITS, 2 * DIGITS):
+    for digits in (whole + DIGITS, whole + 2 * DIGITS):
         a, b = (_value(f, point, digits, real) for f in (left, right))
         if isinf(a) or isinf(b):
             return bool(a == b)
-        with mp.workdps(2 * DIGITS):
+        with mp.workdps(digits):
             distances.append((abs(a - b), max(abs(a), abs(b))))
     (coarse, _), (fine, scale) = distances
-    with mp.workdps(2 * DIGITS):
-        if not coarse or not fine or fine <= scale * mp.mpf(10) ** -DIGITS:
+    with mp.workdps(whole + 2 * DIGITS):
+        if not coarse or not fine or fine <= scale * mp.mpf(10) ** -(whole + DIGITS):
+            if MAX_BITS <= bits < mp.inf:
+                raise OverflowError("the last digits are not compared")
             return True
         return bool(fine <= coarse * mp.mpf(10) ** -(DIGITS // 2))  # both are rounding alone
 
 
-def _points(variables: set[str]) -> Iterator[dict[str, Any]]:
+def _points(variables: set[str]) -> Iterator[dict[str, Fraction]]:
     for i in range(POINTS if variables else 1):
         point = {}
         for j, name in enumerate(sorted(variables)):
@@ -160,34 +160,35 @@ def _points(variables: set[str]) -> Iterator[dict[str, Any]]:
 
 
 class _Printer(MpmathPrinter):  # type: ignore[misc]
-    """Whole numbers as mpmath's: Python's have neither a limit nor, in a power, all digits."""
+    """Whole numbers as mpmath's, for powers of Python's have no limit; and real roots."""
 
     def _print_Integer(self, number: Any) -> str:
         return f"mpf({number.p})"
 
     def _print_Pow(self, power: Any, rational: bool = False) -> str:
-        return f"power({self._print(power.base)}, {self._print(power.exp)})"
+        base, exponent = self._print(power.base), self._print(power.exp)
+        if power.exp.is_Rational and power.exp.q % 2 and power.exp.q > 1:
+            return f"root({base}, {exponent}, {power.exp.p})"
+        return f"(({base}) ** ({exponent}))"
 
 
-def _power(base: Any, exponent: Any) -> Any:
-    """The power; of a negative number to a third, a fifth ... the real one."""
-    degree = mp.nint(1 / exponent) if exponent and not mp.im(exponent) else mp.zero
-    if mp.im(base) == 0 and mp.re(base) < 0 and degree % 2 == 1 and degree > 1:
-        if abs(exponent * degree - 1) < mp.eps * 8:
-            return -((-base) ** exponent)
-    return mp.mpmathify(base) ** exponent
+def _root(base: Any, exponent: Any, power: int) -> Any:
+    """A third, fifth ... root to a power; the real one of a negative number."""
+    if mp.im(base) == 0 and mp.re(base) < 0:
+        return (-1) ** power * (-base) ** exponent
+    return base**exponent
 
 
 @lru_cache(maxsize=4096)
-def _function(formula: Formula) -> Any:
+def _function(formula: Formula) -> tuple[list[str], Callable[..., Any]]:
     formula = formula.doit() if formula.has(*_TO_CALCULATE) else formula
     symbols = sorted(formula.free_symbols, key=str)
     printer = _Printer({"fully_qualified_modules": False, "inline": True})
-    modules = [{"power": _power}, "mpmath"]
-    return [str(s) for s in symbols], sympy.lambdify(symbols, formula, modules, printer=printer)
+    function = sympy.lambdify(symbols, formula, [{"root": _root}, "mpmath"], printer=printer)
+    return [str(s) for s in symbols], function
 
 
-def _value(formula: Formula, point: dict[str, Any], digits: int, real: bool) -> Any:
+def _value(formula: Formula, point: dict[str, Fraction], digits: int, real: bool) -> Any:
     """The value at a point, as a number of mpmath.
 
     Raises:
@@ -196,16 +197,10 @@ def _value(formula: Formula, point: dict[str, Any], digits: int, real: bool) -> 
     with mp.workdps(digits + 10):
         try:
             variables, function = _function(formula)
-            values = (point[name] for name in variables)
-            arguments = [
-                mp.mpf(x.numerator) / x.denominator if isinstance(x, Fraction) else +mp.mpmathify(x)
-                for x in values
-            ]
-            value = mp.mpmathify(function(*arguments))
-        except (ArithmeticError, ValueError, TypeError, NameError, RuntimeError) as error:
-            raise NoValueError(str(error)) from error
-        if isnan(value):
-            raise NoValueError("not a number")
-        if real and abs(mp.im(value)) > mp.mpf(10) ** -(digits // 2):
-            raise NoValueError("not real")
+            values = [point[name] for name in variables]
+            value = mp.mpmathify(function(*(mp.mpf(x.numerator) / x.denominator for x in values)))
+        except (ArithmeticError, LookupError, ValueError, TypeError, NameError, RuntimeError) as e:
+            raise NoValueError(str(e)) from e
+        if isnan(value) or (real and abs(mp.im(value)) > mp.mpf(10) ** -(digits // 2)):
+            raise NoValueError("none, or none that is real")
         return mp.re(value) if real else value
