@@ -1,9 +1,9 @@
 """Mathematical answers: read into forms (`answers`), and compared part by part.
 
-Rational numbers are compared here, exactly; other formulas by their values at hundreds of digits in
-a helper process (`math_worker`): an answer such as `9^{9^{9}}` runs in C code that no signal
-interrupts. Each process has one helper, limited in CPU time and memory; a comparison that exceeds a
-limit is undecided. The table of what is equal is `equalities.yaml`.
+Plain numbers and fractions are compared here, exactly; all else in a helper process (`math_worker`),
+where latex2sympy2_extended reads formulas: an answer such as `9^{9^{9}}` runs in C code that no
+signal interrupts. Each process has one helper, limited in CPU time and memory; a comparison that
+exceeds a limit is undecided. The table of what is equal is `equalities.yaml`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from typing import Any
 
 from genprm.errors import ConfigError, EngineError
 from genprm.records import Problem
-from genprm.verifiers.answers.text import clean, exact_value, plain
+from genprm.verifiers.answers.formula import exact_value
+from genprm.verifiers.answers.text import clean, plain
 from genprm.verifiers.base import extract_final_answer
 
 MAX_ANSWER_CHARS = 400  # longer is run-on text; no reference of MATH (train) exceeds 159
@@ -52,9 +53,9 @@ class MathVerifier:
         gold = extract_final_answer(gold) or gold
         if len(answer) > MAX_ANSWER_CHARS:
             return True if answer.strip() == gold.strip() else None
-        texts = plain(clean(gold)), plain(clean(answer))
-        if texts[0] == texts[1]:
-            return bool(texts[0])
+        texts = clean(gold), clean(answer)
+        if plain(texts[0]) == plain(texts[1]):
+            return bool(plain(texts[0]))
         values = exact_value(texts[0]), exact_value(texts[1])
         if None not in values:
             return values[0] == values[1]

@@ -160,7 +160,7 @@ def quantities(reference: Quantity, answer: Quantity) -> bool:
     if factors is None:
         return False
     a, b = reference.formula * _number(factors[0]), answer.formula * _number(factors[1])
-    if factors == (1, 1):
+    if factors[0] == factors[1]:
         a, b = _with_one_constant(reference.formula), _with_one_constant(answer.formula)
     if same_value(a, b) or is_cut(reference.digits, b) or is_cut(answer.digits, a):
         return True

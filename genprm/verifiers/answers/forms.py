@@ -151,7 +151,9 @@ Form = (
 )
 
 _TIME = re.compile(r"(?:(\d{1,2}):(\d\d)(?::(\d\d))?|(\d{1,2}))\s*([ap])?\.?(m)?\.?", re.IGNORECASE)
-_NUMERAL = re.compile(r"\(?(?P<digits>[0-9A-F](?: ?[0-9A-F])*)\)?_ ?\{? ?(?P<base>[a-z0-9]+) ?\}?")
+_NUMERAL = re.compile(
+    r"\(?(?P<digits>\d(?: ?[0-9A-F])*|[0-9A-F]+(?=_\{?16))\)?_ ?\{? ?(?P<base>[a-z0-9]+) ?\}?"
+)
 _OPENS = {"(", "[", "{", r"\{", r"\lfloor", r"\lceil", r"\langle", r"\begin"}
 _CLOSES = {")", "]", "}", r"\}", r"\rfloor", r"\rceil", r"\rangle", r"\end"}
 _SIGNS = {
@@ -166,7 +168,7 @@ Separator = Callable[[Token], bool]
 _FIGURE = re.compile(r"m?\\(?:angle|triangle|overline)\{?[A-Z]+\}?|\|[A-Z]{2}\|")  # |AB|
 _PAIR = re.compile(r"\((?:[a-zA-Z],)+[a-zA-Z]\)")  # (x, y)
 _BINDING = ("+", "-", "*", "/", "^", "_", "!", "'")  # no unit begins with one
-_LIBRARY_KNOWS = re.compile(r"\\(?:int|sum|prod|lim)\b")
+_LIBRARY_KNOWS = re.compile(r"\\(?:int|sum|prod|lim)(?![a-z])")
 
 
 @lru_cache(maxsize=4096)
@@ -190,21 +192,12 @@ def _read_special(text: str) -> Form | None:
         if hour <= 24 and minute < 60:
             clock = f"{hour}:{minute:02}" + (f":{time[3]}" if time[3] else "")
             return Time(clock, (time[5] or "").lower())
-    numeral = _NUMERAL.fullmatch(unmarked)
-    if numeral and (numeral["digits"][0].isdigit() or numeral["base"] == "16"):
-        base = BASES.get(numeral["base"]) or int(
-            "0" + "".join(filter(str.isdigit, numeral["base"]))
-        )
-        digits = numeral["digits"].replace(" ", "")
-        if 2 <= base <= 36 and all(int(d, 36) < base for d in digits):
-            return Numeral(digits.lstrip("0") or "0", base)
-        return Words(unmarked)
     matrix = _MATRIX.fullmatch(text)
     if matrix is None or r"\begin" in matrix[1]:
         return None
     lines = [line for line in matrix[1].split(r"\\") if line.replace(r"\hline", "").strip()]
     rows = tuple(tuple(read_answer(cell) for cell in line.split("&")) for line in lines)
-    if matrix[2].startswith("v"):
+    if matrix[2].startswith("v"):  # the library takes the end of `d \end` for a differential
         cells = [[c.formula for c in row if isinstance(c, Quantity)] for row in rows]
         if len(rows) > MAX_ROWS or any(len(row) != len(rows) for row in cells):
             raise UnreadableError("determinant")
@@ -221,6 +214,8 @@ def _read(tokens: list[Token]) -> Form:
         return Quantity(sympy.Integer(NUMBER_WORDS[tokens[0].text.lower()]))
     if len(tokens) == 1 and tokens[0].text == r"\emptyset":
         return Several((), braces=True)
+    if numeral := _NUMERAL.fullmatch(plain(_text(tokens))):
+        return _numeral(**numeral.groupdict())
     if inner := _in_brackets(tokens):
         return inner
     parts = _split(tokens, lambda t: t.text in (",", ";") or _is_word(t, "and", "or"))
@@ -238,6 +233,14 @@ def _read(tokens: list[Token]) -> Form:
     if len(ratio) > 1 and all(ratio):
         return Ratio(tuple(_formula(part) for part in ratio))
     return _several_signs(tokens) or _quantity(tokens)
+
+
+def _numeral(digits: str, base: str) -> Form:
+    digits = digits.replace(" ", "")
+    value = BASES.get(base) or int("0" + "".join(filter(str.isdigit, base)))
+    if not 2 <= value <= 36 or any(int(d, 36) >= value for d in digits):
+        raise UnreadableError("numeral")
+    return Numeral(digits.lstrip("0") or "0", value)
 
 
 def _is_word(token: Token, *words: str) -> bool:

@@ -21,13 +21,12 @@ from latex2sympy2_extended.latex2sympy2 import (  # type: ignore[import-untyped]
 from mpmath import isinf, isnan, mp  # type: ignore[import-untyped]
 from sympy.printing.pycode import MpmathPrinter  # type: ignore[import-untyped]
 
-from genprm.verifiers.answers.formula import LOG_BASE, UnreadableError
+from genprm.verifiers.answers.formula import LOG_BASE, MIN_PLACES, UnreadableError
 
 DIGITS = 200
 MAX_BITS = 50_000  # of a number that is compared to its last digit
 POINTS = 14
 ENOUGH_POINTS = 3
-MIN_PLACES = 10  # significant digits of a decimal that stands for a number without end
 # Real and of both signs; not small fractions, at which different formulas might agree.
 _PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43)
 _NATURAL, _DECIMAL = ({sympy.Symbol(LOG_BASE): base} for base in (sympy.E, sympy.Integer(10)))
@@ -40,7 +39,7 @@ class NoValueError(ArithmeticError):
     """A formula has no value at a point, or none that is real where real ones are wanted."""
 
 
-class _Parser(_Latex2Sympy):  # type: ignore[misc]
+class _Parser(_Latex2Sympy):
     """The library's parser stops where it does not know on; this one can be asked."""
 
     def create_parser(self, latex_str: str) -> Any:
@@ -85,19 +84,12 @@ def equal(left: Formula, right: Formula) -> bool:
 
 def proportional(left: Formula, right: Formula, positive: bool) -> bool:
     """Whether one formula is the other times a constant, which is not zero (or is positive)."""
-    ratios = list[Any]()
-    left, right = left.xreplace(_NATURAL), right.xreplace(_NATURAL)
     for point in _points(names(left, right)):
-        try:
-            values = [_value(f, point, DIGITS, real=True) for f in (left, right)]
-        except NoValueError:
-            continue
-        if not values[0] or not values[1]:
-            return False
-        ratios.append(values[0] / values[1])
-    same = all(abs(r - ratios[0]) < abs(ratios[0]) * 10.0 ** -(DIGITS // 4) for r in ratios)
-    sign = not positive or all(r > 0 for r in ratios)
-    return len(ratios) >= ENOUGH_POINTS and same and sign
+        numbers = {sympy.Symbol(n): sympy.Rational(*x.as_integer_ratio()) for n, x in point.items()}
+        a, b = (f.xreplace(_NATURAL).xreplace(numbers).doit() for f in (left, right))
+        if a.is_zero is False and b.is_zero is False and a.is_real and b.is_real:
+            return bool(not positive or (a * b).is_positive) and equal(left * b, right * a)
+    return False
 
 
 def is_cut(decimal: str, other: Formula) -> bool:
@@ -159,7 +151,7 @@ def _points(variables: set[str]) -> Iterator[dict[str, Fraction]]:
         yield point
 
 
-class _Printer(MpmathPrinter):  # type: ignore[misc]
+class _Printer(MpmathPrinter):
     """Whole numbers as mpmath's, for powers of Python's have no limit; and real roots."""
 
     def _print_Integer(self, number: Any) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from fractions import Fraction
 from functools import lru_cache
 
 WORDS, END = "\x02", "\x03"
@@ -121,11 +120,6 @@ _PROGRAM_FORMS = [
 ]
 _ROUND = re.compile(r"\\\(|\\\)|\\\[(?!\d*\.?\d*[a-z]{2}\])|\\\]")
 _DOLLAR = re.compile(r"(?<!\\)\$\$?")
-_EXACT = re.compile(  # a longer decimal may stand for a number without end
-    r"(?P<sign>-?)(?:(?P<number>\d{1,3}(?:,\d{3})+|\d+|\d{1,6}\.\d{1,3})(?:/(?P<below>\d+))?"
-    r"|\\frac\{(?P<over>\d+)\}\{(?P<under>\d+)\})",
-    re.ASCII,
-)
 _WORD_TEXT = re.compile(r"[^\W\d_][^\W\d_.'\-\s]*(?:[.'\-\s]+[^\W\d_.'\-\s]+)*\.?")
 
 
@@ -152,17 +146,6 @@ def plain(text: str) -> str:
     comma stays, for `1, 234` is not `1,234`."""
     text = " ".join(text.replace(WORDS, " ").replace(END, " ").split())
     return re.sub(r"(?<![\w,]) | (?!\w)", "", text)
-
-
-def exact_value(text: str) -> Fraction | None:
-    """The value of a plain text that is a whole number, a short decimal or a fraction of two
-    numbers; None if it is anything else."""
-    match = _EXACT.fullmatch(text)
-    if match is None or int(match["under"] or match["below"] or 1) == 0:
-        return None
-    number = match["number"].replace(",", "") if match["number"] else match["over"]
-    value = Fraction(number) / int(match["under"] or match["below"] or 1)
-    return -value if match["sign"] else value
 
 
 def _plain_characters(text: str) -> str:
