@@ -1,9 +1,9 @@
 """Mathematical answers: read into forms (`answers`), and compared part by part.
 
-Plain numbers and fractions are compared here, exactly; all else in a helper process (`math_worker`),
-where latex2sympy2_extended reads formulas: an answer such as `9^{9^{9}}` runs in C code that no
-signal interrupts. Each process has one helper, limited in CPU time and memory; a comparison that
-exceeds a limit is undecided. The table of what is equal is `equalities.yaml`.
+Plain numbers and fractions are compared here, exactly; all else in a helper process
+(`math_worker`), where latex2sympy2_extended reads formulas: an answer such as `9^{9^{9}}` runs in C
+code that no signal interrupts. Each process has one helper, limited in CPU time and memory; a
+comparison that exceeds a limit is undecided. The table of what is equal is `equalities.yaml`.
 """
 
 from __future__ import annotations
