@@ -1,9 +1,9 @@
 """Mathematical answers: read into forms (`answers`), and compared part by part.
 
-Rational numbers are compared here, exactly; other formulas by their values at hundreds of digits in
-a helper process (`math_worker`): an answer such as `9^{9^{9}}` runs in C code that no signal
-interrupts. Each process has one helper, limited in CPU time and memory; a comparison that exceeds a
-limit is undecided. The table of what is equal is `equalities.yaml`.
+Plain numbers and fractions are compared here, exactly; all else in a helper process
+(`math_worker`), where latex2sympy2_extended reads formulas: an answer such as `9^{9^{9}}` runs in C
+code that no signal interrupts. Each process has one helper, limited in CPU time and memory; a
+comparison that exceeds a limit is undecided. The table of what is equal is `equalities.yaml`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ from typing import Any
 
 from genprm.errors import ConfigError, EngineError
 from genprm.records import Problem
-from genprm.verifiers.answers.compare import Comparison, Question
-from genprm.verifiers.answers.forms import read_answer
-from genprm.verifiers.answers.formula import Formula
+from genprm.verifiers.answers.formula import exact_value
 from genprm.verifiers.answers.text import clean, plain
 from genprm.verifiers.extraction import extract_final_answer
 
@@ -55,17 +53,13 @@ class MathVerifier:
         gold = extract_final_answer(gold) or gold
         if len(answer) > MAX_ANSWER_CHARS:
             return True if answer.strip() == gold.strip() else None
-        texts = plain(clean(gold)), plain(clean(answer))
-        if texts[0] == texts[1]:
-            return bool(texts[0])
-        return _COMPARISON.equal(read_answer(gold), read_answer(answer))
-
-
-def _judge(question: Question, left: Formula, right: Formula) -> bool | None:
-    return _worker(os.getpid()).answer(question, left, right)
-
-
-_COMPARISON = Comparison(_judge)
+        texts = clean(gold), clean(answer)
+        if plain(texts[0]) == plain(texts[1]):
+            return bool(plain(texts[0]))
+        values = exact_value(texts[0]), exact_value(texts[1])
+        if None not in values:
+            return values[0] == values[1]
+        return _worker(os.getpid()).compare(gold, answer)
 
 
 class _Worker:
@@ -77,18 +71,15 @@ class _Worker:
         self._requests = 0
         atexit.register(self._stop)
 
-    def answer(self, question: Question, left: Formula, right: Formula) -> bool | None:
+    def compare(self, reference: str, answer: str) -> bool | None:
         with self._lock:
             process = self._process or self._start()
             self._requests += 1
-            formulas = [left.as_json(), right.as_json()]
-            request = {"id": self._requests, "question": question, "formulas": formulas}
+            request = {"id": self._requests, "reference": reference, "answer": answer}
             reply = _exchange(process, json.dumps(request).encode() + b"\n")
             if reply is None or reply["id"] != self._requests:
                 self._stop()  # it died of its limits or hangs; the next request starts a new one
                 return None
-            if reply["error"]:
-                raise ConfigError(f"math verifier: {reply['error']} {_INSTALL}")
             verdict: bool | None = reply["verdict"]
             return verdict
 

@@ -12,16 +12,20 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 
+import sympy  # type: ignore[import-untyped]
+
 from genprm.verifiers.answers.formula import (
     BASES,
+    CONSTANTS,
     FUNCTIONS,
     GREEK,
-    Formula,
     Token,
     UnreadableError,
-    read_formula,
     tokenise,
+    write_latex,
+    write_number,
 )
+from genprm.verifiers.answers.numeric import Formula, names, read_latex
 from genprm.verifiers.answers.text import clean, plain
 from genprm.verifiers.answers.units import Unit, read_unit, take_currency
 from genprm.verifiers.answers.words import NUMBER_WORDS, QUANTITIES, SHORT_WORDS
@@ -36,19 +40,14 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """A formula, and what it measures. `product` is the other way to read `5 m`: 5 times m."""
+    """A formula, and what it measures. `product` is the other way to read `5 m`: 5 times m;
+    `digits` are those of a decimal as written."""
 
     formula: Formula
     unit: Unit | None = None
     percent: bool = False
     product: Formula | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Latex:
-    """A formula that only the library's parser may know: integrals, limits, sums."""
-
-    text: str
+    digits: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ class Time:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    terms: tuple[Form, ...]
+    terms: tuple[Formula, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +137,6 @@ class Chain:
 Form = (
     Words
     | Quantity
-    | Latex
     | Numeral
     | Time
     | Ratio
@@ -153,8 +151,9 @@ Form = (
 )
 
 _TIME = re.compile(r"(?:(\d{1,2}):(\d\d)(?::(\d\d))?|(\d{1,2}))\s*([ap])?\.?(m)?\.?", re.IGNORECASE)
-_NUMERAL = re.compile(r"\(?(?P<digits>[0-9A-F](?: ?[0-9A-F])*)\)?_ ?\{? ?(?P<base>[a-z0-9]+) ?\}?")
-_OPENING = {"(": ")", "[": "]", "{": "}", r"\{": r"\}"}
+_NUMERAL = re.compile(
+    r"\(?(?P<digits>\d(?: ?[0-9A-F])*|[0-9A-F]+(?=_\{?16))\)?_ ?\{? ?(?P<base>[a-z0-9]+) ?\}?"
+)
 _OPENS = {"(", "[", "{", r"\{", r"\lfloor", r"\lceil", r"\langle", r"\begin"}
 _CLOSES = {")", "]", "}", r"\}", r"\rfloor", r"\rceil", r"\rangle", r"\end"}
 _SIGNS = {
@@ -163,15 +162,13 @@ _SIGNS = {
 }
 _FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
 _MATRIX = re.compile(r"\\begin ?\{[bpBv]?(?:matrix|array)\}(?: ?\{[clr|]*\})?(.*)\\end ?\{(.*?)\}")
+MAX_ROWS = 4  # of a determinant
 MAX_CHARS = 2_000  # a longer text is words; the time that reading takes grows faster than the text
 Separator = Callable[[Token], bool]
-_FIGURE = re.compile(
-    r"m?\\(?:angle|triangle|overline)\{?[A-Z]+\}?|\|[A-Z]{2}\|"
-)  # \angle ABC, |AB|
+_FIGURE = re.compile(r"m?\\(?:angle|triangle|overline)\{?[A-Z]+\}?|\|[A-Z]{2}\|")  # |AB|
 _PAIR = re.compile(r"\((?:[a-zA-Z],)+[a-zA-Z]\)")  # (x, y)
 _BINDING = ("+", "-", "*", "/", "^", "_", "!", "'")  # no unit begins with one
-_INFINITY = Formula("const", text="oo")
-_LIBRARY_KNOWS = re.compile(r"\\(?:int|sum|prod|lim|begin|overline|bmod|mod|det|sqrt|frac|hat)\b")
+_LIBRARY_KNOWS = re.compile(r"\\(?:int|sum|prod|lim)(?![a-z])")
 
 
 @lru_cache(maxsize=4096)
@@ -181,7 +178,7 @@ def read_answer(text: str) -> Form:
         return Words(text)
     cleaned = clean(text)
     try:
-        return _read_special(cleaned) or _read(tokenise(cleaned), cleaned)
+        return _read_special(cleaned) or _read(tokenise(cleaned))
     except (UnreadableError, RecursionError):
         return Words(plain(cleaned))
 
@@ -195,74 +192,55 @@ def _read_special(text: str) -> Form | None:
         if hour <= 24 and minute < 60:
             clock = f"{hour}:{minute:02}" + (f":{time[3]}" if time[3] else "")
             return Time(clock, (time[5] or "").lower())
-    numeral = _NUMERAL.fullmatch(unmarked)
-    if numeral and (numeral["digits"][0].isdigit() or numeral["base"] == "16"):
-        base = BASES.get(numeral["base"]) or int(
-            "0" + "".join(filter(str.isdigit, numeral["base"]))
-        )
-        digits = numeral["digits"].replace(" ", "")
-        if 2 <= base <= 36 and all(int(d, 36) < base for d in digits):
-            return Numeral(digits.lstrip("0") or "0", base)
-        return Words(unmarked)
     matrix = _MATRIX.fullmatch(text)
     if matrix is None or r"\begin" in matrix[1]:
         return None
     lines = [line for line in matrix[1].split(r"\\") if line.replace(r"\hline", "").strip()]
     rows = tuple(tuple(read_answer(cell) for cell in line.split("&")) for line in lines)
-    return _determinant(rows) if matrix[2].startswith("v") else Matrix(rows)
+    if matrix[2].startswith("v"):  # the library takes the end of `d \end` for a differential
+        cells = [[c.formula for c in row if isinstance(c, Quantity)] for row in rows]
+        if len(rows) > MAX_ROWS or any(len(row) != len(rows) for row in cells):
+            raise UnreadableError("determinant")
+        return Quantity(sympy.Matrix(cells).det())
+    return Matrix(rows)
 
 
-def _determinant(rows: tuple[tuple[Form, ...], ...]) -> Quantity:
-    """Expanded by the first row.
-
-    Raises:
-        UnreadableError: the rows are no small square of formulas.
-    """
-    cells = [[cell.formula for cell in row if isinstance(cell, Quantity)] for row in rows]
-    if len(rows) > 3 or any(len(row) != len(rows) for row in cells):
-        raise UnreadableError("determinant")
-    return Quantity(_expand(cells))
-
-
-def _expand(cells: list[list[Formula]]) -> Formula:
-    if len(cells) == 1:
-        return cells[0][0]
-    total = Formula("num", text="0")
-    for i, factor in enumerate(cells[0]):
-        minor = _expand([row[:i] + row[i + 1 :] for row in cells[1:]])
-        total = Formula("-" if i % 2 else "+", (total, Formula("*", (factor, minor))))
-    return total
-
-
-def _read(tokens: list[Token], text: str) -> Form:
-    """The form of tokens; `text` is theirs, for what stays words."""
-    if tokens and tokens[0].text.lower() in ("either", "both"):
+def _read(tokens: list[Token]) -> Form:
+    if len(tokens) > 1 and tokens[0].text.lower() in ("either", "both"):
         tokens = tokens[1:]
     if not tokens:
-        return Words(plain(text))
+        return Words("")
     if len(tokens) == 1 and tokens[0].text.lower() in NUMBER_WORDS:
-        return Quantity(Formula("num", text=str(NUMBER_WORDS[tokens[0].text.lower()])))
+        return Quantity(sympy.Integer(NUMBER_WORDS[tokens[0].text.lower()]))
     if len(tokens) == 1 and tokens[0].text == r"\emptyset":
         return Several((), braces=True)
+    if numeral := _NUMERAL.fullmatch(plain(_text(tokens))):
+        return _numeral(**numeral.groupdict())
     if inner := _in_brackets(tokens):
         return inner
-    parts = list(_split(tokens, lambda t: t.text in (",", ";") or _is_word(t, "and", "or")))
+    parts = _split(tokens, lambda t: t.text in (",", ";") or _is_word(t, "and", "or"))
     parts = [part for part in parts if part]
     if len(parts) > 1:
         return _list(parts)
     if any(t.text in (",", ";") or _is_word(t, "and", "or") for t in tokens):
         tokens = parts[0] if parts and _depths(tokens)[-1] == 0 else tokens
-    unions = list(_split(tokens, lambda t: t.text == r"\cup"))
+    unions = _split(tokens, lambda t: t.text == r"\cup")
     if len(unions) > 1 and all(unions):
-        return Union(tuple(_read(part, _text(part)) for part in unions))
-    if any(
-        t.text in _SIGNS and depth == 0 for t, depth in zip(tokens, _depths(tokens), strict=True)
-    ):
+        return Union(tuple(_read(part) for part in unions))
+    if len(_split(tokens, lambda t: t.text in _SIGNS)) > 1:
         return _relation(tokens)
-    ratio = list(_split(tokens, lambda t: t.text == ":" or _is_word(t, "to")))
+    ratio = _split(tokens, lambda t: t.text == ":" or _is_word(t, "to"))
     if len(ratio) > 1 and all(ratio):
-        return Ratio(tuple(Quantity(read_formula(part)) for part in ratio))
+        return Ratio(tuple(_formula(part) for part in ratio))
     return _several_signs(tokens) or _quantity(tokens)
+
+
+def _numeral(digits: str, base: str) -> Form:
+    digits = digits.replace(" ", "")
+    value = BASES.get(base) or int("0" + "".join(filter(str.isdigit, base)))
+    if not 2 <= value <= 36 or any(int(d, 36) >= value for d in digits):
+        raise UnreadableError("numeral")
+    return Numeral(digits.lstrip("0") or "0", value)
 
 
 def _is_word(token: Token, *words: str) -> bool:
@@ -287,15 +265,14 @@ def _depths(tokens: list[Token]) -> list[int]:
     return depths
 
 
-def _split(tokens: list[Token], separates: Separator) -> Iterator[list[Token]]:
-    part = list[Token]()
+def _split(tokens: list[Token], separates: Separator) -> list[list[Token]]:
+    parts = [list[Token]()]
     for token, depth in zip(tokens, _depths(tokens), strict=True):
         if depth == 0 and separates(token):
-            yield part
-            part = []
+            parts.append([])
         else:
-            part.append(token)
-    yield part
+            parts[-1].append(token)
+    return parts
 
 
 def _text(tokens: list[Token]) -> str:
@@ -318,15 +295,15 @@ def _in_brackets(tokens: list[Token]) -> Form | None:
         if any(t.text in ("|", ":") for t in inner):
             raise UnreadableError("condition of a set")
         items = [p for p in _split(inner, lambda t: t.text in (",", ";")) if p]
-        return Several(tuple(_read(part, _text(part)) for part in items), braces=True)
-    parts = list(_split(inner, lambda t: t.text in (",", ";")))
+        return Several(tuple(_read(part) for part in items), braces=True)
+    parts = _split(inner, lambda t: t.text in (",", ";"))
     if len(parts) == 1:
-        return _read(inner, _text(inner)) if (left, right) == ("(", ")") else None
+        return _read(inner) if (left, right) == ("(", ")") else None
     if not all(parts):
         raise UnreadableError("empty item")
     left = "(" if left == r"\langle" else left
     right = ")" if right == r"\rangle" else right
-    return Bracket(left, right, tuple(_read(part, _text(part)) for part in parts))
+    return Bracket(left, right, tuple(_read(part) for part in parts))
 
 
 def _list(parts: list[list[Token]]) -> Form:
@@ -351,7 +328,7 @@ def _list(parts: list[list[Token]]) -> Form:
 
 def _read_part(tokens: list[Token]) -> Form:
     try:
-        return _read(tokens, _text(tokens))
+        return _read(tokens)
     except UnreadableError:
         return Words(plain(_text(tokens)))
 
@@ -360,15 +337,9 @@ def _several_signs(tokens: list[Token]) -> Form | None:
     r"""`1 \pm 2` as its two values."""
     if not any(t.text in (r"\pm", r"\mp") for t in tokens):
         return None
-    both = []
-    for plus, minus in (("+", "-"), ("-", "+")):
-        signs = {r"\pm": plus, r"\mp": minus}
-        both.append([replace_text(t, signs.get(t.text, t.text)) for t in tokens])
+    signs = ({r"\pm": "+", r"\mp": "-"}, {r"\pm": "-", r"\mp": "+"})
+    both = ([t._replace(text=s.get(t.text, t.text)) for t in tokens] for s in signs)
     return Several(tuple(_quantity(part) for part in both))
-
-
-def replace_text(token: Token, text: str) -> Token:
-    return token if token.text == text else Token("sign", text, token.spaced)
 
 
 def _quantity(tokens: list[Token]) -> Form:
@@ -382,10 +353,8 @@ def _quantity(tokens: list[Token]) -> Form:
         if (form := _with_unit(head, tail, currency)) is not None:
             return form
     text = _text(tokens)
-    if any(t.kind == "words" or (t.kind == "letters" and len(t.text) > 3) for t in tokens):
-        raise UnreadableError(text)
     if _LIBRARY_KNOWS.search(text):
-        return Latex(text)
+        return Quantity(read_latex(text))
     raise UnreadableError(text)
 
 
@@ -393,27 +362,19 @@ def _cuts(tokens: list[Token]) -> Iterator[tuple[list[Token], list[Token]]]:
     """Every way to cut tokens into a formula and words behind it."""
     for cut in range(1, len(tokens)):
         head, tail = tokens[:cut], tokens[cut:]
-        if (
-            tail[0].text not in ("+", "-", "*", "/", "^", "_", "!", "'")
-            or _text(tail[:2]) == r"^\circ"
-        ):
+        if tail[0].text not in _BINDING or _text(tail[:2]) == r"^\circ":
             yield head, tail
 
 
 def _measured(tokens: list[Token], currency: Unit | None) -> Quantity | None:
     """A number without variables before a known unit (`15 cm` is no product of c and m)."""
     for head, tail in _cuts(tokens):
-        if tail[0].kind not in ("letters", "words") and tail[0].text not in (
-            r"\frac",
-            "^",
-        ):
+        if tail[0].kind not in ("letters", "words") and tail[0].text not in (r"\frac", "^"):
             continue
         form = _with_unit(head, tail, currency)
-        if form is None or form.unit is None or form.unit.factor is None:
-            continue
-        applied = any(t.text.removeprefix("\\") in FUNCTIONS - {"sqrt"} for t in head)
-        if not any(_symbols(form.formula)) and not (applied and tail[0].text == "^"):
-            return form  # the degrees of `\cos 60^\circ` belong to the cosine
+        is_measure = form and form.unit and form.unit.factor and not names(form.formula)
+        if is_measure and not (_is_applied(head) and tail[0].text == "^"):
+            return form
     return None
 
 
@@ -422,27 +383,41 @@ def _whole_formula(tokens: list[Token]) -> Quantity | None:
     if len(tokens) == 1 and tokens[0].kind in ("letters", "words"):
         text = tokens[0].text
         is_product = text.islower() and len(text) <= 3 and tokens[0].kind == "letters"
-        if (
-            len(text) > 1
-            and text not in ("pi", "oo", "inf", "infinity", "Infinity")
-            and (not is_product or text in SHORT_WORDS)
-        ):
+        if len(text) > 1 and text not in CONSTANTS and (not is_product or text in SHORT_WORDS):
             raise UnreadableError(text)
-    percent = tokens[-1:] == [Token("sign", "%", tokens[-1].spaced)] if tokens else False
+    amount, unit = tokens, None
+    if percent := bool(tokens) and tokens[-1].text == "%":
+        amount = tokens[:-1]
+    elif _text(tokens[-2:]) == r"^\circ" and not _is_applied(tokens):
+        amount, unit = tokens[:-2], read_unit(tokens[-2:])
+    formula = _formula_or_none(amount)
+    return None if formula is None else Quantity(formula, unit, percent, None, _digits(amount))
+
+
+def _is_applied(tokens: list[Token]) -> bool:
+    r"""Whether there is a function: the degrees of `\cos 60^\circ` belong to the cosine."""
+    return any(t.text.removeprefix("\\") in FUNCTIONS - {"sqrt"} for t in tokens)
+
+
+def _formula(tokens: list[Token]) -> Formula:
+    return read_latex(write_latex(tokens))
+
+
+def _formula_or_none(tokens: list[Token]) -> Formula | None:
     try:
-        formula = read_formula(tokens[:-1] if percent else tokens)
+        return _formula(tokens)
     except UnreadableError:
         return None
-    if formula.op == "degrees":
-        return Quantity(formula.args[0], read_unit([Token("words", "degrees", True)]))
-    return Quantity(formula, percent=percent)
+
+
+def _digits(tokens: list[Token]) -> str:
+    text = "".join(t.text for t in tokens)
+    return text if re.fullmatch(r"-?\d*\.\d+", text) else ""
 
 
 def _with_unit(head: list[Token], tail: list[Token], currency: Unit | None) -> Quantity | None:
     """The formula `head` with the words `tail` behind it: quantities and a unit."""
-    try:
-        formula = read_formula(head)
-    except UnreadableError:
+    if (formula := _formula_or_none(head)) is None:
         return None
     percent, factor = False, Fraction(1)
     if tail[0].text == "%" and len(tail) > 1:
@@ -463,18 +438,11 @@ def _with_unit(head: list[Token], tail: list[Token], currency: Unit | None) -> Q
             return None
         unit = read if currency is None else currency
     if factor != 1:
-        formula = Formula("*", (formula, Formula("num", text=str(factor))))
+        formula = formula * read_latex(write_number(factor))
     product = None
     if unit and tail and all(t.kind == "letters" and len(t.text) == 1 for t in tail):
-        product = _product(head + tail)
-    return Quantity(formula, unit, percent, product)
-
-
-def _product(tokens: list[Token]) -> Formula | None:
-    try:
-        return read_formula(tokens)
-    except UnreadableError:
-        return None
+        product = _formula_or_none(head + tail)
+    return Quantity(formula, unit, percent, product, _digits(head) if factor == 1 else "")
 
 
 def _is_letter_product(formula: Formula, tail: list[Token]) -> bool:
@@ -482,25 +450,14 @@ def _is_letter_product(formula: Formula, tail: list[Token]) -> bool:
     first = tail[0]
     if first.kind != "letters" or len(first.text) > 1 or not first.text.isascii():
         return False
-    return not first.spaced or any(_symbols(formula))
-
-
-def _symbols(formula: Formula) -> Iterator[str]:
-    if formula.op == "sym":
-        yield formula.text
-    for arg in formula.args:
-        yield from _symbols(arg)
+    return not first.spaced or bool(names(formula))
 
 
 def _relation(tokens: list[Token]) -> Form:
     """The form of sides with signs between them."""
-    sides, signs = [list[Token]()], list[str]()
-    for token, depth in zip(tokens, _depths(tokens), strict=True):
-        if depth == 0 and token.text in _SIGNS:
-            signs.append(_SIGNS[token.text])
-            sides.append([])
-        else:
-            sides[-1].append(token)
+    sides = _split(tokens, lambda t: t.text in _SIGNS)
+    depths = zip(tokens, _depths(tokens), strict=True)
+    signs = [_SIGNS[t.text] for t, depth in depths if depth == 0 and t.text in _SIGNS]
     if not all(sides[1:]) or (not sides[0] and (len(signs) > 1 or signs[0] == "=")):
         raise UnreadableError("side of a relation")
     if set(signs) == {"="} or signs == ["in"]:
@@ -524,9 +481,9 @@ def _equation(sides: list[list[Token]]) -> Form:
     if len(sides) == 2 and not names[0] and names[1]:
         sides, names = sides[::-1], names[::-1]  # 5 = x
     if names[0]:
-        values = [_read(side, _text(side)) for side in sides[1:]]
+        values = [_read(side) for side in sides[1:]]
         return Named(names[0], values[0] if len(values) == 1 else Chain(tuple(values)))
-    return Chain(tuple(_read(side, _text(side)) for side in sides))
+    return Chain(tuple(_read(side) for side in sides))
 
 
 def _inequality(left: list[Token], sign: str, right: list[Token]) -> Form:
@@ -541,19 +498,12 @@ def _inequality(left: list[Token], sign: str, right: list[Token]) -> Form:
     if (name or not left) and towards in _FLIPPED:
         bound = _quantity(other)
         if towards[0] == ">":
-            bounds = Bracket("(["[towards == ">="], ")", (bound, Quantity(_INFINITY)))
+            bounds = Bracket("(["[towards == ">="], ")", (bound, Quantity(sympy.oo)))
         else:
-            low = Quantity(Formula("neg", (_INFINITY,)))
+            low = Quantity(-sympy.oo)
             bounds = Bracket("(", ")]"[towards == "<="], (low, bound))
-    right_formula = _formula_of(right)
-    return Relation(sign, _formula_of(left) if left else None, right_formula, name, bounds)
-
-
-def _formula_of(tokens: list[Token]) -> Formula:
-    form = _quantity(tokens)
-    if not isinstance(form, Quantity):
-        raise UnreadableError("formula")
-    return form.formula
+    right_formula = _formula(right)
+    return Relation(sign, _formula(left) if left else None, right_formula, name, bounds)
 
 
 def _name(tokens: list[Token]) -> str:

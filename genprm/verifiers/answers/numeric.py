@@ -1,303 +1,198 @@
-"""Formulas compared by their values, at hundreds of digits and at several points.
+"""Formulas as latex2sympy2_extended reads them, compared by their values.
 
-Two constants are equal if their difference shrinks with the precision of the calculation; two
-formulas with variables, if they are equal at every point where both have a value. So `10^{-30}` is
-not zero, and `\\sqrt{x^2}` is not `x`. It needs mpmath; integrals and the like are read by
-latex2sympy2_extended, which must take the text to its end.
+Two constants are equal if their difference shrinks with the precision of the calculation, at
+hundreds of digits; two formulas with variables, if they are equal at every point where both have a
+value. So `10^{-30}` is not zero, and `\\sqrt{x^2}` is not `x`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from genprm.verifiers.answers.formula import Formula, exact_value, significant_decimal
+import sympy  # type: ignore[import-untyped]
+from latex2sympy2_extended.latex2sympy2 import (  # type: ignore[import-untyped]
+    ConversionConfig,
+    _Latex2Sympy,
+)
+from mpmath import isinf, isnan, mp  # type: ignore[import-untyped]
+from sympy.printing.pycode import MpmathPrinter  # type: ignore[import-untyped]
+
+from genprm.verifiers.answers.formula import LOG_BASE, MIN_PLACES, UnreadableError
 
 DIGITS = 200
+MAX_BITS = 50_000  # of a number that is compared to its last digit
 POINTS = 14
 ENOUGH_POINTS = 3
 # Real and of both signs; not small fractions, at which different formulas might agree.
 _PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43)
+_NATURAL, _DECIMAL = ({sympy.Symbol(LOG_BASE): base} for base in (sympy.E, sympy.Integer(10)))
+_TO_CALCULATE = (sympy.Integral, sympy.Sum, sympy.Product, sympy.Limit)
+_NUMBER = re.compile(r"(-?)(?:(\d+)|\\frac\{(\d+)\}\{(\d+)\})")
+Formula = Any  # sympy's Expr, which is without types
 
 
 class NoValueError(ArithmeticError):
     """A formula has no value at a point, or none that is real where real ones are wanted."""
 
 
-def equal(left: Formula, right: Formula) -> bool:
-    """Whether two formulas have the same value; False if one cannot be read."""
+class _Parser(_Latex2Sympy):
+    """The library's parser stops where it does not know on; this one can be asked."""
+
+    def create_parser(self, latex_str: str) -> Any:
+        self.parser = super().create_parser(latex_str)
+        return self.parser
+
+
+@lru_cache(maxsize=8192)
+def read_latex(text: str) -> Formula:
+    """A formula as the library reads it, capital letters kept apart from small ones.
+
+    Raises:
+        UnreadableError: it cannot read all of it.
+    """
+    if number := _NUMBER.fullmatch(text):
+        value = sympy.Rational(int(number[2] or number[3]), int(number[4] or 1))
+        return -value if number[1] else value
+    parser = _Parser(None, None, True, config=ConversionConfig(lowercase_symbols=False))
     try:
-        return _equal(left, right)
-    except NoValueError:
-        return False
+        formula = parser.parse(text)
+    except Exception as error:  # the library raises many kinds, bare Exception among them
+        raise UnreadableError(text) from error
+    if parser.parser.getCurrentToken().type != -1 or not isinstance(formula, sympy.Expr):
+        raise UnreadableError(text)
+    return formula
 
 
-def _equal(left: Formula, right: Formula) -> bool:
-    if any(_is_close(*pair) for pair in ((left, right), (right, left))):
-        return True
-    readings = (None, 10) if _has(left, "log") or _has(right, "log") else (None,)
-    return any(_agree(left, right, base) for base in readings)
+def names(*formulas: Formula) -> set[str]:
+    """The names of the variables."""
+    return {str(s) for formula in formulas for s in formula.free_symbols} - {LOG_BASE}
+
+
+def equal(left: Formula, right: Formula) -> bool:
+    """Whether two formulas have the same value; `log` may be natural, or decimal in both."""
+    if left == right or (left.is_Rational and right.is_Rational):
+        return bool(left == right)
+    if not {left, right} <= {left.xreplace(_NATURAL), right.xreplace(_NATURAL)}:
+        pairs = [(left.xreplace(base), right.xreplace(base)) for base in (_NATURAL, _DECIMAL)]
+        return any(_agree(*pair) for pair in pairs)
+    return _agree(left, right)
 
 
 def proportional(left: Formula, right: Formula, positive: bool) -> bool:
     """Whether one formula is the other times a constant, which is not zero (or is positive)."""
-    ratios = list[Any]()
-    for point in _points(_names(left) | _names(right)):
-        try:
-            values = [_value(f, point, DIGITS, True) for f in (left, right)]
-        except NoValueError:
-            continue
-        if not values[0] or not values[1]:
-            return False
-        ratios.append(values[0] / values[1])
-    same = all(abs(r - ratios[0]) < abs(ratios[0]) * 10.0 ** -(DIGITS // 4) for r in ratios)
-    sign = not positive or all(r.imag == 0 and r.real > 0 for r in ratios)
-    return len(ratios) >= ENOUGH_POINTS and same and sign
+    for point in _points(names(left, right)):
+        numbers = {sympy.Symbol(n): sympy.Rational(*x.as_integer_ratio()) for n, x in point.items()}
+        a, b = (f.xreplace(_NATURAL).xreplace(numbers).doit() for f in (left, right))
+        if a.is_zero is False and b.is_zero is False and a.is_real and b.is_real:
+            return bool(not positive or (a * b).is_positive) and equal(left * b, right * a)
+    return False
 
 
-def _agree(left: Formula, right: Formula, log_base: int | None) -> bool:
-    names = _names(left) | _names(right)
-    if not names:
-        try:
-            return _same_constant(left, right, {}, log_base, real=False)
-        except NoValueError:
-            return False
-    for real in (not (_has_i(left) or _has_i(right)), False):
+def is_cut(decimal: str, other: Formula) -> bool:
+    """Whether a long decimal is a number without end, rounded or cut at its last place."""
+    places = len(decimal.partition(".")[2])
+    ends = other.is_Rational and 10 ** other.q.bit_length() % other.q == 0
+    if len(re.sub(r"\D", "", decimal).lstrip("0")) < MIN_PLACES or ends or names(other):
+        return False
+    try:
+        value = _value(other, {}, DIGITS, real=True)
+    except NoValueError:
+        return False
+    with mp.workdps(DIGITS):
+        return bool(abs(value - mp.mpf(decimal)) < mp.mpf(10) ** -places)
+
+
+def _agree(left: Formula, right: Formula) -> bool:
+    variables = names(left, right)
+    for real in (False,) if left.has(sympy.I) or right.has(sympy.I) else (True, False):
         met = 0
-        for point in _points(names):
+        for point in _points(variables):
             try:
-                if not _same_constant(left, right, point, log_base, real):
+                if not _same_value(left, right, point, real):
                     return False
             except NoValueError:
                 continue
             met += 1
-        if met >= ENOUGH_POINTS:
+        if met >= (ENOUGH_POINTS if variables else 1):
             return True
     return False
 
 
-def _same_constant(
-    left: Formula, right: Formula, point: dict[str, Fraction], log_base: int | None, real: bool
-) -> bool:
-    from mpmath import isinf, mp  # type: ignore[import-untyped]
-
+def _same_value(left: Formula, right: Formula, point: dict[str, Fraction], real: bool) -> bool:
+    bits = max(mp.mag(_value(f, point, DIGITS, real)) for f in (left, right))
+    whole = int(0.302 * bits) if 0 < bits < MAX_BITS else 0  # digits before the point
     distances = []
-    for digits in (DIGITS, 2 * DIGITS):
-        a, b = (_value(f, point, digits, real, log_base) for f in (left, right))
+    for digits in (whole + DIGITS, whole + 2 * DIGITS):
+        a, b = (_value(f, point, digits, real) for f in (left, right))
         if isinf(a) or isinf(b):
             return bool(a == b)
-        with mp.workdps(2 * DIGITS):
+        with mp.workdps(digits):
             distances.append((abs(a - b), max(abs(a), abs(b))))
     (coarse, _), (fine, scale) = distances
-    with mp.workdps(2 * DIGITS):
-        if not coarse or not fine or fine <= scale * mp.mpf(10) ** -DIGITS:
+    with mp.workdps(whole + 2 * DIGITS):
+        if not coarse or not fine or fine <= scale * mp.mpf(10) ** -(whole + DIGITS):
+            if MAX_BITS <= bits < mp.inf:
+                raise OverflowError("the last digits are not compared")
             return True
         return bool(fine <= coarse * mp.mpf(10) ** -(DIGITS // 2))  # both are rounding alone
 
 
-def _is_close(decimal: Formula, other: Formula) -> bool:
-    """Whether a long decimal is the other, irrational value, rounded or cut at its last place."""
-    from mpmath import mp
-
-    digits = significant_decimal(decimal)
-    if digits is None or exact_value(other) is not None or _names(other):
-        return False
-    try:
-        value = _value(other, {}, DIGITS, real=False)
-    except NoValueError:
-        return False
-    with mp.workdps(DIGITS):
-        return bool(abs(value - _fraction(digits.value)) < _fraction(digits.last_place))
-
-
-def _points(names: frozenset[str]) -> Iterator[dict[str, Fraction]]:
-    for i in range(POINTS):
+def _points(variables: set[str]) -> Iterator[dict[str, Fraction]]:
+    for i in range(POINTS if variables else 1):
         point = {}
-        for j, name in enumerate(sorted(names)):
+        for j, name in enumerate(sorted(variables)):
             sign = (-1) ** (i + j // 2 + i // 2 * j)
             size = Fraction(_PRIMES[(3 * i + 5 * j) % len(_PRIMES)], 7 + i + j)
             point[name] = sign * size + Fraction(1, 101 + 13 * i + 31 * j)
         yield point
 
 
-def _fraction(value: Fraction) -> Any:
-    from mpmath import mp
+class _Printer(MpmathPrinter):
+    """Whole numbers as mpmath's, for powers of Python's have no limit; and real roots."""
 
-    return mp.mpf(value.numerator) / value.denominator
+    def _print_Integer(self, number: Any) -> str:
+        return f"mpf({number.p})"
 
-
-def _has(formula: Formula, op: str) -> bool:
-    return formula.op == op or any(_has(arg, op) for arg in formula.args)
-
-
-def _has_i(formula: Formula) -> bool:
-    is_i = formula.op == "const" and formula.text == "i"
-    return is_i or any(map(_has_i, formula.args))
+    def _print_Pow(self, power: Any, rational: bool = False) -> str:
+        base, exponent = self._print(power.base), self._print(power.exp)
+        if power.exp.is_Rational and power.exp.q % 2 and power.exp.q > 1:
+            return f"root({base}, {exponent}, {power.exp.p})"
+        return f"(({base}) ** ({exponent}))"
 
 
-def _names(formula: Formula) -> frozenset[str]:
-    if formula.op == "sym":
-        return frozenset({formula.text})
-    if formula.op == "latex":
-        return frozenset(str(s) for s in _expression(formula.text).free_symbols)
-    return frozenset[str]().union(*map(_names, formula.args))
+def _root(base: Any, exponent: Any, power: int) -> Any:
+    """A third, fifth ... root to a power; the real one of a negative number."""
+    if mp.im(base) == 0 and mp.re(base) < 0:
+        return (-1) ** power * (-base) ** exponent
+    return base**exponent
 
 
-def _value(
-    formula: Formula,
-    point: dict[str, Fraction],
-    digits: int,
-    real: bool,
-    log_base: int | None = None,
-) -> Any:
+@lru_cache(maxsize=4096)
+def _function(formula: Formula) -> tuple[list[str], Callable[..., Any]]:
+    formula = formula.doit() if formula.has(*_TO_CALCULATE) else formula
+    symbols = sorted(formula.free_symbols, key=str)
+    printer = _Printer({"fully_qualified_modules": False, "inline": True})
+    function = sympy.lambdify(symbols, formula, [{"root": _root}, "mpmath"], printer=printer)
+    return [str(s) for s in symbols], function
+
+
+def _value(formula: Formula, point: dict[str, Fraction], digits: int, real: bool) -> Any:
     """The value at a point, as a number of mpmath.
 
     Raises:
         NoValueError: there is none.
     """
-    from mpmath import isnan, mp
-
     with mp.workdps(digits + 10):
         try:
-            value = _Calculator(point, real, log_base).value(formula)
-        except (ArithmeticError, ValueError, TypeError, IndexError) as error:
-            raise NoValueError(str(error)) from error
-        if isnan(value):
-            raise NoValueError("not a number")
-        return value
-
-
-class _Calculator:
-    def __init__(self, point: dict[str, Fraction], real: bool, log_base: int | None):
-        self.point = {name: _fraction(value) for name, value in point.items()}
-        self.real = real
-        self.log_base = log_base
-
-    def value(self, formula: Formula) -> Any:
-        from mpmath import mp
-
-        match formula.op:
-            case "num":
-                return _fraction(Fraction(formula.text))
-            case "sym":
-                return self.point[formula.text]
-            case "const":
-                return {"pi": mp.pi, "e": mp.e, "i": mp.mpc(0, 1), "oo": mp.inf}[formula.text] + 0
-            case "latex":
-                return self.library(formula.text)
-        values = [self.value(arg) for arg in formula.args]
-        return self.apply(formula.op, values)
-
-    def library(self, text: str) -> Any:
-        import sympy  # type: ignore[import-untyped]
-        from mpmath import mp
-
-        expression = _expression(text)
-        point = {s: sympy.Float(str(self.point[str(s)]), mp.dps) for s in expression.free_symbols}
-        value = expression.subs(point).doit().evalf(mp.dps)
-        if not value.is_number:
-            raise NoValueError(text)
-        return sympy.sympify(value)._to_mpmath(mp.prec)
-
-    def apply(self, op: str, values: list[Any]) -> Any:
-        from mpmath import mp
-
-        first, second = values[0], values[-1]
-        match op:
-            case "+":
-                return first + second
-            case "-":
-                return first - second
-            case "*":
-                return first * second
-            case "/":
-                return first / second
-            case "neg":
-                return -first
-            case "degrees":
-                return first * mp.pi / 180
-            case "^":
-                return self.power(first, second)
-            case "root":
-                return self.root(first, second)
-            case "ln":
-                return mp.log(self.positive(first))
-            case "log":
-                return mp.log(self.positive(first)) / (
-                    mp.log(self.log_base) if self.log_base else 1
-                )
-            case "log10":
-                return mp.log(self.positive(first)) / mp.log(10)
-            case "log_base":
-                return mp.log(self.positive(first)) / mp.log(self.positive(second))
-            case "cbrt":
-                return self.root(first, mp.mpf(3))
-            case "gcd" | "lcm":
-                raise NoValueError(op)
-            case "min" | "max":
-                return {"min": min, "max": max}[op](values)
-            case "abs":
-                return abs(first)
-            case "binom":
-                return mp.binomial(first, second)
-        functions: dict[str, Callable[[Any], Any]] = {"factorial": mp.factorial}
-        return functions[op](first) if op in functions else getattr(mp, op)(first)
-
-    def positive(self, value: Any) -> Any:
-        if self.real and (value.imag or value <= 0):
-            raise NoValueError("logarithm")
-        return value
-
-    def power(self, base: Any, exponent: Any) -> Any:
-        from mpmath import mp
-
-        if self.real and not mp.isint(exponent) and (base.imag or base < 0):
-            raise NoValueError("power")
-        return base**exponent
-
-    def root(self, base: Any, degree: Any) -> Any:
-        from mpmath import mp
-
-        odd = mp.isint(degree) and int(degree) % 2
-        if not base.imag and base.real < 0:
-            if odd:
-                return -((-base.real) ** (1 / degree))
-            if self.real:
-                raise NoValueError("root")
-        return mp.sqrt(base) if degree == 2 else base ** (1 / degree)
-
-
-@lru_cache(maxsize=256)
-def _expression(text: str) -> Any:
-    """A formula as the library reads it, capital letters kept apart from small ones.
-
-    Raises:
-        NoValueError: it cannot read all of it.
-    """
-    try:
-        from latex2sympy2_extended.latex2sympy2 import (  # type: ignore[import-untyped]
-            ConversionConfig,
-            _Latex2Sympy,
-        )
-
-        class Whole(_Latex2Sympy):
-            """The library's parser stops where it does not know on; this one says so."""
-
-            def create_parser(self, latex_str: str) -> Any:
-                self.parser = super().create_parser(latex_str)
-                return self.parser
-
-        config = ConversionConfig(lowercase_symbols=False)
-        reader = Whole(None, "i" not in text, False, config=config)
-        expression = reader.parse(text)
-        if reader.parser.getCurrentToken().type != -1:
-            raise ValueError("text is left")
-        if not hasattr(expression, "evalf"):
-            raise ValueError("no formula")
-        return expression
-    except ImportError:
-        raise
-    except Exception as error:  # the library raises many kinds, bare Exception among them
-        raise NoValueError(text) from error
+            variables, function = _function(formula)
+            values = [point[name] for name in variables]
+            value = mp.mpmathify(function(*(mp.mpf(x.numerator) / x.denominator for x in values)))
+        except (ArithmeticError, LookupError, ValueError, TypeError, NameError, RuntimeError) as e:
+            raise NoValueError(str(e)) from e
+        if isnan(value) or (real and abs(mp.im(value)) > mp.mpf(10) ** -(digits // 2)):
+            raise NoValueError("none, or none that is real")
+        return mp.re(value) if real else value

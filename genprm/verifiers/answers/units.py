@@ -143,7 +143,7 @@ def _measure(parts: list[str]) -> Unit | None:
             return None
         power = ahead or 1
         if parts[i : i + 1] == ["^"]:
-            if i + 1 >= len(parts):
+            if not re.fullmatch("-?[1-9]", "".join(parts[i + 1 : i + 2])):
                 return None
             power = int(parts[i + 1])
             i += 2
