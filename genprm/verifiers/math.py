@@ -46,7 +46,7 @@ class MathVerifier:
         MAX_ANSWER_CHARS or exceeds the limits of time or memory.
 
         Raises:
-            ConfigError: the answer needs math-verify, which is not installed.
+            ConfigError: the answer needs latex2sympy2_extended, which is not installed.
             EngineError: the helper process cannot be started.
         """
         gold = problem.answer or ""
