@@ -63,7 +63,7 @@ def merge_files(
         raise ConfigError(f"{out} exists: choose another --out")
     counts: Counter[str] = Counter(agreement=0, disagreement=0, undecided=0, alone=0, failed=0)
 
-    def labelled(files: Sequence[str]) -> Iterator[tuple[str, Row]]:
+    def read(files: Sequence[str]) -> Iterator[tuple[str, Row]]:
         for row in labelled_solutions(files, rule_writer=False, bad=bad):
             if isinstance(row, FailedRow):
                 counts["failed"] += 1
@@ -71,11 +71,11 @@ def merge_files(
                 yield content_id(row["problem"], row["steps"]), row
 
     waiting: dict[str, deque[Row]] = defaultdict(deque)
-    for key, row in labelled(others):
+    for key, row in read(others):
         waiting[key].append(row)
 
     def rows() -> Iterator[Row]:
-        for key, row in labelled(sources):
+        for key, row in read(sources):
             if not waiting.get(key):
                 counts["alone"] += 1
                 continue

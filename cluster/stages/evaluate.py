@@ -154,7 +154,7 @@ def read(
         InputError: a bad row, unless they are skipped; no row is left of those of `source`.
     """
     records = []
-    for row in sources.validated(located, model, check, bad=bad):
+    for row in sources.validate_rows(located, model, check, bad=bad):
         if isinstance(row, FailedRow):
             where = f"row {row['id']}"
             bad.add(where, InputError(f"{where} failed in an earlier stage: {row['error']}"), row)

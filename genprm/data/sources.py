@@ -49,13 +49,13 @@ def records(
     prepare: Callable[[Row, str], Row] | None = None,
     bad: BadRows | None = None,
 ) -> Iterator[Row]:
-    """The rows of sources, streamed and validated as `validated` does."""
+    """The rows of sources, streamed and validated as `validate_rows` does."""
     bad = BadRows() if bad is None else bad
-    rows = (row for source in sources for row in located(source, bad))
-    return validated(rows, model, check, prepare, bad)
+    rows = (row for source in sources for row in locate_rows(source, bad))
+    return validate_rows(rows, model, check, prepare, bad)
 
 
-def validated(
+def validate_rows(
     rows: Iterable[LocatedRow],
     model: type[R],
     check: Callable[[R, str], None],
@@ -79,7 +79,7 @@ def validated(
     seen: set[str] = set()
     for where, raw in rows:
         try:
-            row = _validated(raw, model, check, prepare, where)
+            row = _validate_row(raw, model, check, prepare, where)
             if row["id"] in seen:
                 raise InputError(f"{where}: id {row['id']!r} occurs a second time{_own_id(raw)}")
         except InputError as error:
@@ -95,7 +95,7 @@ def _own_id(raw: Row) -> str:
     return "" if has_id else " (the row has none of its own: an earlier row says the same)"
 
 
-def _validated(
+def _validate_row(
     raw: Row,
     model: type[R],
     check: Callable[[R, str], None],
@@ -221,7 +221,7 @@ def check_evaluation(row: EvaluationRow, where: str) -> None:
         raise InputError("they leave the first error open", field="labels", place=where)
 
 
-def located(source: str, bad: BadRows | None = None) -> Iterable[LocatedRow]:
+def locate_rows(source: str, bad: BadRows | None = None) -> Iterable[LocatedRow]:
     """The rows of a source, each with its place; `bad` takes those that cannot be read.
 
     A source may be `task:NAME?n=..&seed=..`, or a file in the format of another project,
@@ -239,7 +239,7 @@ def located(source: str, bad: BadRows | None = None) -> Iterable[LocatedRow]:
 def rows_to_evaluate(sources: Sequence[str], bad: BadRows) -> Iterator[LocatedRow]:
     """The rows of sources, those of published benchmarks (`BENCHMARKS`) as evaluation rows; not
     validated."""
-    return as_evaluation_rows((row for source in sources for row in located(source, bad)), bad)
+    return as_evaluation_rows((row for source in sources for row in locate_rows(source, bad)), bad)
 
 
 def _converted(source: str, bad: BadRows) -> Iterator[LocatedRow]:

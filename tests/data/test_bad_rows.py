@@ -30,7 +30,7 @@ def line(**changes: Any) -> bytes:
 def evaluated(path: Path, bad: BadRows) -> list[dict[str, Any]]:
     """The rows as `genprm eval` reads them."""
     located = sources.rows_to_evaluate([str(path)], bad)
-    return list(sources.validated(located, EvaluationRow, sources.check_evaluation, bad=bad))
+    return list(sources.validate_rows(located, EvaluationRow, sources.check_evaluation, bad=bad))
 
 
 ODD_LINES = {

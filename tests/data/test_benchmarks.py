@@ -21,7 +21,7 @@ DATA = SAMPLES / "benchmarks"
 def read(path: Path, bad: BadRows | None = None) -> list[dict[str, Any]]:
     bad = bad or BadRows()
     located = sources.rows_to_evaluate([str(path)], bad)
-    return list(sources.validated(located, EvaluationRow, sources.check_evaluation, bad=bad))
+    return list(sources.validate_rows(located, EvaluationRow, sources.check_evaluation, bad=bad))
 
 
 def read_row(row: dict[str, Any], folder: Path) -> dict[str, Any]:

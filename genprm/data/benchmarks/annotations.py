@@ -13,7 +13,7 @@ NONE = ("", "n/a", "na", "none", "null")  # how benchmarks write that no step is
 _LABEL = re.compile(r"\W*step\s*(\d+)\b", re.IGNORECASE)
 
 
-def evaluation_row(
+def build_row(
     raw: Row,
     *,
     problem: str,
@@ -42,7 +42,7 @@ def evaluation_row(
     return {**others, **own, **columns}
 
 
-def whole_number(value: Any, field: str) -> int:
+def read_whole_number(value: Any, field: str) -> int:
     """A whole number: also one that was read as a float, or as a text. Raises InputError."""
     if isinstance(value, str) and re.fullmatch(r"\s*[+-]?\d+\s*", value):
         return int(value)
@@ -53,7 +53,9 @@ def whole_number(value: Any, field: str) -> int:
     return value
 
 
-def named_error(row: Mapping[str, Any], steps: Sequence[str], correctness: str, step: str) -> int:
+def find_first_error(
+    row: Mapping[str, Any], steps: Sequence[str], correctness: str, step: str
+) -> int:
     """The first error by a column that says `correct` or not and one that names the step: by its
     number from 1, or by its text. -1 where there is none.
 
@@ -78,7 +80,7 @@ def named_error(row: Mapping[str, Any], steps: Sequence[str], correctness: str, 
             return texts.index(error.strip())
         label = _LABEL.fullmatch(error.strip().rstrip(":."))
         error = label[1] if label else error
-    number = whole_number(error, step)
+    number = read_whole_number(error, step)
     if any(label is not None for label in labels):
         if number not in labels:
             raise InputError(f"no step has the label {number}", field=step)
