@@ -21,7 +21,8 @@ def run(config: Config, args: argparse.Namespace) -> None:
 
     bad = BadRows(config.on_bad_row)
     rows, unlabelled = convert(args.labels, args.to, args.out, bad)
-    print(f"wrote {rows} rows to {args.out}; {unlabelled} solutions have no labels to write")
+    written = "1 row" if rows == 1 else f"{rows} rows"
+    print(f"wrote {written} to {args.out}; {unlabelled} without the labels or values of {args.to}")
     keep_skipped(bad, args.out)
     if FORMATS[args.to].caution:
         print(f"note: {FORMATS[args.to].caution}")
