@@ -22,7 +22,7 @@ def run(config: Config, args: argparse.Namespace) -> None:
     bad = BadRows(config.on_bad_row)
     rows, unlabelled = convert(args.labels, args.to, args.out, bad)
     written = "1 row" if rows == 1 else f"{rows} rows"
-    print(f"wrote {written} to {args.out}; {unlabelled} without the labels or values of {args.to}")
+    print(f"wrote {written} to {args.out}; solutions without labels for it: {unlabelled}")
     keep_skipped(bad, args.out)
     if FORMATS[args.to].caution:
         print(f"note: {FORMATS[args.to].caution}")

@@ -411,7 +411,7 @@ def test_the_command_converts_and_reads_by_prefix(
     command = ["convert", "--labels", str(mixed), "--to", "trl", "--out", str(tmp_path / "m.jsonl")]
     capsys.readouterr()
     assert main(command) == 0
-    assert "wrote 1 rows" in capsys.readouterr().out
+    assert "wrote 1 row to" in capsys.readouterr().out
     soft = ["convert", "--labels", source, "--to", "trl_soft", "--out", str(tmp_path / "s.jsonl")]
     assert main(soft) == 0
     assert "note: TRL's PRMTrainer reads labels by int()" in capsys.readouterr().out
