@@ -8,32 +8,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster.commands.base import FILE_OUT, Command, Option
+from genprm.data.bad_rows import STRICT, BadRows
 from genprm.errors import ConfigError
 
 if TYPE_CHECKING:
     from genprm.config.root import Config
-    from genprm.data.bad_rows import BadRows
 
 
 def run(config: Config, args: argparse.Namespace) -> None:
-    from cluster.commands.output import print_skipped
-    from genprm.data.bad_rows import BadRows
+    from cluster.commands.output import keep_skipped
     from genprm.data.formats.base import FORMATS
-    from genprm.data.rows import SKIPPED, write_jsonl
 
     bad = BadRows(config.on_bad_row)
     rows, unlabelled = convert(args.labels, args.to, args.out, bad)
-    print(f"wrote {rows} rows to {args.out}; {unlabelled} solutions have no labels to write")
-    if bad.skipped:
-        write_jsonl(f"{args.out}{SKIPPED}", bad.skipped)
-    print_skipped(len(bad.skipped), bad.reasons(), f"{args.out}{SKIPPED}")
+    written = "1 row" if rows == 1 else f"{rows} rows"
+    print(f"wrote {written} to {args.out}; solutions without labels for it: {unlabelled}")
+    keep_skipped(bad, args.out)
     if FORMATS[args.to].caution:
         print(f"note: {FORMATS[args.to].caution}")
 
 
-def convert(
-    sources: Sequence[str], to: str, out: str, bad: BadRows | None = None
-) -> tuple[int, int]:
+def convert(sources: Sequence[str], to: str, out: str, bad: BadRows = STRICT) -> tuple[int, int]:
     """Write `out` and return how many solutions were written, and how many had no labels for it;
     `bad` takes rows that are no labelled solutions.
 

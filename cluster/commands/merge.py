@@ -9,25 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cluster.commands.base import FILE_OUT, Command, Option
+from genprm.data.bad_rows import STRICT, BadRows
 from genprm.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from genprm.config.root import Config
-    from genprm.data.bad_rows import BadRows
     from genprm.records import Row
 
 
 def run(config: Config, args: argparse.Namespace) -> None:
-    from cluster.commands.output import print_skipped
-    from genprm.data.bad_rows import BadRows
-    from genprm.data.rows import SKIPPED, write_jsonl
+    from cluster.commands.output import keep_skipped
 
     bad = BadRows(config.on_bad_row)
     counts = merge_files(args.labels, args.others, args.out, keep=args.keep, bad=bad)
     print(", ".join(f"{name} {count}" for name, count in counts.items()))
-    if bad.skipped:
-        write_jsonl(f"{args.out}{SKIPPED}", bad.skipped)
-    print_skipped(len(bad.skipped), bad.reasons(), f"{args.out}{SKIPPED}")
+    keep_skipped(bad, args.out)
     print(f"wrote {args.out}")
 
 
@@ -37,7 +33,7 @@ def merge_files(
     out: str,
     *,
     keep: bool = False,
-    bad: BadRows | None = None,
+    bad: BadRows = STRICT,
 ) -> Counter[str]:
     """Write the solutions that are in both, and count what became of each.
 
@@ -63,7 +59,7 @@ def merge_files(
         raise ConfigError(f"{out} exists: choose another --out")
     counts: Counter[str] = Counter(agreement=0, disagreement=0, undecided=0, alone=0, failed=0)
 
-    def labelled(files: Sequence[str]) -> Iterator[tuple[str, Row]]:
+    def read(files: Sequence[str]) -> Iterator[tuple[str, Row]]:
         for row in labelled_solutions(files, rule_writer=False, bad=bad):
             if isinstance(row, FailedRow):
                 counts["failed"] += 1
@@ -71,11 +67,11 @@ def merge_files(
                 yield content_id(row["problem"], row["steps"]), row
 
     waiting: dict[str, deque[Row]] = defaultdict(deque)
-    for key, row in labelled(others):
+    for key, row in read(others):
         waiting[key].append(row)
 
     def rows() -> Iterator[Row]:
-        for key, row in labelled(sources):
+        for key, row in read(sources):
             if not waiting.get(key):
                 counts["alone"] += 1
                 continue

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cluster.stages.report import Report
+    from genprm.data.bad_rows import BadRows
 
 
 def print_report(report: Report) -> None:
@@ -47,7 +48,15 @@ def print_skipped(count: int, reasons: Mapping[str, int], path: str | None) -> N
         return
     for reason, rows in reasons.items():
         print(f"skipped {rows}: {visible(reason)}")
-    print(f"skipped {count} bad rows in all, which are not counted above: see {path}")
+    which = "1 bad row in all, which is" if count == 1 else f"{count} bad rows in all, which are"
+    print(f"skipped {which} not counted above: see {path}")
+
+
+def keep_skipped(bad: BadRows, out: str) -> None:
+    """Write the rows that were skipped beside `out`, and print what `print_skipped` does."""
+    from genprm.data.rows import write_skipped
+
+    print_skipped(len(bad.skipped), bad.reasons(), write_skipped(out, bad))
 
 
 def describe_counts(value: Any) -> str:

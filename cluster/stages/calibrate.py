@@ -1,7 +1,7 @@
 """`genprm calibrate`: judge labelled rows, learn what scores mean, keep it with the critic.
 
-    DIR/judgements.jsonl    one judgement per row, resumable
-    DIR/skipped.jsonl       the rows that were skipped, if there are some
+    DIR/judgements.jsonl    one judgement per row, resumable; beside it
+                            judgements.jsonl.skipped.jsonl, if rows were skipped
     DIR/calibration.json    the calibrations (`genprm.evaluation.calibrate`), with held-out figures
 
 Every step gets all of its votes. If the prompt pack judges each step by itself, a second
@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.stages.evaluate import SKIPPED_FILE, local_folder, read
-from cluster.stages.report import Report, with_skipped
+from cluster.stages.evaluate import local_folder, read
+from cluster.stages.report import Report
 from cluster.stages.run import run_stage
 from cluster.stages.score import scoring_stage
 from genprm.config.root import Config
@@ -85,8 +85,8 @@ def calibrate(config: Config, data: Sequence[str], out: str) -> Calibrated:
         lambda _: (row.row() for row in rows),
         source,
         f"{folder}/judgements.jsonl",
+        bad,
     )
-    judging = with_skipped(judging, bad, f"{folder}/{SKIPPED_FILE}")
     judgements = read_records(judging.out, Judgement)
     by_itself = config.prompt_pack().unit == "prefix"
     calibrations = fit_calibrations(rows, judgements, score, source, by_itself)

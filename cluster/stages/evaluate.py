@@ -1,7 +1,7 @@
 """`genprm eval`: judge rows whose truth is known, and write what that says about the critic.
 
-    DIR/judgements.jsonl    one judgement per row (per candidate for best-of-n rows), resumable
-    DIR/skipped.jsonl       the rows that were skipped, if there are some
+    DIR/judgements.jsonl    one judgement per row (per candidate for best-of-n rows), resumable;
+                            beside it judgements.jsonl.skipped.jsonl, if rows were skipped
     DIR/metrics.json        the figures, with intervals
     DIR/report.html         the same to look at, with plots/ beside it
 
@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cluster.stages.provenance import provenance
-from cluster.stages.report import Report, with_skipped
+from cluster.stages.report import Report
 from cluster.stages.run import run_stage
 from cluster.stages.score import scoring_stage
 from genprm.config.root import Config
 from genprm.data import sources, storage
-from genprm.data.bad_rows import BadRows
+from genprm.data.bad_rows import STRICT, BadRows
 from genprm.data.rows import FailedRow, LocatedRow, read_records
 from genprm.errors import ConfigError, InputError
 from genprm.evaluation.bon import best_of_n_metrics
@@ -39,7 +39,6 @@ from genprm.util.stats import Figures
 
 CANDIDATE = "{id}#{number}"  # the id of one candidate of a best-of-n row
 WRITTEN = ("metrics.json", "report.html")
-SKIPPED_FILE = "skipped.jsonl"
 
 R = TypeVar("R", bound=Record)
 
@@ -98,12 +97,11 @@ def evaluate_first_errors(
     rows: Sequence[EvaluationRow],
     source: str,
     out: str,
-    bad: BadRows | None = None,
+    bad: BadRows = STRICT,
 ) -> FirstErrorEvaluation:
     """`evaluate` on rows that are read already; `source` names where they are from, and `bad` has
     those that were skipped."""
     folder = local_folder(out, *WRITTEN)
-    bad = bad or BadRows()
     judging, judgements = _judge(config, [row.row() for row in rows], source, folder, bad)
     metrics = evaluation_metrics(
         rows,
@@ -121,12 +119,11 @@ def evaluate_best_of_n(
     rows: Sequence[BestOfNRow],
     source: str,
     out: str,
-    bad: BadRows | None = None,
+    bad: BadRows = STRICT,
 ) -> BestOfNEvaluation:
     """`evaluate` on problems that are read already; `source` names where they are from, and `bad`
     has those that were skipped."""
     folder = local_folder(out, *WRITTEN)
-    bad = bad or BadRows()
     judging, judgements = _judge(config, list(_candidates(rows)), source, folder, bad)
     scored = _scored(rows, judgements)
     choices = best_of_n_metrics(scored)
@@ -154,10 +151,10 @@ def read(
         InputError: a bad row, unless they are skipped; no row is left of those of `source`.
     """
     records = []
-    for row in sources.validated(located, model, check, bad=bad):
+    for row in sources.validate_rows(located, model, check, bad=bad):
         if isinstance(row, FailedRow):
-            where = f"row {row['id']}"
-            bad.add(where, InputError(f"{where} failed in an earlier stage: {row['error']}"), row)
+            message = f"failed in an earlier stage: {row['error']}"
+            bad.add(row.where, InputError(message, place=row.where), row)
         else:
             records.append(model.model_validate(row))
     if bad.skipped and not records:
@@ -178,8 +175,7 @@ def _judge(
     kept = config.score.model_copy(update={"return_critiques": True, "stop_at_first_error": False})
     config = config.model_copy(update={"score": kept})
     stage = scoring_stage(config, "eval")
-    judging = run_stage(stage, config, lambda _: rows, source, f"{folder}/judgements.jsonl")
-    judging = with_skipped(judging, bad, f"{folder}/{SKIPPED_FILE}")
+    judging = run_stage(stage, config, lambda _: rows, source, f"{folder}/judgements.jsonl", bad)
     return judging, read_records(judging.out, Judgement)
 
 

@@ -15,7 +15,7 @@ from cluster.stages.run import Stage, run_stage
 from genprm.config.label import LabelConfig
 from genprm.config.root import Config
 from genprm.data import sources
-from genprm.data.bad_rows import BadRows
+from genprm.data.bad_rows import STRICT, BadRows
 from genprm.engines.base import Engine
 from genprm.generation import Usage
 from genprm.labeling.adaptive import ROUND_ROLLOUTS
@@ -40,7 +40,7 @@ def label(config: Config, solutions: Sequence[str], out: str) -> Report:
 
 
 def solutions_to_label(
-    config: Config, solutions: Sequence[str], bad: BadRows | None = None
+    config: Config, solutions: Sequence[str], bad: BadRows = STRICT
 ) -> Iterator[Row]:
     """The solutions, without those that `bad` takes.
 

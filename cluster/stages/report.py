@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from genprm.data.bad_rows import BadRows
-from genprm.data.rows import write_jsonl
+from genprm.data.rows import write_skipped
 from genprm.generation import Usage
 
 
@@ -51,11 +51,9 @@ class Report:
         return cls(usage=usage, **{k: v for k, v in record.items() if k not in counts})
 
 
-def with_skipped(report: Report, bad: BadRows, path: str) -> Report:
-    """The report with the rows that were skipped, if any, which are written to `path` whole: a run
-    that is resumed reads its input again, and has all of them again."""
-    if not bad.skipped:
-        return report
-    write_jsonl(path, bad.skipped)
+def add_skipped(report: Report, bad: BadRows) -> Report:
+    """The report with the rows that were skipped, if any, which are written beside its output: all
+    of them, for a run that is resumed reads its whole input again."""
+    path = write_skipped(report.out, bad)
     count, reasons = len(bad.skipped), bad.reasons()
     return replace(report, skipped=count, skip_reasons=reasons, skipped_in=path)

@@ -30,7 +30,7 @@ from genprm.config.base import named_model
 from genprm.config.root import Config
 from genprm.data import storage
 from genprm.data.bad_rows import BadRows
-from genprm.data.rows import SKIPPED, located_records, write_jsonl
+from genprm.data.rows import located_records, write_skipped
 from genprm.errors import ConfigError, InputError
 from genprm.models.manifest import DataSource, Manifest, tokenizer_sha256
 from genprm.models.names import resolve_model
@@ -308,9 +308,6 @@ def _result(
     folder: CriticFolder, manifest: Manifest, bad: BadRows, already_done: bool = False
 ) -> TrainResult:
     """The result; rows that were skipped are written beside the folder."""
-    skipped_in = f"{folder.path}{SKIPPED}" if bad.skipped else None
-    if skipped_in is not None:
-        write_jsonl(skipped_in, bad.skipped)
     return TrainResult(
         path=str(folder.path),
         metrics=manifest.metrics,
@@ -321,5 +318,5 @@ def _result(
         already_done=already_done,
         skipped=len(bad.skipped),
         skip_reasons=bad.reasons(),
-        skipped_in=skipped_in,
+        skipped_in=write_skipped(folder.path, bad),
     )

@@ -50,6 +50,16 @@ class BadRows:
         return f"{len(self.skipped)} {were} skipped, first {first['where']}: {first['reason']}"
 
 
+class _Strict(BadRows):
+    def leave_out(self, where: str, reason: str, row: Any) -> None:
+        """Nothing: nobody would read it."""
+
+
+STRICT: BadRows = _Strict()
+"""For readers without bad rows of their own: the first one ends the reading, and rows that hold
+nothing to use are not kept."""
+
+
 def _is_json(row: Row) -> bool:
     try:
         json.dumps(row, allow_nan=False)

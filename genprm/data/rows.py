@@ -23,7 +23,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from pydantic import ValidationError
 
-from genprm.data.bad_rows import BadRows
+from genprm.data.bad_rows import STRICT, BadRows
 from genprm.errors import InputError, one_line
 from genprm.records import Record, Row
 from genprm.util.validation import first_problem
@@ -31,7 +31,7 @@ from genprm.util.validation import first_problem
 JSONL = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
 PARQUET = (".parquet",)
 JSON = (".json", ".json.gz")
-SKIPPED = ".skipped.jsonl"  # what other runs wrote beside their outputs
+SKIPPED = ".skipped.jsonl"  # after the name of an output: the rows that were skipped
 HUB = "hub:"
 
 R = TypeVar("R", bound=Record)
@@ -54,11 +54,10 @@ def read_rows(path: str | Path) -> Iterator[Row]:
     return (located.row for located in located_rows(path))
 
 
-def located_rows(path: str | Path, bad: BadRows | None = None) -> Iterator[LocatedRow]:
+def located_rows(path: str | Path, bad: BadRows = STRICT) -> Iterator[LocatedRow]:
     """Like `read_rows`, each row with its place for error messages; `bad` takes those that cannot
     be read. A file that is broken as a whole is an InputError, whatever happens to rows."""
     name = str(path)
-    bad = BadRows() if bad is None else bad
     if name.startswith(HUB):
         return _checked(_hub_rows(name), bad)
     filesystem, files = _files(name)
@@ -67,20 +66,19 @@ def located_rows(path: str | Path, bad: BadRows | None = None) -> Iterator[Locat
     )
 
 
-def read_records(path: str | Path, model: type[R], bad: BadRows | None = None) -> list[R]:
+def read_records(path: str | Path, model: type[R], bad: BadRows = STRICT) -> list[R]:
     """All rows as records of one kind, without those that `bad` takes; see `located_records`."""
     return [record for _, record in located_records([path], model, bad)]
 
 
 def located_records(
-    paths: Iterable[str | Path], model: type[R], bad: BadRows | None = None
+    paths: Iterable[str | Path], model: type[R], bad: BadRows = STRICT
 ) -> Iterator[tuple[str, R]]:
     """The rows of all paths as records of one kind, each with its place.
 
     Raises InputError, one line that names file, line and field, unless `bad` skips rows: for a row
     that breaks the record's format, and for an `id` that an earlier line has.
     """
-    bad = BadRows() if bad is None else bad
     seen: dict[str, str] = {}
     for where, row in (located for path in paths for located in located_rows(path, bad)):
         try:
@@ -129,6 +127,16 @@ def write_jsonl(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> int:
         if os.path.exists(temporary):
             os.unlink(temporary)
     return count
+
+
+def write_skipped(out: str | Path, bad: BadRows) -> str | None:
+    """Write the rows that were skipped beside the output `out`, and return the file's path; None,
+    and no file, where there are none."""
+    if not bad.skipped:
+        return None
+    path = f"{out}{SKIPPED}"
+    write_jsonl(path, bad.skipped)
+    return path
 
 
 def _write_lines(stream: IO[bytes], name: str, rows: Iterable[Mapping[str, Any]]) -> int:
@@ -221,7 +229,7 @@ def _json_rows(stream: IO[bytes], name: str, bad: BadRows) -> Iterator[LocatedRo
         yield from _jsonl_rows(io.BytesIO(raw), name, bad)
         return
     rows: list[Any] = document if isinstance(document, list) else [document]
-    if isinstance(document, dict) and document and all(map(_are_rows, document.values())):
+    if isinstance(document, dict) and _are_groups(document.values()):
         rows = [row for group in document.values() for row in group]
     for number, row in enumerate(rows, 1):
         where = f"{name}:{number}"
@@ -245,8 +253,13 @@ def _are_lines(raw: bytes) -> bool:
     return True
 
 
-def _are_rows(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+def _are_groups(values: Iterable[Any]) -> bool:
+    """Whether the values of an object are lists of rows, of which some may be empty. One thing that
+    is no row makes a bad row, not another kind of file."""
+    groups = [value for value in values if value != []]
+    return bool(groups) and all(
+        isinstance(group, list) and any(isinstance(row, dict) for row in group) for group in groups
+    )
 
 
 class _Repeating(dict[str, Any]):
@@ -370,4 +383,8 @@ def _first_line(error: Exception) -> str:
 
 class FailedRow(dict[str, Any]):
     """A row that failed in an earlier stage, with the reason in `error`: no stage works on it,
-    it is carried through and counted."""
+    it is carried through and counted. `where` is its place."""
+
+    def __init__(self, row: Row, where: str = ""):
+        super().__init__(row)
+        self.where = where

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 from pydantic import Field
 
 from genprm import tasks
-from genprm.data.bad_rows import BadRows
+from genprm.data.bad_rows import STRICT, BadRows
 from genprm.data.benchmarks.base import as_evaluation_rows
 from genprm.data.formats.base import FORMATS
 from genprm.data.rows import FailedRow, LocatedRow, located_rows, validate_row
@@ -47,25 +47,25 @@ def records(
     model: type[R],
     check: Callable[[R, str], None],
     prepare: Callable[[Row, str], Row] | None = None,
-    bad: BadRows | None = None,
+    bad: BadRows = STRICT,
 ) -> Iterator[Row]:
-    """The rows of sources, streamed and validated as `validated` does."""
-    bad = BadRows() if bad is None else bad
-    rows = (row for source in sources for row in located(source, bad))
-    return validated(rows, model, check, prepare, bad)
+    """The rows of sources, streamed and validated as `validate_rows` does."""
+    rows = (row for source in sources for row in locate_rows(source, bad))
+    return validate_rows(rows, model, check, prepare, bad)
 
 
-def validated(
+def validate_rows(
     rows: Iterable[LocatedRow],
     model: type[R],
     check: Callable[[R, str], None],
     prepare: Callable[[Row, str], Row] | None = None,
-    bad: BadRows | None = None,
+    bad: BadRows = STRICT,
 ) -> Iterator[Row]:
     """Rows that are records of one kind with unique ids, one by one.
 
     A row that does not fit the record but has the `error` of an earlier stage becomes a
-    `FailedRow`.
+    `FailedRow`. These come last, without those that have the id of another row: of one that an
+    earlier stage worked on again.
 
     Args:
         check: called with each record and its place; raises InputError for one that will not do.
@@ -75,11 +75,14 @@ def validated(
     Raises:
         InputError: names the file, the line and the field, unless `bad` skips rows.
     """
-    bad = BadRows() if bad is None else bad
     seen: set[str] = set()
+    failures: list[FailedRow] = []
     for where, raw in rows:
         try:
-            row = _validated(raw, model, check, prepare, where)
+            row = _validate_row(raw, model, check, prepare, where)
+            if isinstance(row, FailedRow):
+                failures.append(row)
+                continue
             if row["id"] in seen:
                 raise InputError(f"{where}: id {row['id']!r} occurs a second time{_own_id(raw)}")
         except InputError as error:
@@ -87,6 +90,13 @@ def validated(
             continue
         seen.add(row["id"])
         yield row
+    for failure in failures:
+        if failure["id"] in seen:
+            reason = f"it failed in an earlier stage ({failure['error']}), and another row has its "
+            bad.leave_out(failure.where, f"{reason}id {failure['id']!r}", failure)
+        else:
+            seen.add(failure["id"])
+            yield failure
 
 
 def _own_id(raw: Row) -> str:
@@ -95,7 +105,7 @@ def _own_id(raw: Row) -> str:
     return "" if has_id else " (the row has none of its own: an earlier row says the same)"
 
 
-def _validated(
+def _validate_row(
     raw: Row,
     model: type[R],
     check: Callable[[R, str], None],
@@ -106,7 +116,7 @@ def _validated(
         record = validate_row(prepare(raw, where) if prepare else raw, model, where)
     except InputError:
         if isinstance(raw.get("error"), str) and isinstance(raw.get("id"), str):
-            return FailedRow(raw)
+            return FailedRow(raw, where)
         raise
     _check_texts(record, where)
     check(record, where)
@@ -126,7 +136,7 @@ def _check_texts(record: Record, where: str) -> None:
             raise InputError(message, field=name, place=where) from None
 
 
-def problems(sources: Sequence[str], bad: BadRows | None = None) -> Iterator[Row]:
+def problems(sources: Sequence[str], bad: BadRows = STRICT) -> Iterator[Row]:
     """Problems with an answer that a verifier can check; `bad` takes other rows, here and below."""
     return records(sources, Problem, _verifiable, bad=bad)
 
@@ -135,7 +145,7 @@ def solutions(
     sources: Sequence[str],
     splitter: str | None = None,
     temperature: float | None = None,
-    bad: BadRows | None = None,
+    bad: BadRows = STRICT,
 ) -> Iterator[Row]:
     """Solutions of problems with an answer, no step of them blank.
 
@@ -163,7 +173,7 @@ def labelled_solutions(
     sources: Sequence[str],
     rule_writer: bool,
     splitter: str | None = None,
-    bad: BadRows | None = None,
+    bad: BadRows = STRICT,
 ) -> Iterator[Row]:
     """Labelled solutions; for the rule writer only those of built-in tasks. `splitter` is the only
     one by which a recorded solution may be split."""
@@ -177,7 +187,7 @@ def labelled_solutions(
 
 
 def solutions_to_score(
-    sources: Sequence[str], splitter: str, bad: BadRows | None = None
+    sources: Sequence[str], splitter: str, bad: BadRows = STRICT
 ) -> Iterator[Row]:
     """Rows with `problem` and `steps`, or with `solution`, a text that the splitter cuts.
 
@@ -221,13 +231,12 @@ def check_evaluation(row: EvaluationRow, where: str) -> None:
         raise InputError("they leave the first error open", field="labels", place=where)
 
 
-def located(source: str, bad: BadRows | None = None) -> Iterable[LocatedRow]:
+def locate_rows(source: str, bad: BadRows = STRICT) -> Iterable[LocatedRow]:
     """The rows of a source, each with its place; `bad` takes those that cannot be read.
 
     A source may be `task:NAME?n=..&seed=..`, or a file in the format of another project,
     `FORMAT:FILE`, such as `prm800k:phase2_train.jsonl?neutral=null`.
     """
-    bad = BadRows() if bad is None else bad
     if source.partition(":")[0] in FORMATS:
         return _converted(source, bad)
     if not source.startswith(tasks.PREFIX):
@@ -239,7 +248,7 @@ def located(source: str, bad: BadRows | None = None) -> Iterable[LocatedRow]:
 def rows_to_evaluate(sources: Sequence[str], bad: BadRows) -> Iterator[LocatedRow]:
     """The rows of sources, those of published benchmarks (`BENCHMARKS`) as evaluation rows; not
     validated."""
-    return as_evaluation_rows((row for source in sources for row in located(source, bad)), bad)
+    return as_evaluation_rows((row for source in sources for row in locate_rows(source, bad)), bad)
 
 
 def _converted(source: str, bad: BadRows) -> Iterator[LocatedRow]:

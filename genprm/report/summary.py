@@ -63,7 +63,8 @@ def evaluation_report(
 
 def _notes(metrics: EvaluationMetrics) -> Iterator[str]:
     if skipped := metrics.provenance.get("skipped_rows"):
-        yield f"{skipped} rows could not be used and are in no figure: see skipped.jsonl."
+        unused = "1 row" if skipped == 1 else f"{skipped} rows"
+        yield f"Without {unused} of no use: see judgements.jsonl.skipped.jsonl."
     if metrics.votes_curve_obstacle:
         yield f"No curve over votes. {metrics.votes_curve_obstacle}"
 

@@ -173,7 +173,7 @@ def test_convert_skips_bad_rows_and_tells_of_them(
     assert main([*arguments, "--on-bad-row", "skip"]) == 0
     printed = capsys.readouterr().out
     assert "wrote 2 rows" in printed and "skipped 1: 1 steps but 0 entries" in printed
-    assert f"skipped 1 bad rows in all, which are not counted above: see {out}.skipped" in printed
+    assert f"skipped 1 bad row in all, which is not counted above: see {out}.skipped" in printed
     (skipped,) = map(json.loads, (tmp_path / "out.jsonl.skipped.jsonl").open())
     assert skipped["where"] == f"{source}:2" and skipped["row"]["id"] == "b"
 

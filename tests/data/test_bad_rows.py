@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from genprm.data import sources
-from genprm.data.bad_rows import BadRows
-from genprm.data.rows import read_records, write_jsonl
+from genprm.data.bad_rows import STRICT, BadRows
+from genprm.data.rows import read_records, write_jsonl, write_skipped
 from genprm.errors import InputError
 from genprm.records import EvaluationRow
 
@@ -30,7 +30,7 @@ def line(**changes: Any) -> bytes:
 def evaluated(path: Path, bad: BadRows) -> list[dict[str, Any]]:
     """The rows as `genprm eval` reads them."""
     located = sources.rows_to_evaluate([str(path)], bad)
-    return list(sources.validated(located, EvaluationRow, sources.check_evaluation, bad=bad))
+    return list(sources.validate_rows(located, EvaluationRow, sources.check_evaluation, bad=bad))
 
 
 ODD_LINES = {
@@ -151,6 +151,18 @@ def test_json_files_of_every_form(form: str, tmp_path: Path) -> None:
     assert [row["id"] for row in evaluated(tmp_path, BadRows())] == ids  # the folder
 
 
+def test_groups_of_rows_may_be_empty_and_hold_bad_rows(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps({"none": [], "q1": [GOOD, 5], "q2": [GOOD | {"id": "b"}]}))
+    bad = BadRows("skip")
+    assert [row["id"] for row in evaluated(path, bad)] == ["a", "b"]
+    assert [(row["where"], row["text"]) for row in bad.skipped] == [(f"{path}:2", "5")]
+    chat = {"prompt": [{"role": "user", "content": "q"}], "completions": ["a"], "labels": [True]}
+    for one in (chat, chat | {"labels": []}, {"x": []}, {}):
+        path.write_text(json.dumps(one))
+        assert list(sources.locate_rows(str(path))) == [(f"{path}:1", one)]
+
+
 def test_a_bad_row_of_a_json_array_has_a_place(tmp_path: Path) -> None:
     path = tmp_path / "rows.json"
     path.write_text(json.dumps([GOOD, 3, GOOD | {"id": "b", "x": float("inf")}]))
@@ -192,6 +204,38 @@ def test_every_reader_skips(name: str, tmp_path: Path) -> None:
     assert bad.summary().startswith(f"2 rows were skipped, first {path}:2: field 'problem': ")
     with pytest.raises(InputError, match=":2: field 'problem'"):
         list(read([str(path)], BadRows()))
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_row_that_failed_gives_way_to_another_of_its_id(name: str, tmp_path: Path) -> None:
+    row, read = READERS[name]
+    path = tmp_path / "in.jsonl"
+    failures = [{"id": key, "error": f"{key} timed out"} for key in ("a", "b", "c", "c")]
+    write_jsonl(path, [*failures, {**row, "id": "a"}, {**row, "id": "d"}, {**row, "id": "b"}])
+    bad = BadRows("fail")  # nothing is wrong with them
+    rows = list(read([str(path)], bad))
+    assert [row["id"] for row in rows] == ["a", "d", "b", "c"] and rows[3] == failures[2]
+    assert [each["where"] for each in bad.skipped] == [f"{path}:{n}" for n in (1, 2, 4)]
+    reason = "it failed in an earlier stage (a timed out), and another row has its id 'a'"
+    assert bad.skipped[0]["reason"] == reason
+
+
+def test_without_bad_rows_of_its_own_a_reader_keeps_none(tmp_path: Path) -> None:
+    row, read = READERS["label"]
+    path = tmp_path / "in.jsonl"
+    write_jsonl(path, [{"id": "a", "error": "timed out"}, {**row, "id": "a"}, {"id": "b"}])
+    with pytest.raises(InputError, match=":3: field 'problem'"):
+        list(read([str(path)], STRICT))
+    assert STRICT.skipped == []
+
+
+def test_the_file_of_skipped_rows_is_beside_the_output(tmp_path: Path) -> None:
+    bad, out = BadRows("skip"), f"{tmp_path}/out.jsonl"
+    assert write_skipped(out, bad) is None and not list(tmp_path.iterdir())
+    bad.add("x:1", InputError("odd"), {"id": 1})
+    assert write_skipped(out, bad) == f"{out}.skipped.jsonl"
+    write_jsonl(out, [GOOD])
+    assert [row["id"] for row in evaluated(tmp_path, BadRows())] == ["a"]
 
 
 def test_records_are_skipped_too(tmp_path: Path) -> None:

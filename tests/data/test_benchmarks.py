@@ -21,7 +21,7 @@ DATA = SAMPLES / "benchmarks"
 def read(path: Path, bad: BadRows | None = None) -> list[dict[str, Any]]:
     bad = bad or BadRows()
     located = sources.rows_to_evaluate([str(path)], bad)
-    return list(sources.validated(located, EvaluationRow, sources.check_evaluation, bad=bad))
+    return list(sources.validate_rows(located, EvaluationRow, sources.check_evaluation, bad=bad))
 
 
 def read_row(row: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -137,6 +137,37 @@ def test_a_row_that_contradicts_itself_is_named(
     with pytest.raises(InputError, match=r"rows\.jsonl:1: ") as caught:
         read_row(row, tmp_path)
     assert message in str(caught.value)
+
+
+WORDS = ["Let x = 1.", "Add: 2.", "Step 2 says 3, so 5."]
+LABELS: dict[str, tuple[list[str], Any, int]] = {
+    "a step that speaks of another": (WORDS, 2, 1),
+    "and is the first error": (WORDS, 3, 2),
+    "labels that do not begin at 1": (["Step 3: a", "b", "c"], 2, 1),
+    "labels that fall": (["Step 1: a", "Step 3: b", "Step 2: c"], 2, 1),
+    "steps of steps": (["Step 1: a", "  Step 1.1: b", "  Step 1.2: c", "Step 2: d"], 2, 3),
+    "a label alone on its line": (["Step 1\na", "b", "**Step 2**", "c"], 2, 2),
+    "other marks": (["# Step 1. a", "b", "*Step 2*) c"], "2", 2),
+    "a label without its first letter": (["tep 1: a", "b", "Step 2: c"], 2, 2),
+    "a number with a point": (["Step 1: a", "b", "Step 2: c"], "2.0", 2),
+    "and without labels": (["a", "b"], " 2.0 ", 1),
+    "the whole label": (["Step 1: a", "b", "Step 2: c"], "Step 2:", 2),
+}
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_labels_of_steps_are_told_from_words(name: str, tmp_path: Path) -> None:
+    steps, number, first_error = LABELS[name]
+    row = read_row(MR | {"model_output_steps": steps, FIRST: number}, tmp_path)
+    assert row["first_error"] == first_error
+
+
+@pytest.mark.parametrize("label", ["1.5", "9" * 5000, "1e0", "²", "--1"])
+def test_a_text_that_is_no_whole_number_is_named(label: str, tmp_path: Path) -> None:
+    row = {"problem": "P", "steps": ["a", "b"], "label": label}
+    with pytest.raises(InputError, match="field 'label': not a whole number"):
+        read_row(row, tmp_path)
+    assert read_row(row | {"label": "1.0"}, tmp_path)["first_error"] == 1
 
 
 def test_solutions_under_one_id_are_told_apart_and_copies_are_not(tmp_path: Path) -> None:

@@ -332,6 +332,26 @@ def test_ultrainteract_pairs_are_solutions_without_step_labels() -> None:
             read("ultrainteract", row | {"chosen": "a", "rejected": "b"} | change)
 
 
+def test_one_answer_of_an_ultrainteract_pair_may_be_blank() -> None:
+    row = {"trajectory": [{"from": "user", "value": "Q?"}], "id": "x"}
+    for blank in ({"rejected": " \n"}, {"rejected": ""}, {"rejected": None}, {}):
+        (right,) = read("ultrainteract", row | {"chosen": "a"} | blank)
+        assert (right["steps"], right["outcome"]) == (["a"], True)
+    (wrong,) = read("ultrainteract", row | {"chosen": "", "rejected": "b"})
+    assert (wrong["steps"], wrong["outcome"]) == (["b"], False)
+    with pytest.raises(InputError, match="a text in neither of 'chosen' and 'rejected'"):
+        read("ultrainteract", row | {"chosen": " ", "rejected": None})
+
+
+def test_a_program_of_ultrainteract_keeps_its_indentation() -> None:
+    program = "```python\ndef f(x):\n    if x:\n        return 1\n\n    return 2\n```"
+    (right,) = read("ultrainteract", {"instruction": "Q?", "response": program})
+    assert "    return 2" in "\n".join(right["steps"])
+    text = f"Step 1: write it.\n\n{program}\n\nDone."
+    (right,) = read("ultrainteract", {"instruction": "Q?", "response": text})
+    assert right["steps"] == ["Step 1: write it.", program, "Done."]
+
+
 def test_a_tree_is_a_solution_per_leaf() -> None:
     leaf = {"text": "So 4.", "mc_value": 1.0, "children": []}
     wrong = {"text": "So 5.", "mc_value": 0.0, "children": []}
@@ -391,7 +411,7 @@ def test_the_command_converts_and_reads_by_prefix(
     command = ["convert", "--labels", str(mixed), "--to", "trl", "--out", str(tmp_path / "m.jsonl")]
     capsys.readouterr()
     assert main(command) == 0
-    assert "wrote 1 rows" in capsys.readouterr().out
+    assert "wrote 1 row to" in capsys.readouterr().out
     soft = ["convert", "--labels", source, "--to", "trl_soft", "--out", str(tmp_path / "s.jsonl")]
     assert main(soft) == 0
     assert "note: TRL's PRMTrainer reads labels by int()" in capsys.readouterr().out

@@ -111,7 +111,9 @@ def changed(row: dict[str, Any], path: tuple[Any, ...], value: Any) -> dict[str,
 def read(name: str, file: str, bad: BadRows) -> list[dict[str, Any]]:
     if name in BENCHMARKS:
         located = sources.rows_to_evaluate([file], bad)
-        return list(sources.validated(located, EvaluationRow, sources.check_evaluation, bad=bad))
+        return list(
+            sources.validate_rows(located, EvaluationRow, sources.check_evaluation, bad=bad)
+        )
     source = f"{name.partition(':')[0]}:{file}"
     return list(sources.labelled_solutions([source], rule_writer=False, bad=bad))
 
@@ -146,7 +148,7 @@ def test_every_line_is_a_row_or_has_a_reason(lines: list[bytes]) -> None:
     with fsspec.open("memory://lines.jsonl", "wb") as stream:
         stream.write(b"\n".join(lines))
     bad = BadRows("skip")
-    rows = list(sources.located("memory://lines.jsonl", bad))
+    rows = list(sources.locate_rows("memory://lines.jsonl", bad))
     blank = sum(not line.decode("utf-8-sig", "replace").strip() for line in lines)
     assert len(rows) + len(bad.skipped) == len(lines) - blank
     write_jsonl("memory://skipped.jsonl", bad.skipped)

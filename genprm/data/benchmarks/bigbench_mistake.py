@@ -6,8 +6,8 @@ A row without a mistake whose answer is wrong is marked as suspect.
 
 from __future__ import annotations
 
-from genprm.data.benchmarks.judged import evaluation_row, whole_number
-from genprm.data.formats.labelled import field, texts
+from genprm.data.benchmarks.annotations import build_row, read_whole_number
+from genprm.data.formats.labelled import read_field, read_texts
 from genprm.errors import InputError
 from genprm.records import Row
 
@@ -15,17 +15,17 @@ from genprm.records import Row
 def read(row: Row, where: str) -> Row:
     """One evaluation row."""
     mistake = row["mistake_index"]
-    first_error = -1 if mistake is None else whole_number(mistake, "mistake_index")
+    first_error = -1 if mistake is None else read_whole_number(mistake, "mistake_index")
     if mistake is not None and first_error < 0:
         raise InputError(f"below 0: {first_error}", field="mistake_index")
     answer, target = row.get("answer"), row.get("target")
     is_wrong = None not in (answer, target) and str(answer).strip() != str(target).strip()
     suspect = {"suspect": True} if mistake is None and is_wrong else {}
     task = where.rpartition(":")[0].rpartition("/")[2].partition(".")[0]
-    return evaluation_row(
+    return build_row(
         row,
-        problem=field(row, "input"),
-        steps=texts(row, "steps"),
+        problem=read_field(row, "input"),
+        steps=read_texts(row, "steps"),
         first_error=first_error,
         source=f"bigbench_mistake/{task}" if task else "bigbench_mistake",
         without=("input",),

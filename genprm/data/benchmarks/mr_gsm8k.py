@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from genprm.data.benchmarks.judged import evaluation_row, named_error
-from genprm.data.formats.labelled import field, texts
+from genprm.data.benchmarks.annotations import build_row, find_first_error
+from genprm.data.formats.labelled import read_field, read_texts
 from genprm.records import Row
 
 CORRECTNESS = "model_output_solution_correctness"
@@ -12,12 +12,12 @@ FIRST_ERROR = "model_output_solution_first_error_step"
 
 def read(row: Row, where: str) -> Row:
     """One evaluation row."""
-    steps = texts(row, "model_output_steps")
-    return evaluation_row(
+    steps = read_texts(row, "model_output_steps")
+    return build_row(
         row,
-        problem=field(row, "question"),
+        problem=read_field(row, "question"),
         steps=steps,
-        first_error=named_error(row, steps, CORRECTNESS, FIRST_ERROR),
+        first_error=find_first_error(row, steps, CORRECTNESS, FIRST_ERROR),
         source=f"mr_gsm8k/{row.get('question_type') or 'unnamed'}",
         without=("question", "model_output_steps", "uuid"),
         id=row.get("uuid"),

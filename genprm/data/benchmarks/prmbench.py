@@ -6,26 +6,26 @@ beyond the solution are marked as suspect. Ids there are unique within a class o
 
 from __future__ import annotations
 
-from genprm.data.benchmarks.judged import evaluation_row, whole_number
-from genprm.data.formats.labelled import field, texts
+from genprm.data.benchmarks.annotations import build_row, read_whole_number
+from genprm.data.formats.labelled import read_field, read_texts
 from genprm.errors import InputError
 from genprm.records import Row
 
 
 def read(row: Row, where: str) -> Row:
     """One evaluation row, of the modified solution."""
-    steps, numbers = texts(row, "modified_process"), row["error_steps"]
+    steps, numbers = read_texts(row, "modified_process"), row["error_steps"]
     if not isinstance(numbers, list):
         raise InputError("not a list of steps", field="error_steps")
-    errors = [whole_number(step, "error_steps") for step in numbers]
+    errors = [read_whole_number(step, "error_steps") for step in numbers]
     if errors and min(errors) < 1:
         raise InputError(f"steps count from 1: {min(errors)}", field="error_steps")
     kind = str(row.get("classification") or "unnamed")
     own_id = str(row.get("idx") or "")
     suspect = {"suspect": True} if errors and max(errors) > len(steps) else {}
-    return evaluation_row(
+    return build_row(
         row,
-        problem=field(row, "modified_question"),
+        problem=read_field(row, "modified_question"),
         steps=steps,
         first_error=min(errors, default=0) - 1,
         source=f"prmbench/{kind}",

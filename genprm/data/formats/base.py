@@ -13,7 +13,7 @@ class Format(NamedTuple):
     """How to read a row, and how to write one, if that is possible.
 
     `write` returns None for a solution that the format cannot express. `options` are those of
-    `read`, with their allowed values. `caution` is told to whoever writes the format.
+    `read`, with their allowed values. `caution` is printed when the format is written.
     """
 
     read: Callable[..., Iterator[LabelledSolution]]

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from genprm.data.formats.labelled import all_labels, labelled, text_field
+from genprm.data.formats.labelled import all_labels, build_solution, read_text
 from genprm.errors import InputError
 from genprm.records import LabelledSolution, Row
 
@@ -34,7 +34,7 @@ class _Start(NamedTuple):
 def read(row: Row) -> Iterator[LabelledSolution]:
     """One solution per row; `answer` stays null, since the text states only the solution's own. A
     step at the end that has no tag has no label."""
-    tagged, label = (text_field(row, name) for name in ("input", "label"))
+    tagged, label = (read_text(row, name) for name in ("input", "label"))
     pieces = tagged.split(TAG)
     if len(pieces) == 1:
         raise InputError(f"no {TAG} after a step", field="input")
@@ -53,7 +53,7 @@ def read(row: Row) -> Iterator[LabelledSolution]:
         "final_answer": answer and answer[1],
         "source": row.get("task"),
     }
-    yield labelled(
+    yield build_solution(
         problem=problem.strip(),
         steps=[step.strip() for step in steps],
         labels=marks,

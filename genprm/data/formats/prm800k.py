@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
-from genprm.data.formats.labelled import field, labelled
+from genprm.data.formats.labelled import build_solution, read_field
 from genprm.errors import InputError
 from genprm.labeling.labels import is_decided
 from genprm.records import LabelledSolution, Row
@@ -29,9 +29,9 @@ def read(
     Rows of quality control and of the screening are read like others: filter by their columns. A
     row without a rated completion gives no solution.
     """
-    problem = field(row, "question", "problem")
+    problem = read_field(row, "question", "problem")
     answer = row["question"].get("ground_truth_answer")
-    steps = field(row, "label", "steps")
+    steps = read_field(row, "label", "steps")
     if not isinstance(steps, list):
         raise InputError("field 'label.steps' is not a list")
     columns = {
@@ -134,7 +134,7 @@ def _solution(
     of_neutral = True if neutral == "correct" else None
     flags = [True if r == 1 else False if r == -1 else of_neutral for r in ratings]
     by_hand = {"human_steps": list(human)} if human else {}
-    return labelled(
+    return build_solution(
         problem=problem,
         steps=[text for text, _ in path],
         labels=flags,

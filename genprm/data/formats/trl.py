@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from genprm.data.formats.labelled import all_labels, field, labelled
+from genprm.data.formats.labelled import all_labels, build_solution, read_field
 from genprm.errors import InputError
 from genprm.records import LabelledSolution, Row
 
@@ -23,7 +23,7 @@ SOFT_CAUTION = (
 
 def read(row: Row) -> Iterator[LabelledSolution]:
     """One solution per row. Other columns stay; a message of the system is kept as `system`."""
-    prompt, labels, completions = (field(row, n) for n in ("prompt", "labels", "completions"))
+    prompt, labels, completions = (read_field(row, n) for n in ("prompt", "labels", "completions"))
     if not isinstance(completions, list):
         raise InputError("field 'completions' is not a list of texts or messages")
     messages = _messages(prompt, "prompt")
@@ -44,7 +44,7 @@ def read(row: Row) -> Iterator[LabelledSolution]:
     flags = labels if values is None else [None if v is None else v > 0 for v in values]
     columns = {k: v for k, v in row.items() if k not in ("prompt", "completions", "labels")}
     columns |= {"system": "\n".join(system)} if system else {}
-    yield labelled(
+    yield build_solution(
         problem=questions[0],
         steps=steps,
         labels=flags,

@@ -206,7 +206,9 @@ def test_a_failed_row_is_a_row_with_a_reason_and_carried_on(two_cpus: None, tmp_
 
     labelled = pipelines.label(config(), [str(solutions)], str(labels))
     assert (labelled.rows_out, labelled.failed) == (4, 2)
-    assert [row["error"] for row in rows_of(labels)] == errors
+    carried = [(row["id"], row["error"]) for row in rows_of(labels)]
+    failures = [(row["id"], row["error"]) for row in rows_of(solutions) if row["error"]]
+    assert carried[2:] == failures and [error for _, error in carried[:2]] == [None, None]
 
 
 def test_an_output_of_failures_only_is_a_failure(two_cpus: None, tmp_path: Path) -> None:
@@ -431,11 +433,15 @@ def test_bad_rows_are_skipped_once_and_told(
     for again in (False, True):
         evaluation = evaluate(skipping, [str(data)], str(out))
         assert evaluation.judging.already_done == again and evaluation.judging.skipped == 3
-        skipped = [row["where"][-2:] for row in rows_of(out / "skipped.jsonl")]
+        skipped = [row["where"][-2:] for row in rows_of(out / "judgements.jsonl.skipped.jsonl")]
         assert skipped == ["15", ":2", ":3"]
         metrics = json.loads((out / "metrics.json").read_text())
         assert metrics["n"] == 12 and metrics["provenance"]["skipped_rows"] == 3
-    assert "3 rows could not be used" in (out / "report.html").read_text()
+    assert "Without 3 rows of no use" in (out / "report.html").read_text()
+    other = tmp_path / "other.jsonl"
+    other.write_text(data.read_text().replace("NaN", "Infinity"))
+    with pytest.raises(ConfigError, match="belongs to another input"):
+        evaluate(skipping, [str(other)], str(out))
 
     command = ["score", "--config", str(tmp_path / "config.yaml"), "--input", str(data)]
     command += ["--out", str(tmp_path / "scores.jsonl"), "--on-bad-row", "skip"]

@@ -1,4 +1,4 @@
-"""Building an evaluation row from a benchmark's own words for the first error."""
+"""Reads what a benchmark says of the first error, and builds the evaluation row of it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from genprm.errors import InputError
 from genprm.records import Row
 
 NONE = ("", "n/a", "na", "none", "null")  # how benchmarks write that no step is wrong
-_LABEL = re.compile(r"\W*step\s*(\d+)\b", re.IGNORECASE)
+# "Step 2: ..", "**Step 2**", "tep 2: .." (some texts of Mr-Ben lack their first letter), neither
+# "Step 2 says .." nor "Step 2.1: .."
+_LABEL = re.compile(r"\W*s?tep\s*(\d{1,9})[*_ ]*(?:[.:)](?!\d)|$)", re.IGNORECASE | re.MULTILINE)
+_WHOLE = re.compile(r"\s*([+-]?\d{1,18})(?:\.0*)?\s*")
 
 
-def evaluation_row(
+def build_row(
     raw: Row,
     *,
     problem: str,
@@ -42,23 +45,25 @@ def evaluation_row(
     return {**others, **own, **columns}
 
 
-def whole_number(value: Any, field: str) -> int:
+def read_whole_number(value: Any, field: str) -> int:
     """A whole number: also one that was read as a float, or as a text. Raises InputError."""
-    if isinstance(value, str) and re.fullmatch(r"\s*[+-]?\d+\s*", value):
-        return int(value)
+    if isinstance(value, str) and (match := _WHOLE.fullmatch(value)):
+        return int(match[1])
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise InputError(f"not a whole number: {value!r}", field=field)
+        raise InputError(f"not a whole number: {value!r:.60}", field=field)
     return value
 
 
-def named_error(row: Mapping[str, Any], steps: Sequence[str], correctness: str, step: str) -> int:
+def find_first_error(
+    row: Mapping[str, Any], steps: Sequence[str], correctness: str, step: str
+) -> int:
     """The first error by a column that says `correct` or not and one that names the step: by its
     number from 1, or by its text. -1 where there is none.
 
-    Where steps carry labels ("Step 2: ..."), the number is that of a label: lines without one stand
-    between them.
+    Where steps carry labels ("Step 2: ...") that rise from 1, the number is that of a label: lines
+    without one stand between them.
 
     Raises:
         InputError: the two columns contradict each other, or there is no such step.
@@ -71,15 +76,16 @@ def named_error(row: Mapping[str, Any], steps: Sequence[str], correctness: str, 
         raise InputError(f"{error!r}, and {correctness} is {verdict!r}", field=step)
     if is_none:
         return -1
-    labels = [int(label[1]) if (label := _LABEL.match(text)) else None for text in steps]
     if isinstance(error, str) and not error.strip().isdigit():
         texts = [text.strip() for text in steps]
         if error.strip() in texts:  # a line of a program
             return texts.index(error.strip())
-        label = _LABEL.fullmatch(error.strip().rstrip(":."))
+        label = _LABEL.fullmatch(error.strip())
         error = label[1] if label else error
-    number = whole_number(error, step)
-    if any(label is not None for label in labels):
+    number = read_whole_number(error, step)
+    labels = [int(label[1]) if (label := _LABEL.match(text)) else None for text in steps]
+    numbers = [label for label in labels if label is not None]
+    if numbers[:1] == [1] and numbers == sorted(numbers):
         if number not in labels:
             raise InputError(f"no step has the label {number}", field=step)
         return labels.index(number)
