@@ -141,7 +141,7 @@ def _count_tests(request: dict[str, Any], solution: Solution) -> int:
                 program.setdefault(name, value)
     for check, takes_it in checks:
         check(*[eval(request["candidate"] or "", program)] * takes_it)
-    ran = len(checks) + request["statements"]
+    ran: int = len(checks) + request["statements"]
     if request["runner"]:
         modules["__main__"] = collection  # `setUpModule` and its like are looked for there
         run = _run_pytest if request["runner"] == "pytest" else _run_unittest
@@ -172,7 +172,7 @@ def _snapshot() -> Callable[[], None]:
     def restore() -> None:
         sys.settrace(None)
         sys.setprofile(None)
-        threading.settrace(None)  # type: ignore[arg-type]
+        threading.settrace(None)
         for space, old in spaces:
             for name in space.keys() - old.keys() & builtins.__dict__.keys():
                 del space[name]  # would hide what is built in
