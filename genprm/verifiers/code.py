@@ -3,17 +3,20 @@
 A solution passes if its tests run to the end within the limits; what it prints does not matter. A
 block of it that raises counts as if it had defined no function and no class. Tests are statements,
 `check(candidate)` as HumanEval has it, or functions and classes for pytest or unittest, and run as
-their form asks (`code_tests`, `code_worker`).
+their form asks (`code_tests`, `code_worker`). They see the names that the program defines, but
+builtins of their own, and the modules that they import are as they were before the program ran.
 
-The proof is a random word that the worker writes after the last test. Before the tests it brings
-back builtins, modules and paths, and imports test libraries anew: a program that exits early with
-status 0 fails, and so does one that replaces `exec`, `check` or `unittest`. That protects against
-slips and plain tricks. It does not stop a program that searches its own interpreter for the word,
-changes a test library while a test runs, or makes objects that equal everything.
+The proof is a random word that the worker writes after the last test: a program that exits early
+with status 0 fails. The word is in no variable, frame or module while the program or a test runs.
+That protects against slips and plain tricks. It does not stop a program that searches the memory of
+its interpreter, that changes the code of a function in place, that changes modules or the worker's
+variables while a test runs, or that makes objects that equal everything.
 """
 
 from __future__ import annotations
 
+import builtins
+import json
 import secrets
 import textwrap
 from collections.abc import Sequence
@@ -24,8 +27,8 @@ from pathlib import Path
 from genprm.errors import ConfigError, InputError
 from genprm.records import Problem
 from genprm.verifiers import code_worker
-from genprm.verifiers.code_tests import CodeTests, read_tests
-from genprm.verifiers.code_text import Cell, choose_function, find_program, read_cells
+from genprm.verifiers.code_tests import LEAVE, CodeTests, read_tests
+from genprm.verifiers.code_text import Cell, choose_function, compiles, find_program, read_cells
 from genprm.verifiers.sandbox import DEFAULT_LIMITS, Limits, run_python
 
 PYTEST = ("pytest",)
@@ -61,7 +64,8 @@ class CodeVerifier:
 
         Raises:
             InputError: the tests are blank, or pass without a solution.
-            ConfigError: there is no sandbox, or the tests need pytest, which is not installed.
+            ConfigError: there is no sandbox, or the tests need pytest or another module, which is
+                not installed.
             EngineError: the sandbox could not be set up.
         """
         tests = read_tests(problem)
@@ -70,14 +74,29 @@ class CodeVerifier:
                 f"problem {problem.id!r}: its tests need pytest, which is not installed"
             )
         prompt = _code_in_prompt(problem, tests)
-        if _pass_without_solution(tests, prompt, problem.entry_point, self.limits):
+        sign, fault = _try_without_solution(tests, prompt, problem.entry_point, self.limits)
+        if sign == code_worker.CANNOT_RUN:
+            raise ConfigError(f"problem {problem.id!r}: its tests cannot run here: {fault}")
+        if sign:
             raise InputError(f"problem {problem.id!r}: its tests pass without a solution")
         cells = [*prompt, *_completed(answer, problem, prompt)]
         candidate = problem.entry_point
         if not candidate:
             texts = "\n".join((problem.problem, *tests.pieces))
-            candidate = choose_function(cells, texts, tests.arguments)
-        return _run(cells, tests, candidate, self.limits) == code_worker.PASSED
+            candidate = choose_function(cells, texts, tests.arguments, tests.own)
+        replaced = _replaced(tests, problem.entry_point, candidate)
+        return _run(cells, tests, candidate, replaced, self.limits)[0] == code_worker.PASSED
+
+
+def _replaced(tests: CodeTests, entry_point: str | None, candidate: str | None) -> tuple[str, ...]:
+    """The built-in name that the program's function has for the tests: that of the function which
+    the task means (`assert sum(10, 5) == 15`), where they can reach it in no other way."""
+    if candidate not in tests.names or not hasattr(builtins, candidate):
+        return ()
+    if any(takes_candidate for _, takes_candidate in tests.checks):
+        return ()
+    others = tests.modules or any(not hasattr(builtins, name) for name in tests.names)
+    return (candidate,) if entry_point or not others else ()
 
 
 def _code_in_prompt(problem: Problem, tests: CodeTests) -> tuple[Cell, ...]:
@@ -90,32 +109,46 @@ def _code_in_prompt(problem: Problem, tests: CodeTests) -> tuple[Cell, ...]:
 
 
 def _completed(answer: str, problem: Problem, prompt: Sequence[Cell]) -> list[Cell]:
-    """The cells of an answer, which may be only the body that the prompt's function lacks."""
+    """The cells of an answer, which may be only the body that the prompt's function lacks: as it
+    is, without its indentation, or without that of its first line."""
     cells = read_cells(answer)
-    if prompt and not any(problem.entry_point in cell.names for cell in cells):
-        body = read_cells(f"{prompt[-1].code}\n{textwrap.indent(answer, '    ')}")
-        cells = body if all(cell.tree for cell in body) else cells
-    return cells
+    if not prompt or any(problem.entry_point in cell.names for cell in cells):
+        return cells
+    bodies = (answer, textwrap.indent(answer, "    "), "    " + answer.lstrip())
+    programs = (f"{prompt[-1].code.rstrip()}\n{body}" for body in bodies)
+    return next((read_cells(code) for code in programs if compiles(code)), cells)
 
 
 @lru_cache(maxsize=4096)
-def _pass_without_solution(
+def _try_without_solution(
     tests: CodeTests, prompt: tuple[Cell, ...], entry_point: str | None, limits: Limits
-) -> bool:
-    """Whether tests pass, or nothing in them runs, whatever a solution does."""
+) -> tuple[str, str]:
+    """The sign that tests come to, or that nothing in them runs, whatever a solution does."""
     cells = [Cell(_NO_SOLUTION, ()), *prompt]
-    return bool(_run(cells, tests, entry_point if prompt else "missing", limits))
+    candidate = entry_point if prompt else "missing"
+    return _run(cells, tests, candidate, _replaced(tests, entry_point, entry_point), limits)
 
 
-def _run(cells: Sequence[Cell], tests: CodeTests, candidate: str | None, limits: Limits) -> bytes:
-    """The sign behind the word if a program got to the end of the tests; else empty."""
+def _run(
+    cells: Sequence[Cell],
+    tests: CodeTests,
+    candidate: str | None,
+    replaced: Sequence[str],
+    limits: Limits,
+) -> tuple[str, str]:
+    """The sign behind the word, and what stands behind that; both empty if the program did not get
+    to the end of the tests."""
     word = secrets.token_hex(16)
-    sources = [(cell.code, cell.names) for cell in cells]
-    arguments = (word.encode(), sources, asdict(tests), candidate)
-    program = f"{_worker_text()}\nmain(*{arguments!r})\n"
-    run = run_python(program, limits, PYTEST if tests.pytest else ())
-    _, sign, rest = run.output.partition(word)
-    return rest[:1].encode() if sign and run.returncode == 0 else b""
+    request = {**asdict(tests), "candidate": candidate, "replaced": replaced, "leave": LEAVE}
+    lines = (word, request, [(cell.code, cell.names) for cell in cells])
+    run = run_python(
+        _worker_text(),
+        limits,
+        (*PYTEST * tests.pytest, *tests.packages),
+        "".join(json.dumps(line) + "\n" for line in lines),
+    )
+    _, separator, rest = run.output.partition(word)
+    return (rest[:1], rest[1:]) if separator and run.returncode == 0 else ("", "")
 
 
 @cache

@@ -4,19 +4,29 @@ classes, unittest's classes. Read from their syntax; nothing is run."""
 from __future__ import annotations
 
 import ast
+import builtins
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
+from importlib import metadata
+from importlib.util import find_spec
 from itertools import accumulate
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from genprm.errors import InputError
 from genprm.records import Problem
 from genprm.verifiers.code_text import Definition, Function, names_in, parse, statements
 
-RUNNERS = ("unittest.main", "pytest.main")
+# Calls that start a test runner, and what stands for their result: the tests run later.
+RUNNERS = {
+    "unittest.main": "type('Program', (), {'result': __import__('unittest').TestResult()})()",
+    "pytest.main": "0",
+}
+EXITS = ("sys.exit", "exit", "quit", "SystemExit", "os._exit")
+LEAVE = "__leave__"  # what the worker has for them
+SOLUTION = "solution"  # a module of this name is always the program
 _OF_PYTEST = ("setup_module", "teardown_module", "setup_function", "teardown_function")
 
 
@@ -27,11 +37,15 @@ class CodeTests:
     pieces: tuple[str, ...]  # run one after another
     statements: bool  # whether a statement outside of functions and classes may fail
     checks: tuple[tuple[str, bool], ...]  # functions to call, and whether with the candidate
-    arguments: int | None  # how many the candidate gets, where that is known
+    arguments: int | None  # how many the candidate gets; None: that is not to be seen
     helpers: tuple[str, ...]  # functions named like tests that are none
     runner: Literal["unittest", "pytest"] | None  # None: there is nothing to collect
     pytest: bool  # whether they need pytest
-    modules: tuple[str, ...]  # those that they import from, and that may be the solution
+    modules: tuple[str, ...]  # those that they import, and that stand for the program
+    imports: tuple[tuple[str, bool], ...]  # the other modules, and whether tests need them
+    packages: tuple[str, ...]  # installed distributions to which these modules belong
+    names: tuple[str, ...]  # what they read and do not bind: it is of the program, or built in
+    own: tuple[str, ...]  # their functions and classes
 
 
 def read_tests(problem: Problem) -> CodeTests:
@@ -54,14 +68,16 @@ def _read(tests: tuple[str, ...]) -> CodeTests | str:
     if None in trees:  # a statement may go on in the next piece
         pieces = ["\n".join(tests)]
         trees = [parse(pieces[0])]
+    modules = [tree for tree in trees if tree is not None]
+    if len(modules) < len(trees):
+        return "are not Python"
     body = list[ast.stmt]()
-    for number, tree in enumerate(trees):
-        if tree is None:
-            return "are not Python"
-        remover = _RunnerRemover()
-        remover.visit(tree)
-        if remover.removed:
-            pieces[number] = ast.unparse(tree)
+    aliases = _aliases(modules)
+    for number, tree in enumerate(modules):
+        replacer = _CallReplacer(aliases)
+        replacer.visit(tree)
+        if replacer.replaced:
+            pieces[number] = ast.unparse(ast.fix_missing_locations(tree))
         body += tree.body
     if not body:
         return "are blank"
@@ -73,6 +89,8 @@ def _form(pieces: tuple[str, ...], body: Sequence[ast.stmt]) -> CodeTests | None
     functions = [node for node in run if isinstance(node, Function)]
     classes = {node.name: node for node in run if isinstance(node, ast.ClassDef)}
     imports = list(_imports(body))
+    of_pytest = any(_top(i.module) == "pytest" for i in imports)
+    names = _free_names(body)
     checks = [f for f in functions if _is_check(f) and not _is_used(f, body)]
     collected = [
         f
@@ -99,8 +117,11 @@ def _form(pieces: tuple[str, ...], body: Sequence[ast.stmt]) -> CodeTests | None
         return None
     runner: Literal["unittest", "pytest"] | None = None
     if collected or cases or others:
-        of_pytest = "pytest" in imports or any(f.name in _OF_PYTEST for f in functions)
-        runner = "unittest" if simple and not others and not of_pytest else "pytest"
+        simple = simple and not (of_pytest or any(f.name in _OF_PYTEST for f in functions))
+        runner = "unittest" if simple and not others else "pytest"
+    takes_candidate = any(map(_parameters, checks))
+    stand_ins = _stand_ins(imports, takes_candidate or not names <= _BUILTINS)
+    libraries = [i for i in imports if _top(i.module) not in stand_ins]
     return CodeTests(
         pieces=pieces,
         statements=by_statement,
@@ -108,29 +129,79 @@ def _form(pieces: tuple[str, ...], body: Sequence[ast.stmt]) -> CodeTests | None
         arguments=_arguments(checks),
         helpers=tuple(f.name for f in _named_tests(functions) if f not in collected),
         runner=runner,
-        pytest="pytest" in (runner, *imports),
+        pytest=of_pytest or runner == "pytest",
         modules=tuple(
             dict.fromkeys(
                 part
-                for name in imports
-                if name.partition(".")[0] not in {*sys.stdlib_module_names, "pytest", "_pytest"}
-                for part in accumulate(name.split("."), lambda a, b: f"{a}.{b}")
+                for i in imports
+                if _top(i.module) in stand_ins
+                for part in accumulate(i.module.split("."), lambda a, b: f"{a}.{b}")
             )
         ),
+        imports=tuple((i.module, i.needed) for i in libraries),
+        packages=tuple(dict.fromkeys(p for i in libraries for p in _packages(_top(i.module)))),
+        names=tuple(sorted(names)),
+        own=tuple(node.name for node in run if isinstance(node, Definition)),
     )
 
 
-class _RunnerRemover(ast.NodeTransformer):
-    """Removes the statements that start a test runner, which would end the program."""
+_BUILTINS = frozenset(dir(builtins))
+_STANDARD = frozenset((*sys.stdlib_module_names, "pytest", "_pytest"))
 
-    removed = False
 
-    def visit_Expr(self, node: ast.Expr) -> ast.stmt:
-        calls = (part.func for part in ast.walk(node) if isinstance(part, ast.Call))
-        if not any(ast.unparse(call) in RUNNERS for call in calls):
+class _CallReplacer(ast.NodeTransformer):
+    """Replaces what starts a test runner or ends the program."""
+
+    def __init__(self, aliases: dict[str, str]):
+        self.aliases = aliases
+        self.replaced = False
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST:
+        calls = [part for part in ast.walk(node) if isinstance(part, ast.Call)]
+        if any(self._full_name(call.func) in RUNNERS for call in calls):
+            self.replaced = True
+            return ast.Pass()
+        return self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        name = self._full_name(node.func)
+        if name in RUNNERS:
+            self.replaced = True
+            return ast.parse(RUNNERS[name], mode="eval").body
+        if name in EXITS:
+            self.replaced = True
+            node.func = ast.Name(LEAVE, ast.Load())
+        return node
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
+        if not node.level:
             return node
-        self.removed = True
-        return ast.Pass()
+        self.replaced = True  # tests are in no package
+        return ast.ImportFrom(node.module, node.names, 0) if node.module else ast.Import(node.names)
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        if node.exc and self._full_name(node.exc) == "SystemExit":
+            node.exc = ast.Call(node.exc, [], [])
+        return self.generic_visit(node)
+
+    def _full_name(self, node: ast.expr) -> str:
+        first, dot, rest = ast.unparse(node).partition(".")
+        return self.aliases.get(first, first) + dot + rest
+
+
+def _aliases(trees: Sequence[ast.Module]) -> dict[str, str]:
+    """What imported names stand for: `{"ut": "unittest", "run": "pytest.main"}`."""
+    aliases = dict[str, str]()
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        if isinstance(node, ast.Import):
+            aliases |= {a.asname: a.name for a in node.names if a.asname}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = {(a.asname or a.name): a.name for a in node.names}
+            if "*" in names:
+                names = {"main": "main"}
+            aliases |= {name: f"{node.module}.{of}" for name, of in names.items()}
+    return aliases
 
 
 def _run_at_once(node: ast.AST) -> Iterator[ast.AST]:
@@ -143,14 +214,67 @@ def _run_at_once(node: ast.AST) -> Iterator[ast.AST]:
             todo += ast.iter_child_nodes(part)
 
 
-def _imports(body: Sequence[ast.stmt]) -> Iterator[str]:
-    """The modules from which names are imported, and `pytest` if it is imported in any way."""
-    for statement in body:
-        for node in ast.walk(statement):
-            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                yield "pytest" if node.module.partition(".")[0] == "pytest" else node.module
-            elif isinstance(node, ast.Import):
-                yield from (a.name for a in node.names if a.name.partition(".")[0] == "pytest")
+class _Import(NamedTuple):
+    module: str
+    needed: bool  # not in `try` or `if`, so that tests go wrong without it
+    all_names: bool  # from module import *
+
+
+def _imports(nodes: Sequence[ast.AST], needed: bool = True) -> Iterator[_Import]:
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom):
+            yield _Import(node.module or "", needed, node.names[0].name == "*")
+        elif isinstance(node, ast.Import):
+            yield from (_Import(alias.name, needed, False) for alias in node.names)
+        else:
+            inner = needed and not isinstance(node, ast.Try | ast.If)
+            yield from _imports([*ast.iter_child_nodes(node)], inner)
+
+
+def _top(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def _stand_ins(imports: Sequence[_Import], is_reached: bool) -> set[str]:
+    """The modules, by their first names, that are the program: those called `solution`, or those of
+    `import *`; without them all, if tests do not reach the program by a candidate or a name.
+    Modules of the standard library and of installed packages are what they are."""
+    named = {_top(i.module) for i in imports if SOLUTION in i.module.split(".")}
+    unknown = {_top(i.module): i.all_names for i in imports if not _is_library(_top(i.module))}
+    named |= {top for top, all_names in unknown.items() if all_names}
+    return named if named or is_reached else {*unknown}
+
+
+def _is_library(top: str) -> bool:
+    return top in _STANDARD or bool(_packages(top))
+
+
+def _packages(top: str) -> list[str]:
+    """The installed distributions that have a module, other than pytest."""
+    return [] if top in _STANDARD or not find_spec(top) else _distributions().get(top, [])
+
+
+@cache
+def _distributions() -> dict[str, list[str]]:
+    return dict(metadata.packages_distributions())
+
+
+def _free_names(body: Sequence[ast.stmt]) -> set[str]:
+    """The names that are read in tests and bound nowhere in them."""
+    nodes = [node for statement in body for node in ast.walk(statement)]
+    bound = {LEAVE}
+    for node in nodes:
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
+                bound.add(name)
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                bound.add(name)
+            case ast.ClassDef(name=name) | ast.ExceptHandler(name=str(name)):
+                bound.add(name)
+            case ast.alias(name=name, asname=other):
+                bound.add(other or _top(name))
+    names = {name for statement in body for name in names_in(statement)}
+    return {n for n in names - bound if not (n.startswith("__") and n.endswith("__"))}
 
 
 def _parameters(function: Function) -> list[str]:

@@ -38,7 +38,7 @@ READY = b"ready\n"
 # Runs first inside: sets limits, gives up root, writes READY, then runs the program.
 _PRELUDE = """
 import os, resource, sys
-uid, cpu, memory, processes, file_size = map(int, sys.argv[1:6])
+uid, cpu, memory, processes, file_size, length = map(int, sys.argv[1:7])
 if uid:
     os.setgroups([]); os.setgid(uid); os.setuid(uid)
 for name, limit in (("CPU", cpu), ("AS", memory), ("NPROC", processes), ("FSIZE", file_size),
@@ -47,10 +47,10 @@ for name, limit in (("CPU", cpu), ("AS", memory), ("NPROC", processes), ("FSIZE"
     most = resource.getrlimit(name)[1]
     limit = limit if most == resource.RLIM_INFINITY else min(limit, most)
     resource.setrlimit(name, (limit, limit))
-program = sys.stdin.buffer.read()
+program = sys.stdin.buffer.read(length)
 sys.argv = ["program"]
 os.write(1, b"ready\\n")
-del uid, cpu, memory, processes, file_size, name, limit, most, resource, os, sys
+del uid, cpu, memory, processes, file_size, length, name, limit, most, resource, os, sys
 exec(compile(program, "program", "exec"), {"__name__": "__main__"})
 """
 _uids = itertools.count(_FIRST_UID + os.getpid() % 2**20 * 64)
@@ -105,22 +105,31 @@ def check_sandbox() -> None:
         )
 
 
-def run_python(program: str, limits: Limits = DEFAULT_LIMITS, packages: Sequence[str] = ()) -> Run:
+def run_python(
+    program: str, limits: Limits = DEFAULT_LIMITS, packages: Sequence[str] = (), stdin: str = ""
+) -> Run:
     """Run a program with nothing but the standard library, and those of `packages`, with what
-    these require, that are installed here.
+    these require, that are installed here. `stdin` is what it can read there.
 
     Raises:
         ConfigError: there is no working bubblewrap, and UNSAFE is not set.
         EngineError: the sandbox did not start this time.
     """
     check_sandbox()
-    return _start(program, limits, sandbox_program(), packages)
+    return _start(program, limits, sandbox_program(), packages, stdin)
 
 
-def _start(program: str, limits: Limits, bwrap: str | None, packages: Sequence[str] = ()) -> Run:
+def _start(
+    program: str,
+    limits: Limits,
+    bwrap: str | None,
+    packages: Sequence[str] = (),
+    stdin: str = "",
+) -> Run:
+    code = program.encode("utf-8", "replace")
     command = _command(bwrap, limits, packages) if bwrap else [sys.executable, "-I"]
     process = subprocess.Popen(
-        [*command, "-c", _PRELUDE, *_prelude_arguments(limits, bwrap is not None)],
+        [*command, "-c", _PRELUDE, *_prelude_arguments(limits, bwrap is not None), str(len(code))],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -128,7 +137,7 @@ def _start(program: str, limits: Limits, bwrap: str | None, packages: Sequence[s
         start_new_session=True,
     )
     try:
-        run = _watch(process, program.encode("utf-8", "replace"), limits)
+        run = _watch(process, code + stdin.encode("utf-8", "replace"), limits)
     finally:
         process.kill()
         process.wait()
@@ -163,6 +172,7 @@ def _command(bwrap: str, limits: Limits, packages: Sequence[str]) -> list[str]:
         *("--setenv", "TMPDIR", SCRATCH, "--setenv", "HOME", SCRATCH, "--chdir", SCRATCH),
         *("--setenv", "PYTHONHASHSEED", "0", "--setenv", "PYTHONIOENCODING", "utf-8:replace"),
         *("--setenv", "PYTHONDONTWRITEBYTECODE", "1", "--setenv", "PYTHONPATH", PACKAGES),
+        *("--setenv", "OPENBLAS_NUM_THREADS", "1"),  # each has its own share of the address space
         PYTHON + os.path.realpath(_interpreter()).removeprefix(os.path.realpath(sys.base_prefix)),
         *("-s", "-P", "-S"),
     ]
@@ -204,13 +214,13 @@ def _prelude_arguments(limits: Limits, with_uid: bool) -> list[str]:
     ]
 
 
-def _watch(process: subprocess.Popen[bytes], program: bytes, limits: Limits) -> Run:
-    """Feed the program, read its output, stop at the limits."""
+def _watch(process: subprocess.Popen[bytes], stdin: bytes, limits: Limits) -> Run:
+    """Feed the program and its input, read its output, stop at the limits."""
     assert process.stdin and process.stdout
     deadline = time.monotonic() + limits.seconds
     output = bytearray()
     try:
-        process.stdin.write(program)
+        process.stdin.write(stdin)
         process.stdin.close()
     except BrokenPipeError:
         pass  # it died before it had read everything; its exit status says why

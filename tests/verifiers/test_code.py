@@ -225,6 +225,178 @@ def test_tests_of_which_nothing_runs_are_refused_as_they_are_read(
 
 
 HELPED = "def plus(x, y=None):\n    return x + (y or x)\ndef twice(x):\n    return plus(x)\n"
+ABS = ["def check(candidate):\n    assert abs(candidate(3) - 6) < 1e-6"]
+ALIKE = ["import math\nassert math.isclose(twice(3.0), 6.0)"]
+COUNTS = ["from collections import Counter\nassert Counter([twice(3)]) == Counter([6])"]
+SORTED = ["assert sorted([twice(3), 0]) == [0, 6]"]
+FRAMES = (
+    "    spaces = []\n    frame = sys._getframe()\n    while frame:\n"
+    "        spaces += [dict(frame.f_locals), dict(frame.f_globals), frame.f_code.co_consts]\n"
+    "        frame = frame.f_back\n"
+    "    spaces += [dict(vars(m)) for m in list(sys.modules.values()) if hasattr(m, '__dict__')]\n"
+    "    spaces += [f.f_locals for f in sys._current_frames().values()]\n"
+    "    for word in set(re.findall('[0-9a-f]{32}', repr(spaces))):\n"
+    "        for fd in range(1, 20):\n"
+    "            try: os.write(fd, word.encode() + b'+')\n"
+    "            except OSError: pass\n"
+    "    os._exit(0)\n"
+)
+
+
+@needs_sandbox
+@pytest.mark.parametrize(
+    ("tests", "program"),
+    [
+        (ABS, "def abs(x): return -1"),
+        (ABS, "import builtins\n__builtins__ = {**vars(builtins), 'abs': lambda x: -1}"),
+        (SORTED, "def sorted(x): return [0, 6]"),
+        (["assert set([twice(3)]) == set([6])"], "def set(x): return 1"),
+        (["import solution\nassert len([0] * solution.twice(3)) == 6"], "def len(x): return 6"),
+        (ALIKE, "import math\nmath.isclose = lambda *a, **k: True"),
+        (COUNTS, "import collections\ncollections.Counter = lambda x: 1"),
+        (COUNTS, "import collections\ncollections.Counter.__eq__ = lambda *a: True"),
+        (
+            ["from fractions import Fraction\nassert Fraction(twice(3)) == 6"],
+            "import fractions\nfractions.Fraction.__eq__ = lambda *a: True",
+        ),
+        (
+            ["import statistics\nassert statistics.mean([twice(3)]) == 6"],
+            "import statistics\nstatistics.iter = lambda x: [6, 6].__iter__()",
+        ),
+        ([UNITTEST], "import unittest.case\nunittest.case.TestCase.assertEqual = print"),
+        (
+            [UNITTEST],
+            "import difflib, traceback\nimport unittest.case as c\nc.TestCase.run = print",
+        ),
+        (
+            ["import sys\ntwice(0)\nassert twice(3) == 6\nsys.exit(0)"],
+            "import sys\ntwice = sys.exit",
+        ),
+        (["def f(x):\n    return 1\nassert f(0) != twice(3) == 6"], "def f(x): return 2"),
+        (ABS, f"import os, re, sys\nif True:\n{FRAMES}"),
+        (ABS, f"import os, re, sys\ndef twice(x):\n{FRAMES}"),
+        (
+            ABS,
+            "import sys\nframe = sys._getframe()\nwhile frame:\n"
+            "    for value in [*frame.f_locals.values()]:\n"
+            "        if type(value) is dict:\n"
+            "            value.update(pieces=[''], checks=[], statements=True)\n"
+            "    frame.f_globals['_run_tests'] = frame.f_globals['_count_tests'] = lambda *a: '+'\n"
+            "    frame = frame.f_back",
+        ),
+    ],
+)
+def test_a_program_does_not_reach_what_tests_rely_on(tests: list[str], program: str) -> None:
+    assert doubles(tests, RIGHT)
+    definition = "" if "twice" in program else "\ndef twice(x):\n    return x + 4"
+    assert doubles(tests, program + definition) is False
+
+
+@needs_sandbox
+@pytest.mark.parametrize(
+    ("tests", "program"),
+    [
+        (["assert list([twice(3)]) == [6]"], f"{RIGHT}\nlist = [1, 2]"),
+        (["assert sum([twice(3), 1]) == 7"], f"{RIGHT}\nsum = 0"),
+        (["assert sum(3, 4) == 7", "assert sum(1, 1) == 2"], "def sum(a, b):\n    return a + b"),
+        (["def plus(x):\n    return 9\nassert twice(3) == 6 and plus(1) == 9"], HELPED),
+        (["import math", "assert twice(3) == 6"], "def twice(x):\n    return math.floor(2 * x)"),
+        (
+            ["class Box:\n    x = 3", "assert twice(Box()).x == 6"],
+            "def twice(b):\n    box = Box()\n    box.x = 2 * b.x\n    return box",
+        ),
+        (
+            ["from fractions import Fraction\nassert isinstance(twice(Fraction(3)), Fraction)"],
+            f"from fractions import Fraction\n{RIGHT}",
+        ),
+        (
+            ["twice(3)", "assert calls == 1"],
+            "calls = 0\ndef twice(x):\n    global calls\n    calls += 1",
+        ),
+    ],
+)
+def test_program_and_tests_each_have_names_of_their_own(tests: list[str], program: str) -> None:
+    assert doubles(tests, program)
+
+
+CASE = "class T({}):\n    def test_a(self):\n        self.assertEqual(twice(3), 6)\n"
+MAIN = "if __name__ == '__main__':\n    "
+
+
+@needs_sandbox
+@pytest.mark.parametrize(
+    "tests",
+    [
+        f"from unittest import TestCase, main\n{CASE.format('TestCase')}{MAIN}main()",
+        f"from unittest import *\n{CASE.format('TestCase')}{MAIN}main()",
+        f"from unittest import main as run, TestCase\n{CASE.format('TestCase')}{MAIN}run()",
+        f"import unittest as ut\n{CASE.format('ut.TestCase')}{MAIN}ut.main()",
+        f"import unittest as ut\n{CASE.format('ut.TestCase')}program = ut.main(exit=False)\n"
+        "assert program.result.wasSuccessful()",
+        f"import unittest, sys\n{CASE.format('unittest.TestCase')}{MAIN}"
+        "runner = unittest.TextTestRunner()\n    "
+        "suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules[__name__])\n    "
+        "sys.exit(not runner.run(suite).wasSuccessful())",
+        "from sys import exit as leave\ndef main():\n    assert twice(3) == 6\n    leave()\nmain()",
+        "def test_a():\n    assert twice(3) == 6\ntest_a()\nraise SystemExit",
+        "assert twice(3) == 6\nexit()",
+        "import pytest as p, sys\ndef test_a():\n    assert twice(3) == 6\n"
+        "code = p.main([__file__])\nsys.exit(code)",
+    ],
+)
+def test_a_runner_or_an_exit_ends_the_tests_and_not_the_proof(tests: str) -> None:
+    verifier = CodeVerifier(PATIENT)
+    for program, right in ((RIGHT, True), ("def twice(x):\n    return x", False)):
+        problem = Problem(id="d", problem="Double.", tests=[tests])
+        assert grade(verifier, problem, [program]).correct is right
+
+
+@needs_sandbox
+@pytest.mark.parametrize(
+    "tests",
+    [
+        "import my_sol\nassert my_sol.twice(3) == 6",
+        "import my_sol as m\nassert m.twice(3) == 6",
+        "import my.sol\nassert my.sol.twice(3) == 6",
+        "from my import solution\nassert solution.twice(3) == 6",
+        "from my_sol import *\nassert twice(3) == 6",
+        "from .my_sol import twice\nassert twice(3) == 6",
+        "from . import my_sol\nassert my_sol.twice(3) == 6",
+        "import solution, math\nassert math.floor(solution.twice(3)) == 6",
+        "import numpy as np\nimport my_sol\nassert np.allclose([my_sol.twice(3)], [6])",
+        "from numpy.testing import assert_allclose\nassert_allclose(twice(3), 6)",
+        "import numpy as np\ndef check(candidate):\n    assert np.allclose(candidate(3), 6)",
+        "try:\n    import numpy9 as np\nexcept ImportError:\n    np = None\nassert twice(3) == 6",
+    ],
+)
+def test_imports_of_tests_are_the_program_or_what_is_installed(tests: str) -> None:
+    for program in (RIGHT, "def twice(x):\n    return x\ndef assert_allclose(*a): pass"):
+        problem = Problem(id="d", problem="Double.", tests=[tests])
+        verdict = grade(CodeVerifier(PATIENT), problem, [program]).correct
+        assert verdict is (program == RIGHT)
+
+
+@needs_sandbox
+@pytest.mark.parametrize(
+    ("tests", "module"),
+    [
+        (
+            "import numpy9 as np\ndef check(candidate):\n    assert np.sum(candidate(3)) == 6",
+            "numpy9",
+        ),
+        ("from numpy9.testing import same\nsame(twice(3), 6)", "numpy9"),
+        (
+            "import unittest\nclass T(unittest.TestCase):\n    def test_a(self):\n"
+            "        import numpy9\n        assert twice(3) == 6",
+            "numpy9",
+        ),
+        ("from code import twice\nassert twice(3) == 6", "'twice' from 'code'"),
+    ],
+)
+def test_tests_that_cannot_run_are_refused_by_what_is_missing(tests: str, module: str) -> None:
+    for program in (RIGHT, WRONG):
+        with pytest.raises(ConfigError, match=f"problem 'd': its tests cannot run here.*{module}"):
+            doubles([tests], program)
 
 
 @pytest.mark.parametrize(
@@ -280,6 +452,12 @@ def twice(x: int) -> int:
         ("    return x", False),
         ("pass", False),
         ("No idea.", False),
+        ("    return 2 * x\n\n\ndef other(y):\n    return y\n", True),
+        ("    return x\n\n\ndef other(y):\n    return y\n", False),
+        ("    return 2 * x\n\n\nif __name__ == '__main__':\n    print(twice(3))", True),
+        ("    def inner(y):\n        return y\n    return inner(2 * x)\n\ndef other(y): ...", True),
+        ("if x:\n        return 2 * x\n    return 0", True),
+        ("y = 2 * x\n    return y\n\ndef other(y):\n    return y", True),
         (PROMPT + "    return 2 * x", True),
         (PROMPT, False),
         ("def twice(x):\n    return plus(x, x)", True),
@@ -311,6 +489,7 @@ def indented(text: str, by: str) -> str:
     return "".join(by + line for line in text.splitlines(keepends=True))
 
 
+SESSION = ">>> def twice(x):\n...     return 2 * x\n...\n>>> twice(3)\n6"
 TEXTS = {
     "a list": ("1. The code:\n\n" + indented(fenced(RIGHT), "   "), True),
     "a list, wrong": ("1. The code:\n\n" + indented(fenced(WRONG), "   "), False),
@@ -365,7 +544,50 @@ TEXTS = {
     "draft that raises": (fenced("def twice(x): pass\nprint(twise(3))") + fenced(RIGHT), True),
     "draft, wrong correction": (fenced(RIGHT) + fenced(WRONG), False),
     "draft, correction that does not parse": (fenced(RIGHT) + fenced("def twice(x:\n    x"), False),
-    "draft, correction that raises": (fenced(RIGHT) + fenced(f"import numpy9\n{RIGHT}"), False),
+    "draft, correction that raises": (fenced(RIGHT) + fenced(f"1 / 0\n{RIGHT}"), False),
+    "alternative with a package": (fenced(RIGHT) + fenced(f"{WRONG}\nimport numpy9"), True),
+    "wrong, alternative with a package": (fenced(WRONG) + fenced(f"import numpy9\n{RIGHT}"), False),
+    "signature behind": (fenced(RIGHT) + fenced("def twice(x: int) -> int:"), True),
+    "signature on two lines": (fenced(RIGHT) + fenced("def twice(\n    x: int\n) -> int:"), True),
+    "signature with dots": (fenced(RIGHT) + fenced("def twice(x: int) -> int: ..."), True),
+    "signature of a method": (
+        fenced(f"class A:\n{indented(RIGHT.replace('(x', '(self, x'), '    ')}\ntwice = A().twice")
+        + fenced("class A:\n    def twice(self, x: int) -> int:"),
+        True,
+    ),
+    "template with a comment": (
+        fenced(RIGHT) + fenced("def twice(x):\n    # your code here"),
+        True,
+    ),
+    "template with documentation": (
+        fenced(RIGHT) + fenced('def twice(x):\n    """Double."""'),
+        True,
+    ),
+    "template alone": (fenced("def twice(x):\n    # your code here"), False),
+    "a built-in name as variable": (fenced(RIGHT + "\nabs = 3\nlist = [1]"), True),
+    "prose around it": (f"Here is it:\n\n{RIGHT}\n\nIt doubles. It's short (of course", True),
+    "prose around it, wrong": (f"Here is it:\n\n{WRONG}\n\nIt doubles.", False),
+    "prose before it": (f"The solution:\n{RIGHT}", True),
+    "a word behind it": (f"{RIGHT}\n\nDone", True),
+    "prose between": (
+        "First:\n\nimport math\nN = 2\n\ndef plus(x):\n    return math.floor(N * x)\n\n"
+        "from this we have:\n\ndef twice(x):\n    return plus(x)\n\nThat's it.",
+        True,
+    ),
+    "prose, draft, correction": (f"A try:\n{WRONG}\n\nNo. Better:\n\n{RIGHT}\nDone.", True),
+    "prose, a block that breaks off": (f"So:\n{RIGHT} * (\n\nThat is it.", False),
+    "prose and output": (f"The code:\n\n{RIGHT}\n\nIt prints:\n```\n6\n```", True),
+    "a block by indentation": ("So:\n\n" + indented(RIGHT, "    ") + "\n\nDone.", True),
+    "a block by indentation, two parts": (
+        "So:\n\n    import math\n\n"
+        + indented("def twice(x):\n    return math.floor(2 * x)", "    ")
+        + "\n\nDone.",
+        True,
+    ),
+    "a session": (fenced(SESSION, "pycon"), True),
+    "a session, wrong": (fenced(SESSION.replace("2 * x", "x"), "pycon"), False),
+    "a session as Python": (fenced(SESSION), True),
+    "a session in prose": (f"I tried:\n\n{SESSION}\n\nIt works.", True),
     "from __future__ twice": (
         fenced(f"from __future__ import annotations\n{RIGHT}")
         + fenced("from __future__ import annotations\nN: Unknown = 1"),
@@ -397,7 +619,7 @@ def test_what_counts_of_a_text_is_whether_the_tests_pass(name: str) -> None:
 
 
 @needs_sandbox
-def test_pytest_is_asked_for_where_tests_need_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tests_that_need_pytest_are_refused_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("genprm.verifiers.code._has_pytest", lambda: False)
     assert doubles(FORMS["functions"], RIGHT)
     with pytest.raises(ConfigError, match="problem 'd': its tests need pytest"):
@@ -482,7 +704,7 @@ def test_what_a_program_started_ends_with_it() -> None:
     assert marker not in listed
 
 
-def test_without_a_sandbox_it_refuses_unless_told_in_so_many_words(
+def test_without_a_sandbox_it_refuses_unless_its_variable_says_yes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sandbox_module, "sandbox_program", lambda: None)
