@@ -151,10 +151,11 @@ class PoolingTranslator:
             answers = conversations[field] = []
             for answer in self._answers(turns, pooled):
                 answers.append(answer)
+                judged = 0
                 if isinstance(answer.solution, ScoreItem):
                     chars += len(answer.solution.problem)
-                    steps += len(answer.solution.steps)
-                steps += sum(not piece for piece in answer.pieces)
+                    judged = len(answer.solution.steps)
+                steps += max(judged, len(answer.pieces))  # a piece that is not judged has a row
                 _refuse_more(field, "answers with a marker", len(answers), MAX_BATCH)
                 _refuse_more(field, "steps in all", steps, MAX_REQUEST_STEPS)
                 _refuse_more(field, "characters before answers", chars, MAX_PROBLEM_CHARS)

@@ -7,6 +7,7 @@ whose answer is a bare number. See `cluster.serving.compat` for what cannot be j
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -71,6 +72,8 @@ class SampleRequest(Tolerant):
     response: Text
 
 
+# What a tokenizer puts before a prompt, such as `<s>` or `[gMASK]<sop>`.
+_SPECIAL_TOKENS = re.compile(r"\s*(?:(?:<[^<>\s]+>|\[\w+\])\s*)*")
 REWARD_BODY = TypeAdapter[Any](RewardRequest | SampleRequest).json_schema()
 _REWARD, _SAMPLE = TypeAdapter(RewardRequest), TypeAdapter(SampleRequest)
 
@@ -144,10 +147,13 @@ class RewardTranslator:
         return (answer["rewards"][0] if rollouts.single else answer), missing
 
     def _rollout(self, query: str, prompt: str | None) -> ScoreItem | Unjudged:
-        if prompt is None or prompt in query:
-            response: str | None = bare_response(query, prompt or "")
-        else:  # as where its tokenizer wrote the prompt otherwise
-            response = self.chats.answer(query, prompt)
+        prompt_text = prompt or ""
+        at = query.find(prompt_text)
+        response: str | None
+        if at >= 0 and _SPECIAL_TOKENS.fullmatch(query, 0, at):
+            response = bare_response(query, prompt_text)
+        else:  # as where its tokenizer wrote the prompt otherwise; a response may repeat the prompt
+            response = self.chats.answer(query, prompt_text)
         if response is None:
             return Unjudged("the query does not begin with its prompt")
         return self._solution(prompt, response)

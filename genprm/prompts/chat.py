@@ -51,10 +51,11 @@ class ChatMarks:
     assistant: str
 
     def find(self, text: str) -> int:
-        """Where the first user's turn begins that has an answer, or the place for one, after it; -1
-        in a text in another format, which may mention a mark."""
+        """Where the first user's turn begins. -1 for a text in another format, which may mention
+        a mark: after the turn comes the assistant's mark, or the text ends with an end token."""
         at = text.find(self.user)
-        return at if at >= 0 and text.find(self.assistant, at + len(self.user)) >= 0 else -1
+        follows = text.find(self.assistant, at + len(self.user)) >= 0
+        return at if at >= 0 and (follows or text.rstrip().endswith(END_TOKENS)) else -1
 
     def turns(self, text: str) -> list[tuple[str, str]]:
         """The turns of a conversation, from the first user's: the role, `user` or `assistant`, and
@@ -84,7 +85,8 @@ class ChatMarks:
 
         The answer may hold marks itself; they cannot move where it begins.
         """
-        answers = sum(role == "assistant" for role, _ in self.turns(prompt))
+        roles = [role for role, _ in self.turns(prompt)]
+        answers = roles.count("assistant") + (roles[-1:] == ["user"])
         for role, start, _ in self._spans(query):
             answers -= role == "assistant"
             if answers == 0:

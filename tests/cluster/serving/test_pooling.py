@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import genprm
-from cluster.serving import pooling
+from cluster.serving import compat, pooling
 from cluster.serving.body import LONG_ANSWER
 from cluster.serving.compat import Chats
 from cluster.serving.pooling import PoolingTranslator
@@ -256,6 +256,10 @@ def test_more_than_one_request_may_ask_for_is_refused(
         assert not refused.extensions["prompts"]
     if name == "MAX_REQUEST_STEPS":  # steps without text have rows, too
         assert post("/pooling", turns("p", MARK * 6)).status_code == 400
+        monkeypatch.setattr(compat, "MAX_STEPS", 3)
+        assert post("/pooling", turns("p", f"a{MARK}" * 6)).status_code == 400
+        monkeypatch.undo()
+        monkeypatch.setattr(pooling, name, 5)
         assert post("/classify", turns("p", "right\n" * 6)).status_code == 400
 
 

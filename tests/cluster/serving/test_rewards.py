@@ -116,6 +116,7 @@ def test_as_many_turns_of_a_query_are_skipped_as_its_prompt_has(prompt: str, que
         ("What is 3 * 4?", "right"),
         (PROMPTS["two questions"], PROMPT + "right"),
         (PROMPT, "What is 3 * 4? right"),
+        ("What is 3 * 4?", "What is 3 * 4 ? wrong. So: What is 3 * 4? right"),  # it is repeated
     ],
 )
 def test_a_query_without_its_prompt_is_not_judged(prompt: str, query: str) -> None:
@@ -124,6 +125,21 @@ def test_a_query_without_its_prompt_is_not_judged(prompt: str, query: str) -> No
     assert answer.headers["genprm-unscored"] == "1" and len(answer.extensions["prompts"]) == 2
     refused = post("/get_reward", rollouts(query, prompt=prompt), serve={"unscored": None})
     assert "the query does not begin with its prompt" in refused.json()["error"]
+
+
+@pytest.mark.parametrize("before", ["", "<s>", " <|begin_of_text|>\n", "[gMASK]<sop>"])
+def test_special_tokens_may_come_before_a_prompt(before: str) -> None:
+    for prompt in ("What is 3 * 4?", PROMPT):
+        answer = post("/get_reward", rollouts(f"{before}{prompt}right", prompt=prompt))
+        assert answer.json()["rewards"] == [1.0] and answer.json()["extra_logs"]["steps"] == [1]
+
+
+def test_a_prompt_may_be_rendered_without_the_mark_of_its_answer() -> None:
+    prompt, mark = PROMPT.removesuffix("<|im_start|>assistant\n"), "<|im_start|>assistant\n"
+    for query in (f"{prompt}right", f"{prompt}{mark}right".replace("4?", "4 ?")):
+        answer = post("/get_reward", rollouts(query, prompt=prompt))
+        assert answer.json()["rewards"] == [1.0]
+        assert "Problem:\nWhat is 3 * 4?\n" in answer.extensions["prompts"][0]
 
 
 @pytest.mark.parametrize(
