@@ -16,14 +16,16 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from cluster.serving.schema import RequestError
-from genprm.client.calls import MAX_STEPS
+from genprm.client.calls import MAX_BATCH_STEPS, MAX_STEPS
 from genprm.integrations.chat import content_text
-from genprm.integrations.openrlhf import bare_response
-from genprm.prompts.chat import ChatMarks, known_marks
+from genprm.prompts.chat import ChatMarks, find_marks, strip_end_tokens
 from genprm.records import Judgement, StepJudgement
 from genprm.scoring.base import ScoreItem
 
 CALLERS_FAULT = ("empty", "too_long")  # statuses that the same request meets again
+# Entries of one request, and steps of all of them together. Far more than a trainer sends, and few
+# enough that one caller cannot fill the memory or keep the critic for hours.
+MAX_ENTRIES = MAX_REQUEST_STEPS = 8 * MAX_BATCH_STEPS
 NO_ROOM = "this format has no null, and serve.unscored is null"
 
 
@@ -80,6 +82,11 @@ class Numbers:
 
     unscored: float | None
 
+    @property
+    def filler(self) -> float:
+        """The number in place of a score, once it is certain that there may be one."""
+        return self.unscored or 0.0
+
     def solution(self, field: str, judgement: Judgement | Unjudged) -> float:
         """The score of a solution.
 
@@ -116,25 +123,29 @@ class Chats:
     own: ChatMarks | None
 
     def marks(self, text: str) -> ChatMarks | None:
-        """The marks of the format that a text is in; None for a text without a user's turn."""
-        return self.own if self.own and self.own.user in text else known_marks(text)
+        """The marks of the format that a text is in; None for a text that is no conversation."""
+        return self.own if self.own and self.own.find(text) >= 0 else find_marks(text)
 
     def question(self, prompt: str) -> str:
         """The last user's turn of a prompt, or the prompt where it has no turns."""
         marks = self.marks(prompt)
-        return bare_response(marks.question(prompt), "").strip() if marks else prompt
+        return strip_end_tokens(marks.question(prompt)).strip() if marks else prompt
 
-    def turns(self, text: str) -> tuple[str, str] | None:
-        """The first user's turn and the rest of the text, which is "" without an answer; None for a
-        text in no known format."""
+    def answer(self, query: str, prompt: str) -> str | None:
+        """The answer in a query that does not hold its prompt as it is, because a tokenizer wrote
+        it otherwise; None where it cannot be told from the prompt."""
+        marks = self.marks(prompt)
+        answer = marks.answer(query, prompt) if marks else None
+        return None if answer is None else strip_end_tokens(answer)
+
+    def turns(self, text: str) -> list[Turn]:
+        """All turns from the first user's; none for a text in no known format."""
         marks = self.marks(text)
-        if marks is None:
-            return None
-        question, answer = marks.turns(text) or (text.partition(marks.user)[2], "")
-        return bare_response(question, "").strip(), bare_response(answer, "")
+        turns = marks.turns(text) if marks else []
+        return [Turn(role=role, content=strip_end_tokens(content)) for role, content in turns]
 
 
-def solution_of(problem: str, steps: Sequence[str], **options: Any) -> ScoreItem | Unjudged:
+def solution_item(problem: str, steps: Sequence[str], **options: Any) -> ScoreItem | Unjudged:
     """The solution to judge. Where it has no problem, no steps or more steps than a request may
     have, the reason why it cannot be judged."""
     if not problem.strip():

@@ -16,7 +16,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
 import genprm
-from cluster.serving.body import json_body, parse_body
+from cluster.serving.body import build_answer, json_body, parse_body
 from cluster.serving.compat import Chats, Unjudged
 from cluster.serving.host import CriticHost
 from cluster.serving.pooling import (
@@ -83,8 +83,13 @@ def _add_reward_route(app: FastAPI, translator: RewardTranslator, critic: Steady
         """
         rollouts = await parse_body(request, translator.parse)
         judgements = await critic.judge(rollouts.solutions)
-        content, missing = translator.answer(rollouts, judgements)
-        return JSONResponse(content, headers=_flag(missing))
+
+        def build() -> JSONResponse:
+            content, missing = translator.answer(rollouts, judgements)
+            return JSONResponse(content, headers=_flag(missing))
+
+        steps = sum(len(s.steps) for s in rollouts.solutions.values() if isinstance(s, ScoreItem))
+        return await build_answer(len(rollouts.solutions) + steps, build)
 
 
 def _add_scoring_routes(app: FastAPI, translator: PoolingTranslator, critic: SteadyCritic) -> None:
@@ -97,41 +102,56 @@ def _add_scoring_routes(app: FastAPI, translator: PoolingTranslator, critic: Ste
             request, lambda b: translator.parse(b, pooled=True)
         )
         solutions = {
-            (field, turn): solution
+            (field, turn): answer.solution
             for field, answers in conversations.items()
-            for turn, solution in enumerate(translator.marked_steps(answers))
+            for turn, answer in enumerate(answers)
         }
         judgements = await critic.judge(solutions)
-        rows = []
-        for field, answers in conversations.items():
-            of_turns = [judgements[field, turn] for turn in range(len(answers))]
-            rows.append(translator.rows(field, answers, of_turns, options.carry_minimum))
-        headers = _flag(sum(len(flags.get("unscored", ())) for _, flags in rows))
-        frame = _frame("pool", translator, judgements.values())
-        if options.encoding_format in ("float", "base64"):
-            data = [
-                {"index": i, "object": "pooling", "data": encode_text(values, options), **flags}
-                for i, (values, flags) in enumerate(rows)
+
+        def build() -> Response:
+            rows = [
+                translator.rows(
+                    field,
+                    answers,
+                    [judgements[field, turn] for turn in range(len(answers))],
+                    options.carry_minimum,
+                )
+                for field, answers in conversations.items()
             ]
-            return JSONResponse({**frame, "data": data}, headers=headers)
-        body, places = pack_rows(rows, options)
-        if options.encoding_format == "bytes":
-            headers["metadata"] = json.dumps({**frame, "data": places})
-        return Response(body, media_type="application/octet-stream", headers=headers)
+            headers = _flag(sum(len(flags.get("unscored", ())) for _, flags in rows))
+            frame = _frame("pool", translator, judgements.values())
+            if options.encoding_format in ("float", "base64"):
+                data = [
+                    {"index": i, "object": "pooling", "data": encode_text(values, options), **flags}
+                    for i, (values, flags) in enumerate(rows)
+                ]
+                return JSONResponse({**frame, "data": data}, headers=headers)
+            body, places = pack_rows(rows, options)
+            if options.encoding_format == "bytes":
+                headers["metadata"] = json.dumps({**frame, "data": places})
+            return Response(body, media_type="application/octet-stream", headers=headers)
+
+        pieces = (len(a.pieces) for answers in conversations.values() for a in answers)
+        return await build_answer(len(conversations) + sum(pieces), build)
 
     @app.post("/classify", openapi_extra=POOLING_BODY)
     async def classify(request: Request) -> JSONResponse:
         """vLLM's classification: P(incorrect) and P(correct) of whole solutions, by aggregate."""
         _, conversations = await parse_body(request, lambda b: translator.parse(b, pooled=False))
-        solutions = {f: translator.last_answer(answers) for f, answers in conversations.items()}
+        nothing = Unjudged("no assistant's turn in it")
+        solutions = {f: a[0].solution if a else nothing for f, a in conversations.items()}
         judgements = await critic.judge(solutions)
-        data = [
-            {"index": i, **translator.classes(field, judgement)}
-            for i, (field, judgement) in enumerate(judgements.items())
-        ]
-        headers = _flag(sum("unscored" in row for row in data))
-        frame = _frame("classify", translator, judgements.values())
-        return JSONResponse({**frame, "data": data}, headers=headers)
+
+        def build() -> JSONResponse:
+            data = [
+                {"index": i, **translator.classes(field, judgement)}
+                for i, (field, judgement) in enumerate(judgements.items())
+            ]
+            headers = _flag(sum("unscored" in row for row in data))
+            frame = _frame("classify", translator, judgements.values())
+            return JSONResponse({**frame, "data": data}, headers=headers)
+
+        return await build_answer(len(judgements), build)
 
 
 def _add_server_routes(app: FastAPI, translator: PoolingTranslator) -> None:

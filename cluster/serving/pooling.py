@@ -8,23 +8,35 @@ rows. See `cluster.serving.compat` for what cannot be judged.
 from __future__ import annotations
 
 import base64
+import itertools
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, TypeAdapter
 
-from cluster.serving.compat import Chats, Numbers, Tolerant, Turn, Unjudged, solution_of
+from cluster.serving.compat import (
+    MAX_ENTRIES,
+    MAX_REQUEST_STEPS,
+    Chats,
+    Numbers,
+    Tolerant,
+    Turn,
+    Unjudged,
+    solution_item,
+)
 from cluster.serving.schema import RequestError, parse_as
 from genprm import steps as splitting
+from genprm.client.calls import MAX_BATCH, MAX_BODY_BYTES
 from genprm.config.serve import ServeConfig
 from genprm.engines.base import Engine
-from genprm.integrations.openrlhf import bare_response
+from genprm.prompts.chat import strip_end_tokens
 from genprm.records import Judgement
-from genprm.rewards.carried import carry_minimum
 from genprm.scoring.base import ScoreItem
 
+# Characters before all turns that are judged: each of them has the turns before it in its problem.
+MAX_PROBLEM_CHARS = 4 * MAX_BODY_BYTES
 LABELS = ("incorrect", "correct")  # the classes of `probs`
 SYSTEM = ("system", "developer")  # roles whose turns are meant for another model
 NO_TURNS = (
@@ -92,18 +104,11 @@ _POOLING, _TOKENIZE = TypeAdapter(PoolingRequest), TypeAdapter(TokenizeRequest)
 
 @dataclass(frozen=True)
 class Answer:
-    """An assistant's turn. `problem`: the turns before it. `pieces`: the text before each marker,
-    which may be blank. `rest`: the text after the last one, or all of it without any."""
+    """An assistant's turn that is asked about. `pieces`: the text before each marker, which may be
+    blank. `solution`: what is judged of it."""
 
-    problem: str
     pieces: tuple[str, ...]
-    rest: str
-
-    def steps(self, splitter: str) -> list[str]:
-        """All of the turn as steps that have text."""
-        if not self.pieces:
-            return splitting.split(self.rest, splitter)
-        return [text for text in (*self.pieces, self.rest.strip()) if text]
+    solution: ScoreItem | Unjudged
 
 
 @dataclass(frozen=True)
@@ -119,11 +124,17 @@ class PoolingTranslator:
     splitter: str
     serve: ServeConfig
 
+    @property
+    def numbers(self) -> Numbers:
+        """Scores as numbers, under the service's settings."""
+        return Numbers(self.serve.unscored)
+
     def parse(self, body: bytes, *, pooled: bool) -> tuple[PoolingRequest, dict[str, list[Answer]]]:
-        """The request, and the assistant's turns of each conversation; `pooled` for `/pooling`.
+        """The request, and of each conversation what is judged: for `/pooling` (`pooled`) the
+        assistant's turns with a marker, for `/classify` the last turn, or none without any.
 
         Raises:
-            RequestError: names the field at fault.
+            RequestError: names the field at fault, or asks for more than one request may.
         """
         request = parse_as(_POOLING, body)
         if pooled and request.task not in (None, "token_classify"):
@@ -131,14 +142,24 @@ class PoolingTranslator:
             raise RequestError(message, field="task")
         if (request.input is None) == (request.messages is None):
             raise RequestError("give either input or messages", field="input")
-        if request.messages is not None:
-            turns = [turn for turn in request.messages if turn is not None]
-            return request, {"messages": self._answers(turns)}
-        texts = {f"input[{i}]": each for i, each in enumerate(request.input or ())}
-        return request, {
-            field: self._rendered(field, self._text(field, text), pooled)
-            for field, text in texts.items()
-        }
+        if len(request.input or ()) > MAX_ENTRIES:
+            message = f"has {len(request.input or ())} entries, at most {MAX_ENTRIES}"
+            raise RequestError(message, field="input")
+        conversations: dict[str, list[Answer]] = {}
+        chars = steps = 0
+        for field, turns in self._conversations(request, pooled):
+            answers = conversations[field] = []
+            for answer in self._answers(turns, pooled):
+                answers.append(answer)
+                judged = 0
+                if isinstance(answer.solution, ScoreItem):
+                    chars += len(answer.solution.problem)
+                    judged = len(answer.solution.steps)
+                steps += max(judged, len(answer.pieces))  # a piece that is not judged has a row
+                _refuse_more(field, "answers with a marker", len(answers), MAX_BATCH)
+                _refuse_more(field, "steps in all", steps, MAX_REQUEST_STEPS)
+                _refuse_more(field, "characters before answers", chars, MAX_PROBLEM_CHARS)
+        return request, conversations
 
     def token_ids(self, body: bytes) -> dict[str, Any]:
         """The answer of `/tokenize`, by the critic's tokenizer; raises as `parse`."""
@@ -162,20 +183,6 @@ class PoolingTranslator:
         }
         return {"object": "list", "data": [card]}
 
-    def marked_steps(self, answers: Sequence[Answer]) -> list[ScoreItem | Unjudged]:
-        """What `/pooling` judges of a conversation: the steps with text of each turn, none of which
-        is left out after an error."""
-        return [
-            solution_of(a.problem, [text for text in a.pieces if text], stop_at_first_error=False)
-            for a in answers
-        ]
-
-    def last_answer(self, answers: Sequence[Answer]) -> ScoreItem | Unjudged:
-        """What `/classify` judges of a conversation."""
-        if not answers:
-            return Unjudged("no assistant's turn in it")
-        return solution_of(answers[-1].problem, answers[-1].steps(self.splitter))
-
     def rows(
         self,
         field: str,
@@ -190,13 +197,13 @@ class PoolingTranslator:
         Raises:
             RequestError: a step without a score, where `serve.unscored` is null.
         """
-        numbers = Numbers(self.serve.unscored)
+        numbers = self.numbers
         scores: list[float | None] = []
         empty: list[int] = []
         for answer, judgement in zip(answers, judgements, strict=True):
             steps = iter(() if isinstance(judgement, Unjudged) else judgement.steps)
             before: float | None = None if isinstance(judgement, Unjudged) else 1.0
-            if before is None and answer.pieces:
+            if before is None:
                 numbers.solution(field, judgement)
             for text in answer.pieces:
                 if not text:
@@ -206,11 +213,13 @@ class PoolingTranslator:
                     before = step.score
                 scores.append(before)
         unscored = [place for place, score in enumerate(scores) if score is None]
-        values = carry_minimum(scores) if carry else scores
-        instead = self.serve.unscored or 0.0  # where it is null and needed, `numbers` has raised
-        filled = [instead if score is None else score for score in values]
+        # filled before it is carried: a step that could not be judged must not leave the last row
+        # with the score of a solution that could be
+        values = [numbers.filler if score is None else score for score in scores]
+        if carry:
+            values = list(itertools.accumulate(values, min))
         flags = {"unscored": unscored, "empty": empty}
-        return [[1 - score, score] for score in filled], {k: v for k, v in flags.items() if v}
+        return [[1 - score, score] for score in values], {k: v for k, v in flags.items() if v}
 
     def classes(self, field: str, judgement: Judgement | Unjudged) -> dict[str, Any]:
         """The answer of `/classify` for a conversation: `probs` of incorrect and correct by the
@@ -219,7 +228,7 @@ class PoolingTranslator:
         Raises:
             RequestError: no score, where `serve.unscored` is null.
         """
-        score = Numbers(self.serve.unscored).solution(field, judgement)
+        score = self.numbers.solution(field, judgement)
         missing = isinstance(judgement, Unjudged) or judgement.solution_score is None
         answer = {"label": LABELS[score > 0.5], "probs": [1 - score, score], "num_classes": 2}
         return {**answer, "unscored": True} if missing else answer
@@ -235,29 +244,48 @@ class PoolingTranslator:
             message = "these are not token ids of the critic's tokenizer"
             raise RequestError(message, field=field) from None
 
-    def _rendered(self, field: str, text: str, pooled: bool) -> list[Answer]:
-        turns = self.chats.turns(text)
-        if turns is not None:
-            return [self._answer(*turns)]
-        if pooled and self.serve.step_marker not in text:
-            return []
-        # A client whose every text is like this would train on nothing but `serve.unscored`.
-        raise RequestError(NO_TURNS, field=field)
+    def _conversations(
+        self, request: PoolingRequest, pooled: bool
+    ) -> Iterator[tuple[str, list[Turn]]]:
+        """The field and the turns of each conversation."""
+        if request.messages is not None:
+            yield "messages", [turn for turn in request.messages if turn is not None]
+        for place, each in enumerate(request.input or ()):
+            field = f"input[{place}]"
+            text = self._text(field, each)
+            turns = self.chats.turns(text)
+            # A client whose every text is like this would train on nothing but `serve.unscored`.
+            if not turns and (not pooled or self.serve.step_marker in text):
+                raise RequestError(NO_TURNS, field=field)
+            yield field, turns
 
-    def _answers(self, messages: Sequence[Turn]) -> list[Answer]:
-        """Each of the assistant's turns, as a solution to what was said before it."""
-        answers: list[Answer] = []
-        before: list[str] = []
-        for turn in messages:
-            if turn.role == "assistant":
-                answers.append(self._answer("\n\n".join(before), turn.content))
-            if turn.role not in SYSTEM:
-                before.append(turn.content.replace(self.serve.step_marker, "\n").strip())
-        return answers
+    def _answers(self, messages: Sequence[Turn], pooled: bool) -> Iterator[Answer]:
+        """The assistant's turns to judge, each as a solution to what was said before it."""
+        marker = self.serve.step_marker
+        turns = [turn for turn in messages if turn.role not in SYSTEM]
+        places = [place for place, turn in enumerate(turns) if turn.role == "assistant"]
+        if pooled:
+            places = [place for place in places if marker in turns[place].content]
+        else:
+            places = places[-1:]
+        contents = [turn.content.replace(marker, "\n").strip() for turn in turns]
+        for place in places:
+            problem = "\n\n".join(contents[:place])
+            *pieces, rest = strip_end_tokens(turns[place].content).split(marker)
+            pieces = [piece.strip() for piece in pieces]
+            steps = [text for text in pieces if text]
+            if pooled:  # every step has its row, also those after an error
+                item = solution_item(problem, steps, stop_at_first_error=False)
+            elif pieces:
+                item = solution_item(problem, steps + ([rest.strip()] if rest.strip() else []))
+            else:
+                item = solution_item(problem, splitting.split(rest, self.splitter))
+            yield Answer(tuple(pieces), item)
 
-    def _answer(self, problem: str, text: str) -> Answer:
-        *pieces, rest = bare_response(text, "").split(self.serve.step_marker)
-        return Answer(problem, tuple(piece.strip() for piece in pieces), rest)
+
+def _refuse_more(field: str, what: str, count: int, limit: int) -> None:
+    if count > limit:
+        raise RequestError(f"has more {what} than {limit}, at most so many are judged", field=field)
 
 
 def encode_rows(rows: Sequence[Row], request: PoolingRequest) -> bytes:

@@ -26,10 +26,9 @@ class ServeConfig(Section):
     target is two thirds of `max_ongoing_requests` unless named. Null: `num_replicas` copies."""
     max_ongoing_requests: int = Field(default=64, ge=1)
     """Requests that one replica works on at once."""
-    max_queued_requests: int = Field(default=-1, ge=-1)
-    """Requests, of all routes together, that wait for a replica before the service answers 503. -1:
-    no limit, each waits until its caller gives it up, since trainers end where a reward is refused.
-    """
+    max_queued_requests: int = Field(default=4096, ge=-1)
+    """Requests, of all routes together, that wait for a replica before the service answers 503 with
+    `Retry-After`: room for the rollouts that a trainer sends at once. -1: no limit."""
     retry_after_s: int = Field(default=2, ge=1)
     """What such a 503 asks callers to wait, in seconds: some time in which a fair part of the
     queue is worked off."""

@@ -78,8 +78,8 @@ def test_a_host_that_is_not_this_machine_is_refused(host: str) -> None:
         service.check_address(Config.model_validate({"serve": {"host": host}}))
 
 
-def test_no_reward_is_refused_for_want_of_a_place_unless_a_limit_is_set() -> None:
-    assert ServeConfig().max_queued_requests == -1 and ServeConfig().unscored == 0.0
+def test_a_burst_of_rewards_waits_and_the_queue_has_an_end() -> None:
+    assert ServeConfig().max_queued_requests == 4096 and ServeConfig().unscored == 0.0
 
 
 def test_port_0_takes_a_free_one() -> None:

@@ -5,12 +5,19 @@ from __future__ import annotations
 import base64
 import json
 import struct
+import threading
+import tracemalloc
 from typing import Any
 
 import pytest
 
 import genprm
-from genprm.client.calls import MAX_BODY_BYTES, MAX_STEPS
+from cluster.serving import compat, pooling
+from cluster.serving.body import LONG_ANSWER
+from cluster.serving.compat import Chats
+from cluster.serving.pooling import PoolingTranslator
+from genprm.client.calls import MAX_BATCH, MAX_BODY_BYTES, MAX_STEPS
+from genprm.config.serve import ServeConfig
 from genprm.engines.scripted import ScriptedEngine, ScriptedTokenizer
 from genprm.generation import Prompt, Sampling
 from scripted_critic import critique, label_probs
@@ -158,6 +165,116 @@ def test_a_later_turn_is_judged_after_what_was_said_before_it() -> None:
     assert "Problem:\np\n\nwrong\n\nTry again.\n" in shown
     classified = post("/classify", body).json()["data"][0]
     assert classified["probs"] == RIGHT  # of the last turn
+
+
+def rendered(*contents: str) -> str:
+    """The conversation of `turns` as ChatML renders it."""
+    roles = ("user", "assistant")
+    texts = (f"<|im_start|>{roles[i % 2]}\n{c}<|im_end|>\n" for i, c in enumerate(contents))
+    return "<|im_start|>system\nReason.<|im_end|>\n" + "".join(texts)
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        ("p", f"wrong{MARK}", "Try again.", f"right{MARK}"),
+        ("p", "Hello.", "q", f"right{MARK}wrong{MARK}", "r", f"right{MARK}"),
+        ("p", f"wrong{MARK}", "Thanks."),
+    ],
+)
+def test_a_rendered_conversation_is_judged_as_its_messages(contents: tuple[str, ...]) -> None:
+    for path in ("/pooling", "/classify"):
+        by_text = post(path, {"input": rendered(*contents), "carry_minimum": False})
+        by_messages = post(path, {**turns(*contents), "carry_minimum": False})
+        assert by_text.json()["data"] == by_messages.json()["data"] != []
+        assert by_text.extensions["prompts"] == by_messages.extensions["prompts"] != []
+        assert "im_start" not in "".join(by_text.extensions["prompts"])
+
+
+def test_the_last_row_counts_a_step_that_could_not_be_judged() -> None:
+    def sometimes(prompt: Prompt, sampling: Sampling, index: int) -> str:
+        last = prompt.messages[-1]["content"].split("Last step:")[1]
+        return "No idea." if "odd" in last else "Verdict: correct"
+
+    body = turns("p", f"right{MARK}odd{MARK}right{MARK}")
+    config: dict[str, Any] = {"score": {"use_label_probs": False, "votes": 1}}
+    [row] = post("/pooling", body, sometimes, **config).json()["data"]
+    assert row["data"] == [[0.0, 1.0], UNSCORED, UNSCORED] and row["unscored"] == [1]
+    own = post("/pooling", {**body, "carry_minimum": False}, sometimes, **config).json()["data"]
+    assert own[0]["data"] == [[0.0, 1.0], UNSCORED, [0.0, 1.0]]
+
+
+# ---- how much one request may ask for
+
+
+def translator() -> PoolingTranslator:
+    engine = ScriptedEngine(critique, tokenizer=ScriptedTokenizer())
+    return PoolingTranslator(engine, Chats(None), "lines", ServeConfig())
+
+
+def test_turns_without_a_marker_take_no_memory() -> None:
+    """Each turn that is judged holds all that was said before it."""
+    contents = [f"question {i}" if i % 2 == 0 else "answer" for i in range(20_000)]
+    body = json.dumps(turns(*contents, "q", f"right{MARK}")).encode()
+    tracemalloc.start()
+    try:
+        for pooled in (True, False):
+            _, conversations = translator().parse(body, pooled=pooled)
+            assert len(conversations["messages"]) == 1
+        assert tracemalloc.get_traced_memory()[1] < 100 * len(body)
+    finally:
+        tracemalloc.stop()
+
+
+def test_more_turns_than_a_batch_are_refused() -> None:
+    contents = ["p", f"right{MARK}"] * (MAX_BATCH + 1)
+    for body in (turns(*contents), {"input": rendered(*contents)}):
+        answer = post("/pooling", body)
+        assert answer.status_code == 400 and not answer.extensions["prompts"]
+        assert f"more answers with a marker than {MAX_BATCH}" in answer.json()["error"]["message"]
+    assert post("/classify", turns(*contents[:-2])).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("MAX_REQUEST_STEPS", "more steps in all than 5"),
+        ("MAX_PROBLEM_CHARS", "more characters before answers than 5"),
+        ("MAX_ENTRIES", "at most 5"),
+    ],
+)
+def test_more_than_one_request_may_ask_for_is_refused(
+    name: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pooling, name, 5)
+    fitting = {"input": [chat("p", f"right{MARK}")] * 5}
+    large = {"input": [chat("p", f"right{MARK}")] * 6}
+    for path in ("/pooling", "/classify"):
+        assert post(path, fitting).status_code == 200
+        refused = post(path, large)
+        assert refused.status_code == 400 and message in refused.json()["error"]["message"]
+        assert not refused.extensions["prompts"]
+    if name == "MAX_REQUEST_STEPS":  # steps without text have rows, too
+        assert post("/pooling", turns("p", MARK * 6)).status_code == 400
+        monkeypatch.setattr(compat, "MAX_STEPS", 3)
+        assert post("/pooling", turns("p", f"a{MARK}" * 6)).status_code == 400
+        monkeypatch.undo()
+        monkeypatch.setattr(pooling, name, 5)
+        assert post("/classify", turns("p", "right\n" * 6)).status_code == 400
+
+
+def test_a_long_answer_is_built_beside_other_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+    rows = PoolingTranslator.rows
+
+    def traced(*args: Any) -> Any:
+        threads.append(threading.current_thread())
+        return rows(*args)
+
+    monkeypatch.setattr(PoolingTranslator, "rows", traced)
+    assert len(row_of(turns("p", MARK * LONG_ANSWER))["data"]) == LONG_ANSWER
+    row_of(turns("p", f"right{MARK}"))
+    assert [t is threading.main_thread() for t in threads] == [False, True]
 
 
 # ---- encodings

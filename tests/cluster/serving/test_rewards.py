@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cluster.serving import rewards as reward_forms
 from genprm.client.calls import MAX_BATCH_STEPS, MAX_STEPS
 from genprm.generation import Prompt, Sampling
 from scripted_routes import CONTEXT, post
@@ -90,12 +91,127 @@ def test_marks_in_a_response_do_not_move_where_it_begins() -> None:
             assert answer.json()["rewards"] == [0.0]
 
 
+CHAT = "<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\nHi, right<|im_end|>\n"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "query"),
+    [
+        (PROMPTS["two questions"], PROMPTS["two questions"].replace("4?", "4 ?")),
+        (PROMPTS["two questions"], PROMPTS["two questions"].replace("Hi", "Hi ")),
+        (CHAT + PROMPTS["two questions"], CHAT + PROMPTS["two questions"].replace("4?", "4 ?")),
+    ],
+)
+def test_as_many_turns_of_a_query_are_skipped_as_its_prompt_has(prompt: str, query: str) -> None:
+    answer = post("/get_reward", rollouts(f"{query}right{END}", prompt=prompt))
+    assert answer.json()["extra_logs"]["steps"] == [1] and answer.json()["rewards"] == [1.0]
+    shown = "".join(answer.extensions["prompts"])
+    assert "im_start" not in shown and "4 ?" not in shown
+
+
+@pytest.mark.parametrize(
+    ("prompt", "query"),
+    [
+        ("What is 3 * 4?", "What is 3 * 4 ? right"),
+        ("What is 3 * 4?", "right"),
+        (PROMPTS["two questions"], PROMPT + "right"),
+        (PROMPT, "What is 3 * 4? right"),
+        ("What is 3 * 4?", "What is 3 * 4 ? wrong. So: What is 3 * 4? right"),  # it is repeated
+    ],
+)
+def test_a_query_without_its_prompt_is_not_judged(prompt: str, query: str) -> None:
+    answer = post("/get_reward", rollouts(query, f"{prompt}right", prompt=prompt))
+    assert answer.json()["extra_logs"]["scored"] == [0, 1]
+    assert answer.headers["genprm-unscored"] == "1" and len(answer.extensions["prompts"]) == 2
+    refused = post("/get_reward", rollouts(query, prompt=prompt), serve={"unscored": None})
+    assert "the query does not begin with its prompt" in refused.json()["error"]
+
+
+@pytest.mark.parametrize("before", ["", "<s>", " <|begin_of_text|>\n", "[gMASK]<sop>"])
+def test_special_tokens_may_come_before_a_prompt(before: str) -> None:
+    for prompt in ("What is 3 * 4?", PROMPT):
+        answer = post("/get_reward", rollouts(f"{before}{prompt}right", prompt=prompt))
+        assert answer.json()["rewards"] == [1.0] and answer.json()["extra_logs"]["steps"] == [1]
+
+
+def test_a_prompt_may_be_rendered_without_the_mark_of_its_answer() -> None:
+    prompt, mark = PROMPT.removesuffix("<|im_start|>assistant\n"), "<|im_start|>assistant\n"
+    for query in (f"{prompt}right", f"{prompt}{mark}right".replace("4?", "4 ?")):
+        answer = post("/get_reward", rollouts(query, prompt=prompt))
+        assert answer.json()["rewards"] == [1.0]
+        assert "Problem:\nWhat is 3 * 4?\n" in answer.extensions["prompts"][0]
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["Explain the [INST] tag please. What is 3?", "Is <|user|> a tag? What is 3?"],
+)
+def test_a_mark_that_a_plain_prompt_mentions_cuts_nothing(prompt: str) -> None:
+    answer = post("/get_reward", rollouts(f"{prompt} right", prompt=prompt))
+    assert answer.json()["rewards"] == [1.0]
+    [shown] = {text.partition("\nSteps:")[0] for text in answer.extensions["prompts"]}
+    start, _, end = prompt.partition("tag")  # marks are defused, the rest stays
+    assert start.split()[0] in shown and end in shown
+
+
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [[IMAGE], [IMAGE, {"type": "text", "text": "What is it?"}], [{"type": "image"}, "What?"]],
+)
+def test_a_prompt_with_an_image_is_flagged_and_the_others_are_scored(content: Any) -> None:
+    image = [{"role": "user", "content": content}]
+    body = {"query": ["It is right", f"{PROMPT}right"], "prompts": [image, PROMPT]}
+    answer = post("/get_reward", body)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["extra_logs"]["scored"] == [0, 1]
+    assert answer.headers["genprm-unscored"] == "1"
+    sample = post("/get_reward", {"prompt": image, "response": "right"}, serve={"unscored": 0.25})
+    assert (sample.status_code, sample.json()) == (200, 0.25)
+
+
+HALF = chr(0xD83D)  # of a surrogate pair; json.dumps escapes it
+
+
+def test_half_a_character_costs_no_rewards() -> None:
+    body = rollouts(f"{PROMPT}right {HALF} \U0001f642", f"{PROMPT}wrong", prompt=PROMPT)
+    answer = post("/get_reward", body)
+    assert answer.status_code == 200 and answer.json()["rewards"] == [1.0, 0.0]
+    shown = "".join(answer.extensions["prompts"])
+    assert "right \ufffd \U0001f642" in shown
+    odd = PROMPT.replace("What", HALF)  # a query still begins with its prompt
+    assert post("/get_reward", rollouts(f"{odd}right", prompt=odd)).json()["rewards"] == [1.0]
+    assert post("/get_reward", {"prompt": "p", "response": f"right{HALF}"}).json() == 1.0
+    refused = post("/get_reward", {"query": [1, HALF], "prompts": ["p", "q"]})
+    assert (refused.status_code, refused.json()["field"]) == (422, "query[0]")
+
+
+def test_what_is_beyond_the_steps_of_a_request_is_flagged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reward_forms, "MAX_REQUEST_STEPS", 3)
+    request = rollouts(*[f"{PROMPT}right\nright {i}" for i in range(3)])
+    answer = post("/get_reward", request)
+    assert answer.json()["extra_logs"]["scored"] == [1, 0, 0]
+    assert answer.json()["rewards"] == [1.0, 0.0, 0.0]
+    assert answer.headers["genprm-unscored"] == "2"
+    refused = post("/get_reward", request, serve={"unscored": None})
+    assert refused.json()["field"] == "query[1]" and "3 steps" in refused.json()["error"]
+
+
+def test_more_entries_than_a_request_may_have_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reward_forms, "MAX_ENTRIES", 3)
+    assert post("/get_reward", rollouts(*[PROMPT] * 3)).status_code == 200
+    refused = post("/get_reward", rollouts(*[PROMPT] * 4))
+    assert (refused.status_code, refused.json()["field"]) == (422, "query")
+
+
 def test_empty_lists_are_answered_with_empty_lists() -> None:
     answer = post("/get_reward", {"query": [], "prompts": [], "labels": []})
     assert answer.status_code == 200
     rewards = answer.json()
     assert rewards["rewards"] == rewards["scores"] == []
-    assert all(values == [] for values in rewards["extra_logs"].values())
+    assert rewards["extra_logs"] == {}
 
 
 UNSCORED = {
