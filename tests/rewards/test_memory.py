@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from genprm.errors import EngineError
+from genprm.errors import EngineError, InputError
 from genprm.records import CriticInfo, Judgement, StepJudgement, StepStatus, Votes
 from genprm.rewards import memory
 from genprm.rewards.memory import JudgementMemory, memory_of
@@ -120,6 +120,82 @@ def test_a_caller_that_gives_up_leaves_the_judgement_to_the_others() -> None:
 
     assert asyncio.run(run())[0].solution_score is not None
     assert len(scorer.items) == 1
+
+
+class Gate(NoisyScorer):
+    """Answers when its gate is opened, and refuses a batch with votes=0; counts what runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.running = asyncio.Event(), 0
+
+    async def score_batch(self, items: Sequence[ScoreItem]) -> list[Judgement]:
+        self.running += 1
+        try:
+            await self.gate.wait()
+            if any(item.options.get("votes") == 0 for item in items):
+                raise InputError("votes: must be at least 1")
+            return await super().score_batch(items)
+        finally:
+            self.running -= 1
+
+
+def test_what_nobody_waits_for_any_more_is_given_up() -> None:
+    async def run() -> None:
+        scorer, store = Gate(), JudgementMemory()
+
+        def ask(*texts: str) -> asyncio.Task[list[Judgement]]:
+            items = [ScoreItem("p", [text]) for text in texts]
+            return asyncio.create_task(store.judge(scorer.score_batch, items))
+
+        callers = [ask(str(place), "shared") for place in range(100)]
+        patient = ask("7")
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert scorer.running == 100
+        for caller in callers:
+            caller.cancel()
+        await asyncio.wait(callers)
+        again = ask("shared")  # does not join what is ending
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert scorer.running == 2 and len(store._requests) == 2
+        scorer.gate.set()
+        assert (await patient)[0].solution_score and (await again)[0].solution_score
+        assert scorer.running == 0 and not store._requests
+
+    asyncio.run(run())
+
+
+def test_a_caller_does_not_get_the_failure_of_another() -> None:
+    async def run() -> list[Any]:
+        scorer, store = Gate(), JudgementMemory()
+        good, bad, other = ITEM, ScoreItem("p", ["b"], votes=0), ScoreItem("p", ["c"])
+        calls = [[good, bad], [good], [other, good], [bad], [bad, other]]
+        asking = [asyncio.create_task(store.judge(scorer.score_batch, call)) for call in calls]
+        await asyncio.sleep(0)
+        scorer.gate.set()
+        return await asyncio.gather(*asking, return_exceptions=True)
+
+    first, second, third, fourth, fifth = asyncio.run(run())
+    assert [type(each) for each in (first, fourth, fifth)] == [InputError] * 3
+    assert second == third[1:] and len(third) == 2
+
+
+def test_the_first_answer_does_not_part_those_who_ask_for_one_text() -> None:
+    """Requests that were sent before any answer are by one critic, as far as anybody knows."""
+
+    async def run() -> None:
+        scorer, store, slow = NoisyScorer(), JudgementMemory(), Gate()
+        first = asyncio.create_task(store.judge(slow.score_batch, [ITEM]))
+        await asyncio.sleep(0)
+        await store.judge(scorer.score_batch, [ScoreItem("p", ["quick"])])
+        second = asyncio.create_task(store.judge(slow.score_batch, [ITEM]))
+        await asyncio.sleep(0)
+        slow.gate.set()
+        assert await first == await second and len(slow.items) == 1
+
+    asyncio.run(run())
 
 
 def test_another_event_loop_does_not_wait_for_one_that_stopped() -> None:
