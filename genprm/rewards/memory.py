@@ -21,7 +21,7 @@ from genprm.records import CriticInfo, Judgement, content_id
 from genprm.scoring.base import ScoreItem, ScoreOptions, StepScorer
 from genprm.util.seeds import derive_seed
 
-SIZE = 4096  # judgements, those used last: about 80 MB where they have ten steps
+REMEMBERED_STEPS = 40_960  # of the judgements used last together: about 80 MB
 PASSING = ("deadline", "error")  # statuses that say nothing of the text
 
 # How to judge many solutions, as `StepScorer.score_batch`.
@@ -41,8 +41,8 @@ class JudgementMemory:
     """The judgements of one scorer by content, all by one version of its critic. Safe to share
     between threads; judgements in flight are shared by the calls of one event loop."""
 
-    def __init__(self, size: int = SIZE):
-        self._size = size
+    def __init__(self, max_steps: int = REMEMBERED_STEPS):
+        self._max_steps, self._steps = max_steps, 0  # of what is remembered
         # reentrant: a caller that is collected as garbage leaves wherever that happens
         self._lock = threading.RLock()
         self._critic: CriticInfo | None = None
@@ -53,7 +53,8 @@ class JudgementMemory:
         self, score_batch: ScoreBatch, items: Sequence[ScoreItem], critic: CriticInfo | None = None
     ) -> list[Judgement]:
         """The judgements of the items, in order; `score_batch` is asked for those that are not
-        remembered, and raises what it does. An item's id makes no difference.
+        remembered, and raises what it does. An item's id makes no difference, and judgements
+        come without the texts of critiques: no reward is made of them, and they are large.
 
         Args:
             critic: the version that judges now, where the caller knows it; else that of the last
@@ -62,12 +63,13 @@ class JudgementMemory:
         if critic is not None:
             with self._lock:
                 self._follow(critic)
-        by_key = {_key(item): item for item in items}
+        bare = [_without_texts(item) for item in items]
+        by_key = {_key(item): item for item in bare}
         judgements = await self._judgements_of(score_batch, by_key)
         if len({judgement.critic for judgement in judgements.values()}) > 1:
             # the answers are by another version than what was remembered, and is forgotten now
             judgements = await self._judgements_of(score_batch, by_key)
-        return [judgements[_key(item)] for item in items]
+        return [judgements[_key(item)] for item in bare]
 
     async def _judgements_of(
         self, score_batch: ScoreBatch, items: Mapping[str, ScoreItem]
@@ -157,15 +159,20 @@ class JudgementMemory:
             self._follow(judgement.critic)
         if any(step.status in PASSING for step in judgement.steps):
             return judgement
-        first = self._judgements.setdefault(key, judgement)
+        if key not in self._judgements:
+            self._judgements[key] = judgement
+            self._steps += len(judgement.steps)
+        first = self._judgements[key]
         self._judgements.move_to_end(key)
-        while len(self._judgements) > self._size:
-            self._judgements.popitem(last=False)
+        while self._steps > self._max_steps:
+            _, oldest = self._judgements.popitem(last=False)
+            self._steps -= len(oldest.steps)
         return first
 
     def _follow(self, critic: CriticInfo) -> None:
         if critic != self._critic:
             self._judgements.clear()
+            self._steps = 0
             if self._critic is not None:  # the first answer says by whom all in flight will be
                 self._requests.clear()
             self._critic = critic
@@ -180,6 +187,11 @@ def memory_of(scorer: StepScorer) -> JudgementMemory:
         return _memories.setdefault(scorer, JudgementMemory())
     except TypeError:  # neither hashable nor weakly referable: remembered for one call only
         return JudgementMemory()
+
+
+def _without_texts(item: ScoreItem) -> ScoreItem:
+    options: ScoreOptions = {**item.options, "return_critiques": False}
+    return ScoreItem(item.problem, item.steps, item.id, **options)
 
 
 def _key(item: ScoreItem) -> str:

@@ -257,13 +257,39 @@ def test_a_failure_is_raised_and_not_remembered() -> None:
     assert scores(scorer, "a") != [None]
 
 
-def test_it_is_bounded_and_keeps_what_was_used_last() -> None:
-    scorer, store = NoisyScorer(), JudgementMemory(size=2)
-    for text in "abaca":
-        asyncio.run(store.judge(scorer.score_batch, [ScoreItem("p", [text])]))
-    assert [item.steps for item in scorer.items] == [["a"], ["b"], ["c"]]
-    asyncio.run(store.judge(scorer.score_batch, [ScoreItem("p", ["b"])]))
-    assert len(scorer.items) == 4
+def test_it_is_bounded_by_steps_and_keeps_what_was_used_last() -> None:
+    class LongScorer(NoisyScorer):
+        def judgement(self, item: ScoreItem) -> Judgement:
+            judgement = super().judgement(item)
+            steps = [judgement.steps[0].model_copy(update={"index": i}) for i in range(3)]
+            return judgement.model_copy(update={"steps": steps[: len(item.steps)]})
+
+    scorer, store = LongScorer(), JudgementMemory(max_steps=4)
+
+    def is_asked_for(text: str) -> bool:
+        before = len(scorer.items)
+        asyncio.run(store.judge(scorer.score_batch, [ScoreItem("p", list(text))]))
+        return len(scorer.items) > before
+
+    assert [is_asked_for(text) for text in ("ab", "c", "ab", "c", "d")] == [
+        True,
+        True,
+        False,
+        False,
+        True,
+    ]
+    assert [is_asked_for(text) for text in ("ab", "c", "d")] == [False] * 3
+    assert is_asked_for("efg")  # six steps: the oldest two judgements go
+    assert [is_asked_for(text) for text in ("d", "efg", "c", "d")] == [False, False, True, True]
+    scorer.version = "two"
+    assert is_asked_for("hi") and is_asked_for("d") and not is_asked_for("hi")
+    assert store._steps == sum(len(each.steps) for each in store._judgements.values()) == 3
+
+
+def test_the_texts_of_critiques_are_not_asked_for() -> None:
+    scorer = NoisyScorer()
+    assert scores(scorer, "a") == scores(scorer, "a", return_critiques=True)
+    assert [item.options.get("return_critiques") for item in scorer.items] == [False]
 
 
 def test_what_is_remembered_ends_with_its_scorer() -> None:
