@@ -21,7 +21,7 @@ from genprm.client.calls import MAX_STEPS
 from genprm.client.http import AsyncClient
 from genprm.engines.scripted import ScriptedEngine, ScriptedTokenizer
 from genprm.errors import ConfigError, InputError
-from genprm.integrations import openrlhf, search_and_learn, verl
+from genprm.integrations import chat, openrlhf, search_and_learn, verl
 from genprm.integrations.judge import judge
 from genprm.integrations.trl import CriticReward
 from places import SAMPLES
@@ -56,6 +56,28 @@ def test_what_no_scorer_takes_is_none_and_the_others_are_judged() -> None:
     assert asyncio.run(judge(scripted_scorer(), [" "], ["right"], "lines", {})) == [None]
     with pytest.raises(InputError, match="unknown splitter"):
         asyncio.run(judge(scripted_scorer(), ["p"], ["right"], "words", {}))
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (5, ""),
+        (True, ""),
+        (None, ""),
+        (np.array(5), ""),
+        ({"type": "text", "text": "p"}, "p"),
+        ({"type": "image"}, ""),
+        ([{"type": "text", "text": "p"}, {"type": "image"}, "q", 5], "p\nq"),
+        (np.array([{"type": "text", "text": "p"}], dtype=object), "p"),
+        ((SimpleNamespace(text="p"),), "p"),
+    ],
+)
+def test_contents_of_messages(content: Any, text: str) -> None:
+    message = {"role": "user", "content": content}
+    assert chat.content_text(content) == chat.message_text(message) == text
+    assert chat.problem_of([message]) == chat.problem_of(message) == text
+    assert chat.solution_of([{"role": "assistant", "content": content}]) == text
+    assert chat.problem_of(5) == chat.solution_of(True) == ""
 
 
 # ---- trl
@@ -126,6 +148,13 @@ def test_trl_options_reach_the_critic_and_mistakes_are_named() -> None:
         CriticReward(scripted_scorer(), reward="score")
     with pytest.raises(InputError, match="unknown precision"):
         CriticReward(scripted_scorer(), precision="fine")
+
+
+def test_trl_problems_of_a_column_may_be_chats_and_blank() -> None:
+    reward = CriticReward(scripted_scorer(), problem_column="p")
+    columns = {"p": ["p", None, 5, [{"role": "user", "content": "p"}]]}
+    rewards = asyncio.run(reward(prompts=["q"] * 4, completions=["right"] * 4, **columns))
+    assert rewards == [1.0, None, None, 1.0]
 
 
 # ---- openrlhf
@@ -333,8 +362,20 @@ def test_verl_finds_the_problem_of_a_row(columns: dict[str, Any]) -> None:
 
 def test_verl_names_what_a_row_lacks() -> None:
     manager = verl.step_reward_manager(ManagerBase, scripted_scorer())(None, bpe())
-    with pytest.raises(InputError, match="neither extra_info has a problem nor raw_prompt"):
+    with pytest.raises(InputError, match=r"no 'question', .*, and the row no 'raw_prompt'"):
         asyncio.run(manager.run_single(Proto(["right"], {"extra_info": None})))
+
+
+@pytest.mark.parametrize("blank", ["", "  ", None, 7, [], [{"role": "system", "content": "s"}]])
+def test_a_blank_problem_of_one_row_is_unscored_and_does_not_end_training(blank: Any) -> None:
+    columns = {"extra_info": {"question": blank}}
+    manager = verl.step_reward_manager(ManagerBase, scripted_scorer())(None, bpe())
+    for raw_prompt in ({}, {"raw_prompt": blank}):
+        row = Proto(["right"], columns | raw_prompt)
+        answer = asyncio.run(manager.run_single(row))
+        assert answer["reward_score"] == answer["reward_extra_info"]["scored"] == 0.0
+    call = verl.compute_score("d", "right", "5", columns["extra_info"], url="http://127.0.0.1:9")
+    assert asyncio.run(call)["scored"] == 0.0  # the service is not asked
 
 
 @pytest.mark.parametrize(
@@ -384,6 +425,17 @@ def test_search_and_learn_ranks_an_answer_by_its_worst_step_whatever_it_reduces_
     assert scores == close([0.8, 0.1, 0.1])
     plain = search_and_learn.PRM(None, scripted_scorer(), carried=False)
     assert plain.score(["p"], [["right\n\nwrong\n\nright"]]) == [[close([0.8, 0.1, 0.8])]]
+
+
+def test_search_and_learn_ranks_an_answer_last_that_has_an_unjudged_step() -> None:
+    def critique_or_not(prompt: Any, sampling: Any, index: int) -> str:
+        step = prompt.messages[-1]["content"].split("Last step:")[1]
+        return "I do not know." if "mute" in step else critique(prompt, sampling, index)
+
+    engine = ScriptedEngine(critique_or_not, label_probs=label_probs, tokenizer=ScriptedTokenizer())
+    answers = ["right\n\nmute\n\nright", "mute\n\nright", "right\n\nwrong\n\nright"]
+    [scores] = search_and_learn.PRM(None, scripted_scorer(engine)).score(["p"], [answers])
+    assert scores == [close([0.8, 0.0, 0.0]), close([0.0, 0.0]), close([0.8, 0.1, 0.1])]
 
 
 def test_a_text_of_nothing_but_end_tokens_is_cut_in_one_go() -> None:
