@@ -17,13 +17,15 @@ import pytest
 import torch
 
 from bpe import bpe
+from cluster.serving.compat import Chats
 from genprm.client.calls import MAX_STEPS
 from genprm.client.http import AsyncClient
 from genprm.engines.scripted import ScriptedEngine, ScriptedTokenizer
 from genprm.errors import ConfigError, InputError
-from genprm.integrations import chat, openrlhf, search_and_learn, verl
+from genprm.integrations import chat, openrlhf, search_and_learn, slime, verl
 from genprm.integrations.judge import judge
 from genprm.integrations.trl import CriticReward
+from genprm.prompts.chat import KNOWN
 from places import SAMPLES
 from scripted_critic import critique, label_probs
 from serving import scripted_scorer, scripted_service
@@ -166,8 +168,8 @@ CHATML = {"prompt_prefix": "<|im_start|>user\n", "prompt_suffix": "<|im_end|>"}
 def test_openrlhf_is_answered_in_its_shape(recorded: dict[str, Any]) -> None:
     request, answer = recorded["request"], recorded["answer"]
     with scripted_service() as url:
-        for scorer in (scripted_scorer(), url):
-            reward_func = openrlhf.build_reward_func(scorer, **CHATML, precision="exact")
+        for scorer, around in ((scripted_scorer(), CHATML), (url, {})):
+            reward_func = openrlhf.build_reward_func(scorer, **around, precision="exact")
             response = reward_func(request["query"], request["prompts"], request["labels"])
             assert response.keys() == answer.keys()
             response["extra_logs"].pop("critique_tokens", None)
@@ -223,10 +225,34 @@ def test_bare_responses(query: str, prompt: str, response: str) -> None:
         ("U: one A: two U: three A:", "U:", "A:", "three"),
         ("Q: one A: 1\nQ: two Think.", "Q:", "Think.", "two"),
         ("no markup", "U:", "A:", "no markup"),
+        ("<|im_start|>user\np<|im_end|>\n", "<|im_start|>user\n", "", "p<|im_end|>"),
     ],
 )
 def test_problems_in_prompts(prompt: str, prefix: str, suffix: str, problem: str) -> None:
     assert openrlhf.problem_text(prompt, prefix, suffix) == problem
+
+
+@pytest.mark.parametrize("marks", KNOWN, ids=lambda each: each.user)
+@pytest.mark.parametrize("before", ["", "<s>system words\n", "{user}\nold{assistant}\nanswer</s>"])
+def test_the_problem_of_a_prompt_in_a_wide_spread_format_is_its_last_question(
+    marks: Any, before: str
+) -> None:
+    turns = before.format(user=marks.user, assistant=marks.assistant)
+    prompt = f"{turns}{marks.user}\nWhat is 2 + 3?<|im_end|>\n{marks.assistant}\n"
+    assert openrlhf.problem_text(prompt) == "What is 2 + 3?" == Chats(None).question(prompt)
+
+
+def test_slime_finds_marks_in_rendered_prompts_only() -> None:
+    rendered = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
+    words = "What does [INST] x mean?"
+    for prompt in (rendered.format(words), [{"role": "user", "content": words}]):
+        engine = ScriptedEngine(critique, label_probs=label_probs, tokenizer=ScriptedTokenizer())
+        reward = slime.build_reward_func(scripted_scorer(engine))
+        sample = SimpleNamespace(prompt=prompt, response="right", metadata={})
+        assert asyncio.run(reward(None, sample)) == 1.0
+        message = engine.calls[0][0].messages[-1]["content"]
+        # a mark inside a problem is shown to the critic with a space in it
+        assert "Problem:\nWhat does [ INST] x mean?\n" in message
 
 
 # ---- verl
