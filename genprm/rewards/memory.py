@@ -76,7 +76,7 @@ class JudgementMemory:
     ) -> dict[str, Judgement]:
         judgements = await self._wait_for(score_batch, items, is_joining=True)
         rest = {key: item for key, item in items.items() if key not in judgements}
-        if rest:
+        if rest:  # alone this time, so that a failure is the caller's own
             judgements |= await self._wait_for(score_batch, rest, is_joining=False)
         return judgements
 
