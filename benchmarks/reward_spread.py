@@ -7,7 +7,8 @@ this process, without Ray: without a seed, as `/v1/score` does, and `remembered`
 and the shims do; each with the precisions of `genprm.rewards.precision`. The spread of a response
 is its highest less its lowest reward. A group is four responses, all right or all wrong, in one
 call. It is blown up where its standard deviation, by which trainers divide, is below 0.001 and not
-0. The table is in percent (a spread of 1 is 100). Writes FILE (JSON).
+0. What has no score is left out of both, and counted as unscored. The table is in percent (a spread
+of 1 is 100). Writes FILE (JSON).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from genprm.util.stats import Estimate, mean_interval, proportion
 SLIP_RATE = 0.2
 GROUP = 4  # responses, all right or all wrong
 SMALL = 1e-3  # a standard deviation that no vote made
-Rewards = list[list[float]]  # of each response, in each call
+Rewards = list[list[float | None]]  # of each response, in each call; None is unscored
 
 
 def main() -> None:
@@ -99,7 +100,7 @@ async def _judge(
         await host.engine.close()
     return {
         f"{how}{precision}": [
-            [solution_reward(with_precision(each, precision)) or 0.0 for each in of_one]
+            [solution_reward(with_precision(each, precision)) for each in of_one]
             for of_one in zip(*rounds, strict=True)
         ]
         for how, rounds in (("", anew), ("remembered, ", remembered))
@@ -108,21 +109,28 @@ async def _judge(
 
 
 def _figures(rewards: Rewards, wrong: Sequence[bool]) -> dict[str, Estimate]:
-    """Shares of the responses, their mean spread, and the share of the groups."""
-    spreads = [max(each) - min(each) for each in rewards]
+    """Shares of the responses, their mean spread, and the shares of the groups and of the rewards.
+    A response that was scored once has no spread, and a group of one reward no deviation."""
+    of_texts = [_scored(each) for each in rewards]
+    spreads = [max(each) - min(each) for each in of_texts if len(each) > 1]
     groups = []
     for flag in (False, True):
         of_kind = [each for each, is_wrong in zip(rewards, wrong, strict=True) if is_wrong == flag]
         starts = range(0, len(of_kind) - GROUP + 1, GROUP)
         for call in range(len(rewards[0])):
-            groups += [[each[call] for each in of_kind[s : s + GROUP]] for s in starts]
-    deviations = [statistics.pstdev(group) for group in groups]
+            groups += [_scored([each[call] for each in of_kind[s : s + GROUP]]) for s in starts]
+    deviations = [statistics.pstdev(group) for group in groups if len(group) > 1]
     return {
         "moved": proportion([spread > 0 for spread in spreads]),
         "moved by 0.05": proportion([spread > 0.05 for spread in spreads]),
         "spread": mean_interval(spreads),
         "blown up": proportion([0 < deviation < SMALL for deviation in deviations]),
+        "unscored": proportion([reward is None for each in rewards for reward in each]),
     }
+
+
+def _scored(rewards: Sequence[float | None]) -> list[float]:
+    return [reward for reward in rewards if reward is not None]
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ trainers read chats by the same functions, so that both judge the same problem.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -18,9 +18,9 @@ def problem_of(chat: Any) -> str:
     return content_text(user_content(chat))
 
 
-def user_content(chat: Iterable[Any]) -> Any:
+def user_content(chat: Any) -> Any:
     """The content of the last message of a user; None without one."""
-    users = [_get(m, "content") for m in _messages(chat) if _get(m, "role") == "user"]
+    users = [_get(m, "content") for m in _parts(chat) if _get(m, "role") == "user"]
     return users[-1] if users else None
 
 
@@ -28,7 +28,7 @@ def solution_of(chat: Any) -> str:
     """The policy's turns as one text; turns of tools may be between them."""
     if isinstance(chat, str):
         return chat
-    turns = [message_text(m) for m in _messages(chat) if _get(m, "role") == "assistant"]
+    turns = [message_text(m) for m in _parts(chat) if _get(m, "role") == "assistant"]
     return "\n\n".join(turns)
 
 
@@ -39,15 +39,21 @@ def message_text(message: Any) -> str:
 
 def content_text(content: Any) -> str:
     """The text of a message's content: its parts are joined by line breaks, as vLLM does it. Parts
-    that are no text, such as images, are left out."""
+    that are no text, such as images, are left out; what has no parts, such as a number, is ""."""
     if isinstance(content, str):
         return content
-    texts = [part if isinstance(part, str) else _get(part, "text") for part in content or ()]
+    texts = [part if isinstance(part, str) else _get(part, "text") for part in _parts(content)]
     return "\n".join(text for text in texts if isinstance(text, str))
 
 
-def _messages(chat: Any) -> Iterable[Any]:
-    return chat if isinstance(chat, Iterable) else ()  # a list, or an array of objects
+def _parts(content: Any) -> list[Any]:
+    """The members of a list, or of an array of objects; a mapping is one, and a number has none."""
+    if isinstance(content, Mapping):
+        return [content]
+    try:
+        return list(content)
+    except TypeError:  # also of an array without dimensions, which has `__iter__`
+        return []
 
 
 def _get(record: Any, name: str) -> Any:

@@ -21,13 +21,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, Unpack
 
 from genprm.errors import EngineError, GenprmError, one_line
-from genprm.integrations.judge import connect, judge, wait_for
-from genprm.integrations.solution_rewards import reward_figures
+from genprm.integrations.judge import wait_for
+from genprm.integrations.solution_rewards import RewardSettings, SolutionRewards, reward_figures
 from genprm.prompts.chat import END_TOKENS
 from genprm.records import Judgement
-from genprm.rewards.credit import check_reward
-from genprm.rewards.precision import check_precision
-from genprm.scoring.base import ScoreOptions, StepScorer
+from genprm.scoring.base import StepScorer
 
 logger = logging.getLogger("genprm.integrations.openrlhf")
 
@@ -35,14 +33,10 @@ logger = logging.getLogger("genprm.integrations.openrlhf")
 def build_reward_func(
     scorer: StepScorer | str,
     *,
-    reward: str = "solution_score",
-    precision: str = "rounded",
-    unscored: float = 0.0,
-    splitter: str = "lines",
     prompt_prefix: str = "",
     prompt_suffix: str = "",
     end_tokens: Sequence[str] = END_TOKENS,
-    **options: Unpack[ScoreOptions],
+    **settings: Unpack[RewardSettings],
 ) -> Callable[..., dict[str, Any]]:
     """The `reward_func(queries, prompts, labels)` that OpenRLHF looks for in the file.
 
@@ -50,20 +44,16 @@ def build_reward_func(
 
     Args:
         scorer: who judges, or the address of a service.
-        reward, precision, unscored: see `reward_answer`.
-        splitter: how responses are cut into steps; the critic's training data was cut the same.
         prompt_prefix, prompt_suffix: see `problem_text`.
         end_tokens: see `bare_response`.
-        options: of `StepScorer.score`, for all responses.
+        settings: see `RewardSettings`.
 
     Raises:
         InputError: there is no such reward or precision; in a call, an option that the scorer
             refuses.
         ConfigError: the address is not one of a service; in a call, it refuses the token.
     """
-    check_reward(reward)
-    check_precision(precision)
-    critic = connect(scorer)
+    critic = SolutionRewards(scorer, **settings)
 
     def reward_func(
         queries: Sequence[str], prompts: Sequence[str], labels: Sequence[Any], **ignored: Any
@@ -73,16 +63,15 @@ def build_reward_func(
             bare_response(query, prompt, end_tokens)
             for query, prompt in zip(queries, prompts, strict=True)
         ]
-        judgements: list[Judgement | None]
         try:
-            judgements = wait_for(judge(critic, problems, responses, splitter, options))
+            figures = wait_for(critic.figures(problems, responses))
         except EngineError as error:
-            logger.error("no score, so the reward is %g: %s", unscored, one_line(error))
-            judgements = [None] * len(responses)
+            logger.error("no score, so the reward is %g: %s", critic.unscored, one_line(error))
+            figures = critic.figures_of([None] * len(responses))
         except GenprmError as error:  # a mistake in the settings; OpenRLHF hides the exception
             logger.error("no reward: %s", one_line(error))
             raise
-        return reward_answer(judgements, reward, unscored, precision)
+        return _answer(figures)
 
     return reward_func
 
@@ -105,18 +94,27 @@ def bare_response(query: str, prompt: str, end_tokens: Sequence[str] = END_TOKEN
 
 
 def problem_text(prompt: str, prefix: str = "", suffix: str = "") -> str:
-    r"""The problem inside a prompt: the text after the last `prefix` and before the next `suffix`.
+    r"""The problem inside a prompt: the text after the last `prefix` and before the next `suffix`;
+    without either, the last user's turn of a chat format in wide use, or else the whole prompt, as
+    `POST /get_reward` finds it.
 
-    Chat markup and instructions differ by model and data set, so nothing is guessed. For a prompt
-    without a chat template both are empty and the prompt is the problem. For ChatML they are
-    `"<|im_start|>user\n"` and `"<|im_end|>"`, which also drops the system prompt and, of a
-    conversation, all but the last user message. An instruction that follows every problem can be
-    part of the suffix (`" Let's think step by step<|im_end|>"`). A prefix or suffix that does not
-    occur in a prompt cuts nothing from it. The critic reads markup that is left as plain text,
-    which it was not trained on.
+    They are for other formats, and for instructions around the problem: with the suffix
+    `" Let's think step by step<|im_end|>"` and the prefix `"<|im_start|>user\n"` the one that
+    follows every problem is dropped, too. A prefix or suffix that does not occur in a prompt cuts
+    nothing from it. The critic reads markup that is left as plain text, which it was not trained
+    on.
     """
+    if not prefix and not suffix:
+        return _last_question(prompt).strip()
     problem = prompt.rpartition(prefix)[2] if prefix else prompt
     return (problem.partition(suffix)[0] if suffix else problem).strip()
+
+
+def _last_question(prompt: str) -> str:
+    from genprm.prompts.chat import known_marks
+
+    marks = known_marks(prompt)
+    return bare_response(marks.question(prompt), "") if marks else prompt
 
 
 def reward_answer(
@@ -139,10 +137,14 @@ def reward_answer(
         list per name: `scored` (0 where the reward is `unscored`, else 1), and the figures of
         `genprm.rewards.credit.describe`.
     """
-    logs = [reward_figures(judgement, reward, unscored, precision) for judgement in judgements]
-    rewards = [log.pop("score") for log in logs]
+    return _answer([reward_figures(each, reward, unscored, precision) for each in judgements])
+
+
+def _answer(figures: Sequence[dict[str, float]]) -> dict[str, Any]:
+    rewards = [each["score"] for each in figures]
+    names = [name for name in (figures[0] if figures else ()) if name != "score"]
     return {
         "rewards": rewards,
         "scores": [min(max(value, 0.0), 1.0) for value in rewards],
-        "extra_logs": {name: [log[name] for log in logs] for name in (logs[0] if logs else ())},
+        "extra_logs": {name: [each[name] for each in figures] for name in names},
     }

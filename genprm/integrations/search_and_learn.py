@@ -81,6 +81,6 @@ class PRM:
 
     def _scores(self, judgement: Judgement | None) -> list[float]:
         scores = [None] if judgement is None else [step.score for step in judgement.steps]
-        if self._carried:
-            scores = carry_minimum(scores)
-        return [self._unscored if score is None else score for score in scores]
+        # before they are carried: an unscored step in the middle must count in the last one
+        filled = [self._unscored if score is None else score for score in scores]
+        return carry_minimum(filled) if self._carried else filled

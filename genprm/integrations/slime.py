@@ -1,8 +1,7 @@
-r"""A critic as the reward of slime: `--custom-rm-path my_rewards.reward`.
+"""A critic as the reward of slime: `--custom-rm-path my_rewards.reward`.
 
     # my_rewards.py
-    reward = build_reward_func("http://critic:8000", prompt_prefix="<|im_start|>user\n",
-                               prompt_suffix="<|im_end|>")
+    reward = build_reward_func("http://critic:8000")
 
 Follows `async_rm` and `batched_async_rm` in `slime/rollout/rm_hub/__init__.py` of slime's main
 branch, and `Sample` in `slime/utils/types.py`: the function gets one sample, or with `--group-rm`
@@ -36,8 +35,8 @@ def build_reward_func(
         scorer: who judges, or the address of a service.
         problem_key: where a sample's metadata has the problem; without it the prompt has: the last
             user message, or, as with `--apply-chat-template`, a text with markup.
-        prompt_prefix, prompt_suffix: what is around the problem in such a text; see
-            `genprm.integrations.openrlhf.problem_text`.
+        prompt_prefix, prompt_suffix: what is around the problem in such a text, where its format is
+            not one in wide use; see `genprm.integrations.openrlhf.problem_text`.
         settings: see `RewardSettings`.
 
     Raises:
@@ -48,7 +47,9 @@ def build_reward_func(
     def problem(sample: Any) -> str:
         if problem_key is not None:
             return problem_of((sample.metadata or {}).get(problem_key))
-        return problem_text(problem_of(sample.prompt), prompt_prefix, prompt_suffix)
+        text = problem_of(sample.prompt)
+        is_marked_up = isinstance(sample.prompt, str) or prompt_prefix or prompt_suffix
+        return problem_text(text, prompt_prefix, prompt_suffix) if is_marked_up else text
 
     async def reward(args: Any, samples: Any, **ignored: Any) -> float | list[float]:
         batch = samples if isinstance(samples, list) else [samples]

@@ -36,7 +36,7 @@ class SolutionRewards:
         self._scorer = connect(scorer)
         self._reward = settings.pop("reward", "solution_score")
         self._precision = settings.pop("precision", "rounded")
-        self._unscored = settings.pop("unscored", 0.0)
+        self.unscored = settings.pop("unscored", 0.0)
         self._splitter = settings.pop("splitter", "lines")
         self._options: ScoreOptions = settings
         check_reward(self._reward)
@@ -46,9 +46,14 @@ class SolutionRewards:
         self, problems: Sequence[str], solutions: Sequence[str]
     ) -> list[dict[str, float]]:
         """The `reward_figures` of each solution; raises what `judge` does."""
-        judgements = await judge(self._scorer, problems, solutions, self._splitter, self._options)
+        return self.figures_of(
+            await judge(self._scorer, problems, solutions, self._splitter, self._options)
+        )
+
+    def figures_of(self, judgements: Sequence[Judgement | None]) -> list[dict[str, float]]:
+        """The `reward_figures` of each judgement."""
         return [
-            reward_figures(judgement, self._reward, self._unscored, self._precision)
+            reward_figures(judgement, self._reward, self.unscored, self._precision)
             for judgement in judgements
         ]
 

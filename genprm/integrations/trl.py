@@ -39,7 +39,8 @@ class CriticReward:
         precision: see `genprm.rewards.precision`.
         splitter: how completions are cut into steps; the critic's training data was cut the same.
         problem_column: the column of the dataset that holds the problem. Without it the prompt is
-            the problem: a text as it is, of a conversation the last user message.
+            the problem. Of either a text is taken as it is, of a conversation the last user
+            message.
         name: what TRL calls the reward in its logs.
         options: of `StepScorer.score`, for all completions.
 
@@ -100,5 +101,4 @@ class CriticReward:
         if self._problem_column not in columns:
             names = ", ".join(name for name, column in columns.items() if isinstance(column, list))
             raise InputError(f"problem_column: no column {self._problem_column!r}; known: {names}")
-        problems: Sequence[str] = columns[self._problem_column]
-        return problems
+        return [problem_of(problem) for problem in columns[self._problem_column]]

@@ -88,7 +88,8 @@ async def compute_score(
         since nothing here knows it.
 
     Raises:
-        InputError: no problem in `extra_info`, an unknown reward, what the service refuses.
+        InputError: `extra_info` has no key for a problem (a blank one is unscored), an unknown
+            reward, what the service refuses.
         ConfigError, EngineError: wrong token or address; no answer.
     """
     keys = (problem_key,) if problem_key else PROBLEM_KEYS
@@ -228,16 +229,20 @@ def _response_ids(item: Any) -> list[int]:
 
 def _problem_of_row(columns: Mapping[str, Any], key: str | None) -> str:
     problem = _problem(columns.get("extra_info"), (key,) if key else PROBLEM_KEYS)
-    problem = problem_of(columns.get("raw_prompt")) if problem is None else problem
-    if not problem:
-        raise InputError("neither extra_info has a problem nor raw_prompt a user's message")
+    if not problem and "raw_prompt" in columns:
+        problem = problem_of(columns["raw_prompt"])
+    if problem is None:
+        names = ", ".join(map(repr, (key,) if key else PROBLEM_KEYS))
+        raise InputError(f"extra_info has no {names}, and the row no 'raw_prompt'")
     return problem
 
 
 def _problem(extra_info: Mapping[str, Any] | None, keys: Sequence[str]) -> str | None:
-    """The first of the keys that has a text or a chat with a user's message."""
+    """The first of the keys that has a text or a chat with a user's message; "" where they are
+    blank, as a row may be among good ones, and None where there is no such key."""
     columns = extra_info or {}
-    return next((text for key in keys if (text := problem_of(columns.get(key)))), None)
+    problems = [problem_of(columns[key]) for key in keys if key in columns]
+    return next((text for text in problems if text.strip()), "" if problems else None)
 
 
 def _asks_its_model(config: Any) -> bool:

@@ -17,13 +17,15 @@ import pytest
 import torch
 
 from bpe import bpe
+from cluster.serving.compat import Chats
 from genprm.client.calls import MAX_STEPS
 from genprm.client.http import AsyncClient
 from genprm.engines.scripted import ScriptedEngine, ScriptedTokenizer
 from genprm.errors import ConfigError, InputError
-from genprm.integrations import openrlhf, search_and_learn, verl
+from genprm.integrations import chat, openrlhf, search_and_learn, slime, verl
 from genprm.integrations.judge import judge
 from genprm.integrations.trl import CriticReward
+from genprm.prompts.chat import KNOWN
 from places import SAMPLES
 from scripted_critic import critique, label_probs
 from serving import scripted_scorer, scripted_service
@@ -56,6 +58,28 @@ def test_what_no_scorer_takes_is_none_and_the_others_are_judged() -> None:
     assert asyncio.run(judge(scripted_scorer(), [" "], ["right"], "lines", {})) == [None]
     with pytest.raises(InputError, match="unknown splitter"):
         asyncio.run(judge(scripted_scorer(), ["p"], ["right"], "words", {}))
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (5, ""),
+        (True, ""),
+        (None, ""),
+        (np.array(5), ""),
+        ({"type": "text", "text": "p"}, "p"),
+        ({"type": "image"}, ""),
+        ([{"type": "text", "text": "p"}, {"type": "image"}, "q", 5], "p\nq"),
+        (np.array([{"type": "text", "text": "p"}], dtype=object), "p"),
+        ((SimpleNamespace(text="p"),), "p"),
+    ],
+)
+def test_contents_of_messages(content: Any, text: str) -> None:
+    message = {"role": "user", "content": content}
+    assert chat.content_text(content) == chat.message_text(message) == text
+    assert chat.problem_of([message]) == chat.problem_of(message) == text
+    assert chat.solution_of([{"role": "assistant", "content": content}]) == text
+    assert chat.problem_of(5) == chat.solution_of(True) == ""
 
 
 # ---- trl
@@ -128,6 +152,13 @@ def test_trl_options_reach_the_critic_and_mistakes_are_named() -> None:
         CriticReward(scripted_scorer(), precision="fine")
 
 
+def test_trl_problems_of_a_column_may_be_chats_and_blank() -> None:
+    reward = CriticReward(scripted_scorer(), problem_column="p")
+    columns = {"p": ["p", None, 5, [{"role": "user", "content": "p"}]]}
+    rewards = asyncio.run(reward(prompts=["q"] * 4, completions=["right"] * 4, **columns))
+    assert rewards == [1.0, None, None, 1.0]
+
+
 # ---- openrlhf
 
 CHATML = {"prompt_prefix": "<|im_start|>user\n", "prompt_suffix": "<|im_end|>"}
@@ -137,8 +168,8 @@ CHATML = {"prompt_prefix": "<|im_start|>user\n", "prompt_suffix": "<|im_end|>"}
 def test_openrlhf_is_answered_in_its_shape(recorded: dict[str, Any]) -> None:
     request, answer = recorded["request"], recorded["answer"]
     with scripted_service() as url:
-        for scorer in (scripted_scorer(), url):
-            reward_func = openrlhf.build_reward_func(scorer, **CHATML, precision="exact")
+        for scorer, around in ((scripted_scorer(), CHATML), (url, {})):
+            reward_func = openrlhf.build_reward_func(scorer, **around, precision="exact")
             response = reward_func(request["query"], request["prompts"], request["labels"])
             assert response.keys() == answer.keys()
             response["extra_logs"].pop("critique_tokens", None)
@@ -194,10 +225,34 @@ def test_bare_responses(query: str, prompt: str, response: str) -> None:
         ("U: one A: two U: three A:", "U:", "A:", "three"),
         ("Q: one A: 1\nQ: two Think.", "Q:", "Think.", "two"),
         ("no markup", "U:", "A:", "no markup"),
+        ("<|im_start|>user\np<|im_end|>\n", "<|im_start|>user\n", "", "p<|im_end|>"),
     ],
 )
 def test_problems_in_prompts(prompt: str, prefix: str, suffix: str, problem: str) -> None:
     assert openrlhf.problem_text(prompt, prefix, suffix) == problem
+
+
+@pytest.mark.parametrize("marks", KNOWN, ids=lambda each: each.user)
+@pytest.mark.parametrize("before", ["", "<s>system words\n", "{user}\nold{assistant}\nanswer</s>"])
+def test_the_problem_of_a_prompt_in_a_wide_spread_format_is_its_last_question(
+    marks: Any, before: str
+) -> None:
+    turns = before.format(user=marks.user, assistant=marks.assistant)
+    prompt = f"{turns}{marks.user}\nWhat is 2 + 3?<|im_end|>\n{marks.assistant}\n"
+    assert openrlhf.problem_text(prompt) == "What is 2 + 3?" == Chats(None).question(prompt)
+
+
+def test_slime_finds_marks_in_rendered_prompts_only() -> None:
+    rendered = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
+    words = "What does [INST] x mean?"
+    for prompt in (rendered.format(words), [{"role": "user", "content": words}]):
+        engine = ScriptedEngine(critique, label_probs=label_probs, tokenizer=ScriptedTokenizer())
+        reward = slime.build_reward_func(scripted_scorer(engine))
+        sample = SimpleNamespace(prompt=prompt, response="right", metadata={})
+        assert asyncio.run(reward(None, sample)) == 1.0
+        message = engine.calls[0][0].messages[-1]["content"]
+        # a mark inside a problem is shown to the critic with a space in it
+        assert "Problem:\nWhat does [ INST] x mean?\n" in message
 
 
 # ---- verl
@@ -333,8 +388,20 @@ def test_verl_finds_the_problem_of_a_row(columns: dict[str, Any]) -> None:
 
 def test_verl_names_what_a_row_lacks() -> None:
     manager = verl.step_reward_manager(ManagerBase, scripted_scorer())(None, bpe())
-    with pytest.raises(InputError, match="neither extra_info has a problem nor raw_prompt"):
+    with pytest.raises(InputError, match=r"no 'question', .*, and the row no 'raw_prompt'"):
         asyncio.run(manager.run_single(Proto(["right"], {"extra_info": None})))
+
+
+@pytest.mark.parametrize("blank", ["", "  ", None, 7, [], [{"role": "system", "content": "s"}]])
+def test_a_blank_problem_of_one_row_is_unscored_and_does_not_end_training(blank: Any) -> None:
+    columns = {"extra_info": {"question": blank}}
+    manager = verl.step_reward_manager(ManagerBase, scripted_scorer())(None, bpe())
+    for raw_prompt in ({}, {"raw_prompt": blank}):
+        row = Proto(["right"], columns | raw_prompt)
+        answer = asyncio.run(manager.run_single(row))
+        assert answer["reward_score"] == answer["reward_extra_info"]["scored"] == 0.0
+    call = verl.compute_score("d", "right", "5", columns["extra_info"], url="http://127.0.0.1:9")
+    assert asyncio.run(call)["scored"] == 0.0  # the service is not asked
 
 
 @pytest.mark.parametrize(
@@ -384,6 +451,17 @@ def test_search_and_learn_ranks_an_answer_by_its_worst_step_whatever_it_reduces_
     assert scores == close([0.8, 0.1, 0.1])
     plain = search_and_learn.PRM(None, scripted_scorer(), carried=False)
     assert plain.score(["p"], [["right\n\nwrong\n\nright"]]) == [[close([0.8, 0.1, 0.8])]]
+
+
+def test_search_and_learn_ranks_an_answer_last_that_has_an_unjudged_step() -> None:
+    def critique_or_not(prompt: Any, sampling: Any, index: int) -> str:
+        step = prompt.messages[-1]["content"].split("Last step:")[1]
+        return "I do not know." if "mute" in step else critique(prompt, sampling, index)
+
+    engine = ScriptedEngine(critique_or_not, label_probs=label_probs, tokenizer=ScriptedTokenizer())
+    answers = ["right\n\nmute\n\nright", "mute\n\nright", "right\n\nwrong\n\nright"]
+    [scores] = search_and_learn.PRM(None, scripted_scorer(engine)).score(["p"], [answers])
+    assert scores == [close([0.8, 0.0, 0.0]), close([0.0, 0.0]), close([0.8, 0.1, 0.1])]
 
 
 def test_a_text_of_nothing_but_end_tokens_is_cut_in_one_go() -> None:

@@ -139,7 +139,9 @@ def check(ids: list[int]) -> str:
 def test_sampled_tokens_give_their_text_back(text: str) -> None:
     ids = bpe()(text, add_special_tokens=False)["input_ids"]
     assert check(ids) == decode(ids)
-    assert check([byte for c in text for byte in bpe()(c)["input_ids"]]) == decode(ids)
+    # letter by letter, in which no name of a special token is one
+    letters = [byte for c in text for byte in bpe()(c)["input_ids"]]
+    assert check(letters) == decode(letters)
 
 
 @given(st.lists(st.integers(0, 500), max_size=20))

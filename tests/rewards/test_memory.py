@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from genprm.errors import EngineError
+from genprm.errors import EngineError, InputError
 from genprm.records import CriticInfo, Judgement, StepJudgement, StepStatus, Votes
 from genprm.rewards import memory
 from genprm.rewards.memory import JudgementMemory, memory_of
@@ -122,6 +122,82 @@ def test_a_caller_that_gives_up_leaves_the_judgement_to_the_others() -> None:
     assert len(scorer.items) == 1
 
 
+class Gate(NoisyScorer):
+    """Answers when its gate is opened, and refuses a batch with votes=0; counts what runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.running = asyncio.Event(), 0
+
+    async def score_batch(self, items: Sequence[ScoreItem]) -> list[Judgement]:
+        self.running += 1
+        try:
+            await self.gate.wait()
+            if any(item.options.get("votes") == 0 for item in items):
+                raise InputError("votes: must be at least 1")
+            return await super().score_batch(items)
+        finally:
+            self.running -= 1
+
+
+def test_what_nobody_waits_for_any_more_is_given_up() -> None:
+    async def run() -> None:
+        scorer, store = Gate(), JudgementMemory()
+
+        def ask(*texts: str) -> asyncio.Task[list[Judgement]]:
+            items = [ScoreItem("p", [text]) for text in texts]
+            return asyncio.create_task(store.judge(scorer.score_batch, items))
+
+        callers = [ask(str(place), "shared") for place in range(100)]
+        patient = ask("7")
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert scorer.running == 100
+        for caller in callers:
+            caller.cancel()
+        await asyncio.wait(callers)
+        again = ask("shared")  # does not join what is ending
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert scorer.running == 2 and len(store._requests) == 2
+        scorer.gate.set()
+        assert (await patient)[0].solution_score and (await again)[0].solution_score
+        assert scorer.running == 0 and not store._requests
+
+    asyncio.run(run())
+
+
+def test_a_caller_does_not_get_the_failure_of_another() -> None:
+    async def run() -> list[Any]:
+        scorer, store = Gate(), JudgementMemory()
+        good, bad, other = ITEM, ScoreItem("p", ["b"], votes=0), ScoreItem("p", ["c"])
+        calls = [[good, bad], [good], [other, good], [bad], [bad, other]]
+        asking = [asyncio.create_task(store.judge(scorer.score_batch, call)) for call in calls]
+        await asyncio.sleep(0)
+        scorer.gate.set()
+        return await asyncio.gather(*asking, return_exceptions=True)
+
+    first, second, third, fourth, fifth = asyncio.run(run())
+    assert [type(each) for each in (first, fourth, fifth)] == [InputError] * 3
+    assert second == third[1:] and len(third) == 2
+
+
+def test_the_first_answer_does_not_part_those_who_ask_for_one_text() -> None:
+    """Requests that were sent before any answer are by one critic, as far as anybody knows."""
+
+    async def run() -> None:
+        scorer, store, slow = NoisyScorer(), JudgementMemory(), Gate()
+        first = asyncio.create_task(store.judge(slow.score_batch, [ITEM]))
+        await asyncio.sleep(0)
+        await store.judge(scorer.score_batch, [ScoreItem("p", ["quick"])])
+        second = asyncio.create_task(store.judge(slow.score_batch, [ITEM]))
+        await asyncio.sleep(0)
+        slow.gate.set()
+        assert await first == await second and len(slow.items) == 1
+
+    asyncio.run(run())
+
+
 def test_another_event_loop_does_not_wait_for_one_that_stopped() -> None:
     """It asks itself, and the first answer holds."""
     scorer, store = NoisyScorer(), JudgementMemory()
@@ -181,13 +257,39 @@ def test_a_failure_is_raised_and_not_remembered() -> None:
     assert scores(scorer, "a") != [None]
 
 
-def test_it_is_bounded_and_keeps_what_was_used_last() -> None:
-    scorer, store = NoisyScorer(), JudgementMemory(size=2)
-    for text in "abaca":
-        asyncio.run(store.judge(scorer.score_batch, [ScoreItem("p", [text])]))
-    assert [item.steps for item in scorer.items] == [["a"], ["b"], ["c"]]
-    asyncio.run(store.judge(scorer.score_batch, [ScoreItem("p", ["b"])]))
-    assert len(scorer.items) == 4
+def test_it_is_bounded_by_steps_and_keeps_what_was_used_last() -> None:
+    class LongScorer(NoisyScorer):
+        def judgement(self, item: ScoreItem) -> Judgement:
+            judgement = super().judgement(item)
+            steps = [judgement.steps[0].model_copy(update={"index": i}) for i in range(3)]
+            return judgement.model_copy(update={"steps": steps[: len(item.steps)]})
+
+    scorer, store = LongScorer(), JudgementMemory(max_steps=4)
+
+    def is_asked_for(text: str) -> bool:
+        before = len(scorer.items)
+        asyncio.run(store.judge(scorer.score_batch, [ScoreItem("p", list(text))]))
+        return len(scorer.items) > before
+
+    assert [is_asked_for(text) for text in ("ab", "c", "ab", "c", "d")] == [
+        True,
+        True,
+        False,
+        False,
+        True,
+    ]
+    assert [is_asked_for(text) for text in ("ab", "c", "d")] == [False] * 3
+    assert is_asked_for("efg")  # six steps: the oldest two judgements go
+    assert [is_asked_for(text) for text in ("d", "efg", "c", "d")] == [False, False, True, True]
+    scorer.version = "two"
+    assert is_asked_for("hi") and is_asked_for("d") and not is_asked_for("hi")
+    assert store._steps == sum(len(each.steps) for each in store._judgements.values()) == 3
+
+
+def test_the_texts_of_critiques_are_not_asked_for() -> None:
+    scorer = NoisyScorer()
+    assert scores(scorer, "a") == scores(scorer, "a", return_critiques=True)
+    assert [item.options.get("return_critiques") for item in scorer.items] == [False]
 
 
 def test_what_is_remembered_ends_with_its_scorer() -> None:
