@@ -23,7 +23,7 @@ from typing import Any, Unpack
 from genprm.errors import EngineError, GenprmError, one_line
 from genprm.integrations.judge import wait_for
 from genprm.integrations.solution_rewards import RewardSettings, SolutionRewards, reward_figures
-from genprm.prompts.chat import END_TOKENS
+from genprm.prompts.chat import END_TOKENS, find_marks, strip_end_tokens
 from genprm.records import Judgement
 from genprm.scoring.base import StepScorer
 
@@ -83,14 +83,7 @@ def bare_response(query: str, prompt: str, end_tokens: Sequence[str] = END_TOKEN
     as when OpenRLHF had to cut a long one, is returned as it is.
     """
     at = query.find(prompt) if prompt else -1
-    start, end = (at + len(prompt) if at >= 0 else 0), len(query)
-    while True:  # moves `end`, so that a text of many end tokens is not copied once for each
-        while end > start and query[end - 1].isspace():
-            end -= 1
-        ending = next((e for e in end_tokens if e and query.endswith(e, start, end)), None)
-        if ending is None:
-            return query[start:end]
-        end -= len(ending)
+    return strip_end_tokens(query[at + len(prompt) :] if at >= 0 else query, end_tokens)
 
 
 def problem_text(prompt: str, prefix: str = "", suffix: str = "") -> str:
@@ -111,10 +104,8 @@ def problem_text(prompt: str, prefix: str = "", suffix: str = "") -> str:
 
 
 def _last_question(prompt: str) -> str:
-    from genprm.prompts.chat import known_marks
-
-    marks = known_marks(prompt)
-    return bare_response(marks.question(prompt), "") if marks else prompt
+    marks = find_marks(prompt)
+    return strip_end_tokens(marks.question(prompt)) if marks else prompt
 
 
 def reward_answer(

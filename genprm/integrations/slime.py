@@ -15,8 +15,9 @@ from typing import Any, Unpack
 
 from genprm.integrations.chat import problem_of
 from genprm.integrations.judge import in_own_loop
-from genprm.integrations.openrlhf import bare_response, problem_text
+from genprm.integrations.openrlhf import problem_text
 from genprm.integrations.solution_rewards import RewardSettings, SolutionRewards
+from genprm.prompts.chat import strip_end_tokens
 from genprm.scoring.base import StepScorer
 
 
@@ -54,7 +55,7 @@ def build_reward_func(
     async def reward(args: Any, samples: Any, **ignored: Any) -> float | list[float]:
         batch = samples if isinstance(samples, list) else [samples]
         problems = [problem(sample) for sample in batch]
-        responses = [bare_response(sample.response, "") for sample in batch]
+        responses = [strip_end_tokens(sample.response) for sample in batch]
         figures = await in_own_loop(critic.figures(problems, responses))
         for sample, each in zip(batch, figures, strict=True):
             if isinstance(sample.metadata, dict):

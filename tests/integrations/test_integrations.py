@@ -25,7 +25,7 @@ from genprm.errors import ConfigError, InputError
 from genprm.integrations import chat, openrlhf, search_and_learn, slime, verl
 from genprm.integrations.judge import judge
 from genprm.integrations.trl import CriticReward
-from genprm.prompts.chat import KNOWN
+from genprm.prompts.chat import FORMATS
 from places import SAMPLES
 from scripted_critic import critique, label_probs
 from serving import scripted_scorer, scripted_service
@@ -232,7 +232,7 @@ def test_problems_in_prompts(prompt: str, prefix: str, suffix: str, problem: str
     assert openrlhf.problem_text(prompt, prefix, suffix) == problem
 
 
-@pytest.mark.parametrize("marks", KNOWN, ids=lambda each: each.user)
+@pytest.mark.parametrize("marks", FORMATS, ids=lambda each: each.user)
 @pytest.mark.parametrize("before", ["", "<s>system words\n", "{user}\nold{assistant}\nanswer</s>"])
 def test_the_problem_of_a_prompt_in_a_wide_spread_format_is_its_last_question(
     marks: Any, before: str
