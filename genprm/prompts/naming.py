@@ -1,7 +1,8 @@
 """Which step each verdict of a whole-solution critique is about: the one that the critique names.
 
 A critique may judge a step twice, leave one out, or go on to steps that are not there, so the order
-of its verdicts alone does not say whose they are. A critique that names no steps is read by order.
+of its verdicts alone does not say whose they are. A critique that names no steps is read by order,
+unless it mentions some as sources.
 What cannot be decided is nobody's verdict.
 """
 
@@ -11,7 +12,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from genprm.prompts.packs import PromptPack
 from genprm.prompts.verdict import StatedVerdict
@@ -22,32 +23,76 @@ _ORDINALS = (
     *("sixth", "seventh", "eighth", "ninth", "tenth"),
 )
 _VALUES = {word: i for words in (_CARDINALS, _ORDINALS) for i, word in enumerate(words, 1)}
-# Words before a step's number that make it a source of what follows, not the step in question.
+# Words before a step's number that make it a source of what follows, not the step in question;
+# those of the second kind only within a clause.
 _SOURCES = {
-    *("from", "in", "by", "using", "with", "per", "since", "after", "to", "via", "than"),
-    *("uses", "used", "and"),
+    *("from", "by", "using", "per", "since", "after", "via", "than", "uses", "used", "as", "given"),
 }
-# What a critique says that goes back on a verdict; the second kind only on the verdict's own line.
-_TAKEN_BACK = re.compile(
-    r"\W*(?:wait|hold on|on second thought|correction|sorry|oops|scratch that|let me re|"
-    r"re-?(?:check|consider|examin|think|read)|i (?:was|made a) (?:wrong|mistake))",
+_JOINTS = {"in", "with", "to", "and"}
+_GOING = re.compile(
+    r"\b(?:on|over|ahead|forward|next|now|go(?:ing)?|com(?:e|ing)|mov(?:e|ing)|turn(?:ing)?|"
+    r"proceed(?:ing)?|continu(?:e|ing)|skip(?:ping)?|jump(?:ing)?|pass(?:ing)?|get(?:ting)?)\s+to\s+"
+    r"(?:the\s+)?$|\b(?:start(?:ing)?|begin(?:ning)?|continu(?:e|ing)|proceed(?:ing)?)\s+with\s+"
+    r"(?:the\s+)?$",
     re.IGNORECASE,
 )
-_TAKEN_BACK_AT_ONCE = re.compile(r"\W*(?:no\b|actually|but\b|hmm|rather|in fact)", re.IGNORECASE)
-_CLAUSE = re.compile(r"(?<=[.!?;:}*])\s+|\n+")
+# What a critique says that goes back on a verdict; the second kind only on the verdict's own line.
+# An exclamation ends at a mark or before a word that begins what it takes back: "Wait, it is", but
+# not "Wait time", "Correction of units" or "Reread pages".
+_GOES_ON = (
+    r"(?=\W*$|\s*[,.:;!?…–—(]|\s*-\s|\s+(?:(?:a (?:moment|minute|second)|no|actually|but|i|its?|"
+    r"that|this|the|step|let|let's|there|there's|maybe|we|so|if|here|not|about)\b|"
+    r"\d+\s*[-+*/^=×÷]))"
+)
+_AGAIN = r"re-?(?:check|consider|examin|think|read|do|comput|calculat|count|visit|verif|evaluat)"
+_TAKEN_BACK = re.compile(
+    r"\W*(?:(?:(?:no|oh|hm+|but|actually|so)\W+)?"
+    rf"(?:wait|hold on|oops|sorry|correction|scratch that){_GOES_ON}|on second thoughts?\b|"
+    rf"let(?: me|'s| us) {_AGAIN}[ey]?\b|{_AGAIN}(?:[ey]|y?ing)?{_GOES_ON}|"
+    r"i (?:was wrong|(?:made a|was) mistaken?)\b)",
+    re.IGNORECASE,
+)
+_TAKEN_BACK_AT_ONCE = re.compile(
+    r"\W*(?:no|actually|but|hm+|rather(?! than)|in fact)\b", re.IGNORECASE
+)
+_CLAUSE = re.compile(r"(?<=[.!?;:}*])(?<!step no\.)\s+|\n+", re.IGNORECASE)
 # What a heading has before a step's number, and behind it: with words before it, a colon.
-_BARE = re.compile(r"[\s>#*_•\-.,;:)}$]*(?:\d+[.)]\s*)?(?:the\s+)?", re.IGNORECASE)
-_WORDS = re.compile(_BARE.pattern + r"(?:[A-Za-z]+,?\s+){1,3}", re.IGNORECASE)
-_LISTED = re.compile(r"[\s.,;:)}$*]*(?:^|\n)[\s>*_]*(\d{1,9})[.)][\s*_]")  # "2. It is wrong"
-_COLON = re.compile(r"(?:\s+again|\s+once more)?[*_)\]\s]*[:–—]")
-_MARK = re.compile(rf"{_COLON.pattern}|[*_)\]\s]*(?:[.(,]|-\s|$)")
+_BARE = re.compile(
+    r"[\s>#*_•\-.,;:()\[}$`]*(?:\\[a-z]+\{)?(?:\d+[.)]\s*)?(?:the\s+)?", re.IGNORECASE
+)
+_WORDS = re.compile(_BARE.pattern + r"(?:[A-Za-z'’]+,?\s+){1,4}", re.IGNORECASE)
+# What a clause may have before the step that it is about: "Now in step 2"
+_OPENING = re.compile(
+    _BARE.pattern
+    + r"(?:(?:but|so|now|then|next|also|however|finally|here|again|ok(?:ay)?),?\s+){0,2}"
+    r"(?:(?:in|with|to|and|for|at|on)\s+)?(?:the\s+)?",
+    re.IGNORECASE,
+)
+_LISTED = re.compile(  # "2. It is wrong", "(2) It is wrong"
+    r"[\s.,;:)}$*]{0,50}(?:^|\n)[\s>*_]{0,50}\(?(\d{1,9})[.)][\s*_]"
+)
+_BEHIND = r"[*_)\]}$`\s]*"
+_COLON = re.compile(rf"(?:\s+again|\s+once more)?{_BEHIND}[:–—]")
+_MARK = re.compile(rf"{_COLON.pattern}|{_BEHIND}(?:[.(,]|-\s|$)|[*_]*[)\]]")
+_LOOK_BACK = 200  # characters before a step's number that tell what it is there for
+_NOWHERE = 10**9  # the number of a step that is in no solution
+
+_Kind = Literal["bare", "words", "opening", "passing", "source"]
+_UNMARKED = ("opening", "passing", "source")
 
 
-class _Names(NamedTuple):
-    """The steps that a part of a critique names, by their numbers; `heading`: as its heading."""
+class _Mention(NamedTuple):
+    """A step, or several, by their numbers, and what they are there for: a `heading` (`bare` or
+    with `words` before it), the `opening` of a clause, in `passing`, or a `source` of what follows.
+    `first`: nothing is before it in its part."""
 
     numbers: tuple[int, ...]
-    heading: bool
+    kind: _Kind
+    first: bool
+
+    @property
+    def heading(self) -> bool:
+        return self.kind not in _UNMARKED
 
 
 def verdict_places(
@@ -63,16 +108,23 @@ def verdict_places(
     """
     parts = [text[a.end : b.opener] for a, b in pairwise(verdicts)]
     parts = [text[: verdicts[0].opener], *parts] if verdicts else []
-    names = [_names(pack, part) for part in parts]
-    listed = [_LISTED.match(part) for part in parts]
-    if all(listed) and not any(name.heading for name in names):
-        names = [_Names((int(match[1]),), True) for match in listed if match]
-    if not any(name.heading for name in names) and not all(name.numbers for name in names):
-        names = [_Names((), False)] * len(parts)  # mentions in passing
-    mentions = [tuple(n - pack.first_number for n in name.numbers) for name in names]
+    last_number = pack.first_number + steps - 1
+    mentions = [_mentions(pack, part, last_number) for part in parts]
     again = [number > 0 and _takes_back(part) for number, part in enumerate(parts)]
-    places = _by_order(mentions, again, steps)
-    if not any(mentions):
+    listed = [_LISTED.match(part) for part in parts]
+    if any(mention.heading for each in mentions for mention in each):
+        names = _headings(mentions)
+    elif all(listed):
+        names = [(int(match[1]),) for match in listed if match]
+    else:
+        names = _subjects(mentions, again, pack.first_number)
+    named = [tuple(number - pack.first_number for number in name) for name in names]
+    places = _by_order(named, again, steps)
+    for number, each in enumerate(mentions):  # not by order, where a later step is mentioned
+        latest = max((max(mention.numbers) for mention in each), default=-1) - pack.first_number
+        if not (named[number] or again[number]) and places[number] and latest > max(places[number]):
+            places[number] = ()
+    if not any(named):
         for number in range(1, len(places)):  # by order, an unclear verdict ends what can be told
             if verdicts[number - 1].verdict == "invalid" and not again[number]:
                 places[number:] = [()] * (len(places) - number)
@@ -81,6 +133,78 @@ def verdict_places(
         () if len(each) > 1 and verdict.verdict != "correct" else each
         for verdict, each in zip(verdicts, places, strict=True)
     ]
+
+
+def _headings(mentions: Sequence[Sequence[_Mention]]) -> list[tuple[int, ...]]:
+    """The steps that each part of a critique names, where at least one has a heading."""
+    names: list[tuple[int, ...]] = []
+    judged: set[int] = set()
+    for each in mentions:
+        headings = [mention for mention in each if mention.heading]
+        name = _heading(headings, judged) if headings else _opening(each) or _only(each)
+        judged.update(name)
+        names.append(name)
+    return names
+
+
+def _heading(headings: Sequence[_Mention], judged: set[int]) -> tuple[int, ...]:
+    """The steps of the heading that counts among those in one part; `_NOWHERE` where it cannot be
+    told."""
+    runs: list[list[_Mention]] = []
+    for heading in headings:
+        if runs and runs[-1][-1].numbers[-1] + 1 == heading.numbers[0]:
+            runs[-1].append(heading)
+        else:
+            runs.append([heading])
+    if len(runs) == 1:  # steps in order, without a verdict for each: the last of them
+        new = [each for each in runs[0][1:] if not judged.issuperset(each.numbers)]
+        return (new or runs[0][:1])[-1].numbers
+    single = [run[0] for run in runs if len(run) == 1]  # several in order are a solution, quoted
+    if single and single[0].first and single[0].kind == "bare":
+        least = min(single[0].numbers)
+        rest = [each for each in single[1:] if max(each.numbers) > least]
+        single = single[:1] + [each for each in rest if not judged.issuperset(each.numbers)]
+    else:
+        new = [each for each in single if not judged.issuperset(each.numbers)] or single
+        single = [each for each in new if each.kind == "bare"] or new
+    names = {each.numbers for each in single}
+    return names.pop() if len(names) == 1 else (_NOWHERE,)
+
+
+def _subjects(
+    mentions: Sequence[Sequence[_Mention]], again: Sequence[bool], first_number: int
+) -> list[tuple[int, ...]]:
+    """The steps that each part of a critique names in its sentences, where none has a heading."""
+    names = [_opening(each) or _only(each) for each in mentions]
+    if all(names):
+        return names
+    names = [_opening(each) for each in mentions]
+    nobody: list[tuple[int, ...]] = [(_NOWHERE,)] * len(names)
+    if not any(names):
+        # without a name they go by order, but not where the one in question may be a source's
+        is_source = any(mention.kind == "source" for each in mentions for mention in each)
+        return nobody if is_source else names
+    least = first_number  # the least number that the next part can be about
+    for name, is_again in zip(names, again, strict=True):
+        if name and min(name) < least - is_again:
+            return nobody  # an earlier step, which the sentence goes back to
+        least = max(name) + 1 if name else least + (not is_again)
+    return names
+
+
+def _opening(mentions: Sequence[_Mention]) -> tuple[int, ...]:
+    """The steps that open a part, else those that open its clauses, if they are the same."""
+    openings = [mention for mention in mentions if mention.kind == "opening"]
+    if openings and openings[0].first:
+        least = min(openings[0].numbers)  # an earlier step is only mentioned
+        openings = openings[:1] + [each for each in mentions if max(each.numbers) > least]
+    return _only(openings)
+
+
+def _only(mentions: Sequence[_Mention]) -> tuple[int, ...]:
+    """The steps that are named, if all mentions but sources name the same."""
+    names = {mention.numbers for mention in mentions if mention.kind != "source"}
+    return names.pop() if len(names) == 1 else ()
 
 
 def _by_order(
@@ -129,49 +253,76 @@ def _takes_back(part: str) -> bool:
     return "\n" not in part and _TAKEN_BACK_AT_ONCE.match(part) is not None
 
 
-def _names(pack: PromptPack, part: str) -> _Names:
-    """The steps that a part of a critique names: in the last of its headings, else in passing, if
-    it is only one."""
-    mention = _mention(pack.step_form)
-    heading: tuple[int, ...] = ()
-    in_passing: list[tuple[int, ...]] = []
+def _mentions(pack: PromptPack, part: str, last_number: int) -> list[_Mention]:
+    """The steps that a part of a critique mentions, in order."""
+    mentions: list[_Mention] = []
+    first, behind_colon = True, False
     for clause in _CLAUSE.split(part):
-        for match in mention.finditer(clause):
-            numbers, before = _numbers(match), clause[: match.start()]
-            lead = before.split()[-1].strip("*_(,").lower() if before.split() else ""
-            if lead in _SOURCES or not numbers:
-                continue
-            bare = _BARE.fullmatch(before) and _MARK.match(clause, match.end())
-            if bare or (_WORDS.fullmatch(before) and _COLON.match(clause, match.end())):
-                heading = numbers
-            else:
-                in_passing.append(numbers)
-    if heading:
-        return _Names(heading, True)
-    return _Names(in_passing[0] if len(set(in_passing)) == 1 else (), False)
+        for match in _pattern(pack.step_form).finditer(clause):
+            numbers, kind = _numbers(match, last_number), _kind(clause, match)
+            if kind == "words" and behind_colon and any(mention.heading for mention in mentions):
+                kind = "passing"  # "Step 2: this contradicts step 1: 7, not 8"
+            is_previous = (match["ordinal"] or "").lower() == "last" and kind in _UNMARKED
+            if numbers and not is_previous:
+                mentions.append(_Mention(numbers, kind, first))
+        first = first and re.search(r"[^\W\d_]", clause) is None
+        behind_colon = clause.rstrip()[-1:] == ":"
+    return mentions
+
+
+def _kind(clause: str, match: re.Match[str]) -> _Kind:
+    """What a clause mentions a step for."""
+    # a look back of bounded length, so that time grows with the text and not its square
+    before = clause[max(0, match.start() - _LOOK_BACK) : match.start()]
+    lead = before.split()[-1].strip("*_(,").lower() if before.split() else ""
+    if _BARE.fullmatch(before) and _MARK.match(clause, match.end()):
+        return "bare"
+    if lead in _SOURCES:
+        return "source"
+    opens = _OPENING.fullmatch(before) or _GOING.search(before)
+    if lead in _JOINTS and not opens:
+        return "passing" if lead == "and" else "source"
+    if _WORDS.fullmatch(before) and _COLON.match(clause, match.end()):
+        return "words"
+    return "opening" if opens else "passing"
 
 
 @lru_cache(maxsize=16)
-def _mention(step_form: str) -> re.Pattern[str]:
+def _pattern(step_form: str) -> re.Pattern[str]:
     """A step by the word that `step_form` puts before its number: "Step 2", "step two", "Steps 1
     and 2", "the second step"."""
     word = step_form.partition("{number}")[0].strip() if "{number}" in step_form else ""
     word = re.escape(word) if word[-1:].isalpha() else "step"
-    number = rf"(?:\d+(?![.,]?\d)|(?:{'|'.join(_CARDINALS)})\b)"
+    gap = r"(?:-|[\s#(*_$`\[{]*+(?:(?:number|no\.)\s*+)?)"
+    number = rf"(?:[$`]?\d+(?![.,]?\d)[$`]?|(?:{'|'.join(_CARDINALS)})\b)"
     joint = r"\s*(?:,\s*and|,|and|&|-|–|to|through)\s*"
+    # behind one "step" only words join numbers: "In step 2, 5*2=11", "Step 1 - 2+1=3"
+    last_joint = r"(?:\s*+(?:,\s*+)?(?:and|&|to|through)\s*|[-–])"
+    no_term = r"(?!\s*[-+*/^=×÷%<>])"
     return re.compile(
-        rf"\b(?:{word}s[\s#(*_]*(?P<several>{number}(?:{joint}(?:{word}\s*)?{number})*)"
-        rf"|{word}[\s#(*_]*(?P<one>{number})"
-        rf"|(?P<ordinal>{'|'.join(_ORDINALS)}|\d+(?:st|nd|rd|th))\s+{word}\b)",
+        rf"\b(?:{word}s{gap}(?P<several>{number}(?:{joint}(?:{word}\s*)?{number})*)"
+        rf"|{word}{gap}(?P<pair>{number}(?:\s*,\s*{number})*{last_joint}(?:{word}\s*)?{number}{no_term})"
+        rf"|{word}{gap}(?P<one>{number})"
+        rf"|(?P<ordinal>{'|'.join(_ORDINALS)}|final|last|\d+(?:st|nd|rd|th))\s+{word}\b)",
         re.IGNORECASE,
     )
 
 
-def _numbers(match: re.Match[str]) -> tuple[int, ...]:
-    text = match["several"] or match["one"] or match["ordinal"]
-    words = re.findall(r"\d+|[a-z]+|-|–", text.lower())
-    numbers = [int(w) if w.isdigit() else _VALUES[w] for w in words if w.isdigit() or w in _VALUES]
-    if match["several"] and {"-", "–", "to", "through"} & set(words) and len(numbers) == 2:
+def _numbers(match: re.Match[str], last_number: int) -> tuple[int, ...]:
+    joined = match["several"] or match["pair"]
+    text = (joined or match["one"] or match["ordinal"]).lower()
+    if text in ("final", "last"):
+        return (last_number,)
+    words = re.findall(r"\d+|[a-z]+|-|–", text)
+    numbers = [_value(w) for w in words if w.isdigit() or w in _VALUES]
+    if joined and {"-", "–", "to", "through"} & set(words) and len(numbers) == 2:
         first, last = numbers
         return tuple(range(first, last + 1)) if last - first < 1000 else ()
-    return tuple(numbers)
+    return tuple(dict.fromkeys(numbers))
+
+
+def _value(word: str) -> int:
+    """The number that a word or digits stand for."""
+    if not word.isdigit():
+        return _VALUES[word]
+    return int(word) if len(word) < 10 else _NOWHERE  # Python refuses thousands of digits

@@ -15,10 +15,10 @@ from genprm.prompts.render import LabelTokens
 from genprm.records import Verdict
 
 # The probability of both labels below which what a critic says next is no verdict: it would write
-# something else 99 times in 100, and the ratio of two numbers that small says nothing. Behind an
-# opener of its own the shipped critic gives them 0.998 and more; critics that did not learn their
-# pack were seen at 0.0004, and at 0.0001 and less before much training. A critique cut off
-# in the middle of a sentence may be below, too: the critic is not done.
+# something else 99 times in 100, and the ratio of two numbers that small says nothing. A trained
+# critic is far above, one that did not learn its pack far below: `label_mass` of the critiques in a
+# judgement says how far. A critique cut off in the middle of a sentence may be below, too: the
+# critic is not done.
 MIN_LABEL_MASS = 0.01
 
 
@@ -67,12 +67,19 @@ def stated_verdicts(
     height = opener.removeprefix("\n").count("\n") + 1  # lines of a verdict
     quoted = {lines for source in untrusted for lines in _windows(source, height)}
     verdicts: list[StatedVerdict] = []
+    begin, is_quoted = (
+        -1,
+        False,
+    )  # of the last verdict's lines: compared once, however many are there
     start = text.find(opener)
     while start >= 0:
         after = start + len(opener)
-        tail = text[after:].split("\n", 1)[0]
+        tail = text[after : _line_end(text, after)]
         first = text.rfind("\n", 0, start + 1) + 1  # where the verdict's first line begins
-        if not quoted.intersection(_windows(text[first:after] + tail, height)):
+        if first != begin:
+            lines = _windows(text[first:after] + tail, height)
+            begin, is_quoted = first, not quoted.isdisjoint(lines)
+        if not is_quoted:
             verdict, length = _label(pack, tail)
             verdicts.append(StatedVerdict(verdict, max(start - 1, 0), after + length - 1))
         start = text.find(opener, start + 1)
@@ -87,11 +94,18 @@ def _with_spellings(
     pattern, labels = _spelled(pack.spelled)
     quoted = {line.strip() for source in untrusted for line in source.split("\n")}
     merged = list(verdicts)
+    first, is_quoted = -1, False  # of the last spelling's line
+    near = 0  # the first of `verdicts` that does not end before the spelling
     for match in pattern.finditer(text):
         start, end = match.span()
-        line = text[text.rfind("\n", 0, start) + 1 :].split("\n", 1)[0].strip()
-        at = next((i for i, v in enumerate(merged) if v.opener < end and start < v.end), None)
-        if line in quoted or (at is not None and merged[at].verdict != "invalid"):
+        begin = text.rfind("\n", 0, start) + 1
+        if begin != first:
+            first = begin
+            is_quoted = text[begin : _line_end(text, begin)].strip() in quoted
+        while near < len(verdicts) and merged[near].end <= start:
+            near += 1
+        at = near if near < len(verdicts) and merged[near].opener < end else None
+        if is_quoted or (at is not None and merged[at].verdict != "invalid"):
             continue
         spelled_verdict = StatedVerdict(labels[match.group().lower()], start, end)
         if at is None:
@@ -108,6 +122,12 @@ def _spelled(spelled: tuple[tuple[str, bool], ...]) -> tuple[re.Pattern[str], di
     texts = sorted((text for text, _ in spelled), key=len, reverse=True)
     pattern = re.compile("|".join(map(re.escape, texts)), re.IGNORECASE)
     return pattern, {text.lower(): "correct" if good else "incorrect" for text, good in spelled}
+
+
+def _line_end(text: str, place: int) -> int:
+    """The end of the line that `place` is on."""
+    end = text.find("\n", place)
+    return len(text) if end < 0 else end
 
 
 def _windows(text: str, height: int) -> list[tuple[str, ...]]:

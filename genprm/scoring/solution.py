@@ -7,6 +7,7 @@ an invalid one on a step that it left out. Steps after the first error that no c
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import defaultdict
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from genprm.generation import Prompt
 from genprm.prompts.naming import verdict_places
 from genprm.prompts.verdict import LabelReading, StatedVerdict, stated_verdicts
 from genprm.records import Critique, StepJudgement, StepStatus, Votes
-from genprm.scoring.critiques import Draft
+from genprm.scoring.critiques import LONG_TEXT, Draft
 from genprm.scoring.judging import CritiquePrompt, Judged, Judging, LateError, failed
 from genprm.scoring.rounds import run_rounds
 from genprm.scoring.voting import settled, vote
@@ -88,13 +89,18 @@ async def _read(judging: Judging, about: CritiquePrompt, draft: Draft) -> Readin
     overall = None
     if pack.overall is not None:  # whatever the text says of the steps
         overall = await judging.sampler.overall(about.prompt, draft.safe, judging.ledger)
-    stated = stated_verdicts(pack, draft.safe, about.shown)
+
+    def find() -> tuple[list[StatedVerdict], list[tuple[int, ...]]]:
+        stated = stated_verdicts(pack, draft.safe, about.shown)
+        return stated, verdict_places(pack, draft.safe, stated, steps)
+
+    # in another thread where the text is long, so that other requests go on
+    is_long = len(draft.safe) > LONG_TEXT
+    stated, places_of_verdicts = await asyncio.to_thread(find) if is_long else find()
     last: dict[int, StatedVerdict] = {}
     texts: defaultdict[int, str] = defaultdict(str)
     done = 0
-    for verdict, places in zip(
-        stated, verdict_places(pack, draft.safe, stated, steps), strict=True
-    ):
+    for verdict, places in zip(stated, places_of_verdicts, strict=True):
         for place in places:
             last[place] = verdict
             texts[place] += draft.safe[done : verdict.opener]

@@ -261,6 +261,17 @@ def test_a_written_verdict_stands_where_its_labels_have_no_mass() -> None:
     assert critique.p_correct is None and critique.label_mass == pytest.approx(0.0004)
 
 
+def test_a_long_critique_of_many_names_is_read_in_the_same_way() -> None:
+    """Each part is kept once, however often it names its step."""
+    parts = [f"Steps {n}, {n}, {n}: {'so it is ' * 1500}\nVerdict: correct" for n in (1, 2)]
+    text = "\n".join([*parts, "Step 3: no.\nVerdict: incorrect"])
+    engine = engine_of(lambda p, s, i: text, max_model_len=50_000)
+    judgement = judge("native-solution", engine, votes=1, max_critique_tokens=30_000)
+    assert judgement.first_error == 2
+    [critique] = judgement.steps[0].critiques or []
+    assert critique.text.count("Steps 1, 1, 1") == 1
+
+
 def test_a_question_about_the_whole_without_label_mass_is_not_answered() -> None:
     engine = engine_of(lambda p, s, i: THOUGHT, lambda prompt, ids: (0.0003, 0.0001))
     judgement = judge("thinkprm", engine, votes=2, aggregate="overall")
