@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
 from fractions import Fraction
 from itertools import zip_longest
@@ -50,9 +50,9 @@ def extract_final_answer(
 ) -> str | None:
     r"""The last answer that a solution states, without what surrounds it; None if it states none.
 
-    Several boxes in one sentence ("x = \boxed{2} and y = \boxed{9}") are one answer, "2, 9". A whole
-    sentence is an answer only with `keep_sentences`, as options have such texts; else it stands for
-    the one number in it, and for nothing if there are several or none.
+    Several boxes in one sentence ("x = \boxed{2} and y = \boxed{9}") are one answer, "2, 9". A
+    whole sentence is an answer only with `keep_sentences`, as options have such texts; else it
+    stands for the one number in it, and for nothing if there are several or none.
     """
     text = solution if isinstance(solution, str) else "\n".join(solution)
     text = halve_width(text)
@@ -161,7 +161,7 @@ _WORDS_ENDS = {
 def _compile_ends(glued: str, cut: Mapping[str, str], soft: Mapping[str, str]) -> re.Pattern[str]:
     groups = {"glued": glued, "cut": "|".join(cut.values()), "soft": "|".join(soft.values())}
     named = "|".join(f"(?P<{name}>{pattern})" for name, pattern in groups.items())
-    return re.compile(f"(?x:{_TOKENS})|{named}")
+    return re.compile(f"{named}|(?x:{_TOKENS})")
 
 
 _NEVER = r"(?!)"
@@ -289,7 +289,7 @@ _COMMENT = re.compile(
 )
 _ALONE = re.compile(r"(?:right|wrong|correct|incorrect|valid|invalid|unique)\W*\Z", re.IGNORECASE)
 _LEAD = re.compile(
-    r"(?:[*`}:=,\s]|<\w+>|_+(?=\s)|\\quad\b|\\[,;! ]|"
+    r"(?:[*`}:=,\s]|<\w+(?:\s[^<>\n]{1,80})?>|_+(?=\s)|\\quad\b|\\[,;! ]|"
     r"(?:then|therefore|thus|hence|simply|just|indeed|clearly"
     r"|exactly|actually|now|again|still|also|definitely|that|approximately|about|roughly"
     r"|equal to|given by|found to be|rounded to|as follows|the following"
@@ -350,7 +350,7 @@ _ACTION = (
     r"(?:[a-z]+(?:s|ed)|drove|ran|won|lost|kept|drank|left|cost|read|grew|rode|flew|swam|held)"
 )
 _SENTENCE = re.compile(
-    rf"(?:(?i:she|he|they|it|we|there|you)|I)(?=[’'\s][a-z])|{_SUBJECT}{_VERB}\b"
+    rf"(?:(?i:she|he|they|it|we|there|you)|I)(?=[’'\s](?!and\b|or\b|only\b)[a-z])|{_SUBJECT}{_VERB}\b"
     rf"|{_SUBJECT}(?:(?:also|now|then|only|still|each)\s)?{_ACTION}\s(?=[^\d\n]{{0,60}}\d)"
 )
 _AMOUNT = re.compile(
@@ -570,7 +570,8 @@ def _hashes(text: str, keep_sentences: bool) -> Iterator[Place]:
 _STATEMENT = re.compile(
     r"""(?<![A-Za-z\d-])(?:answers?|ans|(?:correct|right|best)[ ](?:option|choice|alternative))
     (?![A-Za-z\d-])\.?
-    (?: (?P<verb>(?:[ \t]+(?:to|for|of)\b[^\n.:;=]{1,80}?|[ \t]+(?:that[ ])?(?:I|we|you)[ ]\w+)?[ \t]*,?
+    (?: (?P<verb>(?:[ \t]+(?:to|for|of)\b[^\n.:;=]{1,80}?|[ \t]+(?:that[ ])?(?:I|we|you)[ ]\w+)?
+          [ \t]*,?
           (?:[ \t]+(?:then|therefore|thus|hence),?)?[ \t]+
           (?:is|are|was|equals|(?:must|should|would|will|has[ ]to)[ ](?:then[ ])?be
             |(?:turns|works)[ ]out[ ](?:to|as)(?:[ ]be)?|comes[ ](?:out[ ])?(?:to|as)(?:[ ]be)?
@@ -621,15 +622,13 @@ def _statements(text: str, keep_sentences: bool) -> Iterator[Place]:
         below = not content[_lead(content) :].strip()
         if below:
             content = _below(text, start + len(content), limit)
-        doubt = _doubt(text, match, content)
-        if doubt is None:
-            continue
         if match["no"]:
             content = "not " + content
         named = match["verb"] is not None and not below
         if ":" in content[: _lead(content)]:
             named = False
         context = text[max(0, match.start() - 2_000) : match.start()]
+        behind = content
         if correction := _CORRECTION.search(content, _lead(content) + 1):
             content = content[correction.end() :]
         # below a title only the last line may be a sentence that is the answer
@@ -644,7 +643,14 @@ def _statements(text: str, keep_sentences: bool) -> Iterator[Place]:
             continue
         if (match["short"] or match["bare"]) is not None and rank is not Rank.VALUE:
             continue
-        yield match.start(), min(rank, doubt), answer
+        if match["bare"] is not None and _IMPERATIVE.search(before) and " " in answer:
+            continue  # "Answer 5 questions."
+        doubt = _doubt(text, match, behind) if answer else None
+        if doubt is not None:
+            yield match.start(), min(rank, doubt), answer
+
+
+_IMPERATIVE = re.compile(r"(?:\A|[\n.!?:]|\b(?:to|please))[\s*_]*\Z", re.IGNORECASE)
 
 
 def _is_short(answer: str) -> bool:
@@ -653,14 +659,16 @@ def _is_short(answer: str) -> bool:
 
 
 class _Doubt(NamedTuple):
-    """A reason to take a stated answer for that of another question, and what remains of it: a rank,
-    or None where it is certainly wrong. Each pattern there is must be found: in the words before
-    the statement, in the statement, in the words behind it."""
+    """A reason to take a stated answer for that of another question, and the rank that it leaves,
+    None where the answer is certainly wrong. All its patterns must be found: `around` from the
+    sentence before on, `before` in the beginning of the statement's own sentence, `statement` in
+    the statement, `behind` in what follows."""
 
     rank: Rank | None
     before: str = ""
     statement: str = ""
     behind: str = ""
+    around: str = ""
 
 
 _CONDITION = r"(?i:\b(?:if|without|unless|otherwise|had it|in (?:which|that) case))\b|\bHad\b"
@@ -671,12 +679,15 @@ _EARLIER = "initial|previous|prior|earlier|original|first|old|preliminary|studen
 _DOUBTS = {
     "a wrong answer": _Doubt(None, rf"(?i:\b(?:{_WRONG})\s+(?:\w+\s+)?\Z)"),
     "an earlier answer": _Doubt(Rank.SUPPOSED, rf"(?i:\b(?:{_EARLIER})\s+(?:\w+\s+)?\Z)"),
-    "somebody's mistake": _Doubt(
+    "a common mistake": _Doubt(
         Rank.SUPPOSED,
-        r"(?i:\b(?:(?:common|frequent|typical|usual|classic|easy|possible)\s+(?:mistake|error|trap)"
-        r"|(?:mistake|error|trap|pitfall)\s+(?:is|would|here)|mistakenly|wrongly|incorrectly"
-        r"|erroneously|tempting|(?:some|many|people|others|someone|students?)\s+(?:\w+\s+)?"
-        r"(?:think|say|argue|claim|get|forget)s?)\b)",
+        around=r"(?i:\b(?:(?:common|frequent|typical|usual|classic|easy)\s+(?:mistake|error|trap)"
+        r"|(?:mistake|error|trap|pitfall)\s+(?:is|would|here))\b)",
+    ),
+    "somebody's thought": _Doubt(
+        Rank.SUPPOSED,
+        r"(?i:\b(?:mistakenly|wrongly|incorrectly|erroneously|tempting|(?:some|many|people|others"
+        r"|someone|students?)\s+(?:\w+\s+){0,4}(?:think|say|argue|claim|get|forget)s?)\b)",
     ),
     "a supposition": _Doubt(Rank.SUPPOSED, _CONDITION, r"\bwould\b"),
     "a condition": _Doubt(Rank.HEDGED, _CONDITION),
@@ -692,31 +703,41 @@ _CONCLUSION = re.compile(
 _MAY_CONCLUDE = {"a condition", "should be"}
 _RETRACTION = re.compile(
     r"\b(?i:wait|actually|oops|sorry|correction|hold on|on second thought|no[,.:!]|I (?:forgot|made"
-    r"|missed|overlooked|mis[a-z]+)|my mistake|(?:that|this|it)(?:['’]s| is| was)"
+    r"|missed|overlooked|mis[a-z]+|wrongly|incorrectly)|my mistake|(?:that|this|it)(?:['’]s| is| was)"
     r" (?:not right|not correct|wrong|incorrect|a mistake)|let me (?:re[a-z]+|correct|fix))"
 )
-_MAY_CORRECT = {"a condition", "a condition behind", "would be", "should be"}
+_MAY_CORRECT = {"somebody's thought", "a condition", "a condition behind", "would be", "should be"}
 
 
 def _doubt(text: str, statement: re.Match[str], behind: str) -> Rank | None:
     """The highest rank that a stated answer may have; None if it is certainly wrong."""
-    sentence = _sentence_before(text, statement.start())
+    earlier, sentence = _sentences_before(text, statement.start())
     for name, doubt in _DOUBTS.items():
-        parts = ((doubt.before, sentence), (doubt.statement, statement[0]), (doubt.behind, behind))
-        if not all(re.search(pattern, part) for pattern, part in parts):
+        if not (
+            re.search(doubt.around, earlier + sentence)
+            and re.search(doubt.before, sentence)
+            and re.search(doubt.statement, statement[0])
+            and re.search(doubt.behind, behind)
+        ):
             continue
         if name in _MAY_CONCLUDE and _CONCLUSION.search(sentence):
             continue
-        if name in _MAY_CORRECT and _corrects(text, statement.start()):
+        if name in _MAY_CORRECT and _corrects(earlier, sentence):
             continue
         return doubt.rank
-    return Rank.VALUE
+    is_ours = statement["bare"] is None or _OURS.search(sentence)
+    return Rank.VALUE if is_ours else Rank.HEDGED  # "Bob got the answer 36."
 
 
-def _corrects(text: str, start: int) -> bool:
-    """Whether the words before a sentence or in its beginning take an earlier answer back."""
-    sentence = _sentence_before(text, start)
-    earlier = _sentence_before(text, start - len(sentence))
+# whose answer a sentence without a verb of being gives: "we get the answer 8", "Final answer 8"
+_OURS = re.compile(
+    r"\b(?i:we|this|that|which|us|giv(?:es?|ing)|yields?|has|have)\b|\bI\b"
+    r"|\A[\s*_#>-]*(?i:(?:so|thus|hence|therefore),?\s+)?(?i:(?:the|my|our|final|correct)\s+)*\Z"
+)
+
+
+def _corrects(earlier: str, sentence: str) -> bool:
+    """Whether the sentence before, or the beginning of a sentence, takes an earlier answer back."""
     earlier = re.split(r"oxed|[Aa]nswer|####", earlier)[-1]
     return _RETRACTION.search(earlier + sentence) is not None
 
@@ -724,22 +745,19 @@ def _corrects(text: str, start: int) -> bool:
 _SENTENCE_END = re.compile(r"[.!?][*_`)\]}$]*\s+|\n")
 
 
-def _sentence_before(text: str, start: int) -> str:
-    """The beginning, up to `start`, of the sentence that holds it; the one before at its end."""
-    window = text[max(0, start - 300) : start]
-    ends = [end.end() for end in _SENTENCE_END.finditer(window) if end.end() < len(window)]
-    return window[ends[-1] :] if ends else window
+def _sentences_before(text: str, start: int) -> tuple[str, str]:
+    """The sentence before the one that holds `start`, and the beginning of that one up to it."""
+    window = text[max(0, start - 400) : start]
+    ends = [0, 0, *(end.end() for end in _SENTENCE_END.finditer(window))]
+    return window[ends[-2] : ends[-1]], window[ends[-1] :]
 
 
 def _rank_of_box(text: str, start: int) -> Rank:
     """The rank of a box; low in a statement of another answer: "the naive answer is [box]"."""
-    window_start = max(0, start - 60)
-    statement = None
-    for statement in _STATEMENT.finditer(text, window_start, start):
-        pass
-    if statement is None or _SENTENCE_END.search(text, statement.end(), start):
+    statements = list(_STATEMENT.finditer(text, max(0, start - 60), start))
+    if not statements or _SENTENCE_END.search(text, statements[-1].end(), start):
         return Rank.VALUE
-    doubt = _doubt(text, statement, "")
+    doubt = _doubt(text, statements[-1], "")
     return Rank.COMMENT if doubt is None else doubt if doubt is Rank.SUPPOSED else Rank.VALUE
 
 
@@ -811,8 +829,8 @@ _OPTIONS = re.compile(
 
 # such an option answers another question
 _ELSEWHERE = re.compile(
-    r"[^.!?\n]{0,60}?\b(?:only|if|unless|(?:in|to|for|under|on|with) (?:an?|the|some)? ?(?:different"
-    r"|another|other|second|next|previous|first)|other|would)\b"
+    r"[^.!?\n]{0,60}?\b(?:only|if|unless|(?:in|to|for|under|on|with) (?:an?|the|some)? ?"
+    r"(?:different|another|other|second|next|previous|first)|other|would)\b"
 )
 
 
@@ -824,7 +842,9 @@ def _options(text: str) -> Iterator[Place]:
         if _HYPOTHESIS.search(before) or re.search(r"\b(?:[Nn]ot|[Ii]s)\s+\Z", before):
             continue
         rank = Rank.OPTION
-        if (match["value"] and "answer" in match[0]) or _corrects(text, match.start()):
+        if (match["value"] and "answer" in match[0]) or _corrects(
+            *_sentences_before(text, match.start())
+        ):
             rank = Rank.VALUE
         if _ELSEWHERE.match(text, match.end()):
             rank = Rank.SUPPOSED
