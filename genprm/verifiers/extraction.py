@@ -531,15 +531,19 @@ _FIELD = re.compile(
 )
 
 
+_LATEX = re.compile(r"(?<!\\)(?:\\\\)*\\(?:[A-Za-z]{2}|[^\w\"/\\])")  # that nobody escaped
+
+
 def _fields(text: str, keep_sentences: bool) -> Iterator[Place]:
     """The field of an answer in JSON: `{"answer": 42}`."""
     for field in _FIELD.finditer(text):
-        try:
-            value = json.loads(field["value"])
-        except ValueError:
-            value = field["value"].strip("'\"")  # LaTeX with single backslashes
-        content = value if isinstance(value, str) else field["value"].strip("[]")
-        if value is not None and content.strip():
+        content = field["value"].strip("[]")
+        if content[0] in "\"'" and not _LATEX.search(content):
+            content = (
+                json.loads(f'"{content[1:-1]}"', strict=False) if content[0] == '"' else content
+            )
+        content = content.strip("\"'").strip()
+        if content and content != "null":
             answer = _answer(content, "", sentence=False, keep_sentences=keep_sentences)[1]
             yield field.start(), Rank.VALUE, answer
 
@@ -703,8 +707,9 @@ _CONCLUSION = re.compile(
 _MAY_CONCLUDE = {"a condition", "should be"}
 _RETRACTION = re.compile(
     r"\b(?i:wait|actually|oops|sorry|correction|hold on|on second thought|no[,.:!]|I (?:forgot|made"
-    r"|missed|overlooked|mis[a-z]+|wrongly|incorrectly)|my mistake|(?:that|this|it)(?:['’]s| is| was)"
-    r" (?:not right|not correct|wrong|incorrect|a mistake)|let me (?:re[a-z]+|correct|fix))"
+    r"|missed|overlooked|mis[a-z]+|wrongly|incorrectly)|my mistake"
+    r"|(?:that|this|it)(?:['’]s| is| was) (?:not right|not correct|wrong|incorrect|a mistake)"
+    r"|let me (?:re[a-z]+|correct|fix))"
 )
 _MAY_CORRECT = {"somebody's thought", "a condition", "a condition behind", "would be", "should be"}
 
