@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from enum import IntEnum
 from fractions import Fraction
 from itertools import zip_longest
@@ -538,10 +539,9 @@ def _fields(text: str, keep_sentences: bool) -> Iterator[Place]:
     """The field of an answer in JSON: `{"answer": 42}`."""
     for field in _FIELD.finditer(text):
         content = field["value"].strip("[]")
-        if content[0] in "\"'" and not _LATEX.search(content):
-            content = (
-                json.loads(f'"{content[1:-1]}"', strict=False) if content[0] == '"' else content
-            )
+        if content.startswith('"') and not _LATEX.search(content):
+            with suppress(ValueError):  # an escape that JSON does not know
+                content = f'"{json.loads(content, strict=False)}"'
         content = content.strip("\"'").strip()
         if content and content != "null":
             answer = _answer(content, "", sentence=False, keep_sentences=keep_sentences)[1]
@@ -583,7 +583,7 @@ _STATEMENT = re.compile(
             |(?P<no>isn['’]t|is[ ]not))\b)
       | (?P<label>[*_`}]*[ \t]*(?:[=-]>|→|⇒|⟹|\$?\\(?:Right|right)arrow\b\$?|[:=]|[-–—](?=[ \t])))
       # "we get the answer 8.", and nothing else in the sentence
-      | (?P<bare>[ \t]+(?:(?P<of>of|as)[ \t]+)?(?=[*_]*(?:\\?\$)?\\?[(\[]?[-−+]?[\d\\]
+      | (?P<bare>(?<![sS])[ \t]+(?:(?P<of>of|as)[ \t]+)?(?=[*_]*(?:\\?\$)?\\?[(\[]?[-−+]?[\d\\]
           [^\s]{0,60}(?:[ \t][^\s\d]{1,20})?(?:[.!][*_]*(?:\s|\Z)|\n|\Z)))
       | (?P<title>[*_`}]*[ \t]*(?:\n|\Z))
       | (?P<short>(?<=\.)[ \t]+(?=\S) | [*_]{2,}[ \t]+(?=\S)))""",
@@ -752,7 +752,7 @@ _SENTENCE_END = re.compile(r"[.!?][*_`)\]}$]*\s+|\n")
 
 def _sentences_before(text: str, start: int) -> tuple[str, str]:
     """The sentence before the one that holds `start`, and the beginning of that one up to it."""
-    window = text[max(0, start - 400) : start]
+    window = text[max(0, start - 250) : start]
     ends = [0, 0, *(end.end() for end in _SENTENCE_END.finditer(window))]
     return window[ends[-2] : ends[-1]], window[ends[-1] :]
 

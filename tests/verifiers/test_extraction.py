@@ -504,6 +504,8 @@ OTHER_STATEMENTS = [
     ("\\boxed{8}\nSo the answer of 7 is wrong.", "8"),
     ("\\boxed{8}\nI can answer 3 more questions.", "8"),
     ("Answer 5 questions.", None),
+    ("So he answers 10 calls\nA: 10", None),
+    ("# Answer 8", "8"),
     # what is no part of the answer
     ("The answer is 8 ∎", "8"),
     ("The answer is 8 QED", "8"),
@@ -599,8 +601,9 @@ def test_an_unfinished_statement_does_not_hide_a_finished_one() -> None:
     assert extract_final_answer("So the answer is 4.\nSo the answer is") == "4"
 
 
+@pytest.mark.timeout(60)
 def test_extraction_is_linear_in_hostile_text() -> None:
-    assert extract_final_answer("\\boxed{" * 100_000) is None  # quadratic: hours, a time-out
+    assert extract_final_answer("\\boxed{" * 100_000) is None  # quadratic: hours
 
 
 @settings(deadline=None)
@@ -615,6 +618,7 @@ def test_a_balanced_box_gives_its_content_back(content: str) -> None:
     assert extract_final_answer(f"x \\boxed{{{content}}} y") == (expected if depth == 0 else None)
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     "hostile",
     [
@@ -625,7 +629,14 @@ def test_a_balanced_box_gives_its_content_back(content: str) -> None:
         "#### ",
         "<answer>",
         " ",
+        "answer: she ",
+        "the answer would be to ",
+        '"answer": ',
+        "1/2 or ",
+        "option A is correct if ",
+        "Wait, ",
     ],
 )
 def test_extraction_is_linear_in_many_statements(hostile: str) -> None:
-    assert extract_final_answer("The answer is 5." + hostile * 10_000) is not None
+    text = "The answer is 5. " + hostile * (300_000 // len(hostile))  # quadratic: many minutes
+    assert extract_final_answer(text) is not None
