@@ -129,7 +129,7 @@ _VALUE_ENDS = {
     "marks": _NO_TEXT,
     "a footnote": r"\[\^\w+\]",
     "an empty box": r"\s*\$?\\boxed\s*\{\s*\}",
-    "an arrow": rf"\s+(?:→|⇒|⟹|[-=]>)\s+(?!{_FUNCTION})(?=[a-z]{{2}})",
+    "an arrow": rf"\s+(?:[→⇒⟹➜➔]|[-=]>)\s+(?!{_FUNCTION})(?=[a-z]{{2}})",
     "a remark": rf"(?:[,;:]\s+|\s+{_DASH}\s+|\s+){_REMARK}(?!\w)",
     "a remark in Chinese, Japanese or Korean": r"[,;:]\s+(?=[\u3040-\u9fff\uac00-\ud7af])",
     "what it is not": r",\s+not\b",
@@ -290,7 +290,8 @@ _COMMENT = re.compile(
 )
 _ALONE = re.compile(r"(?:right|wrong|correct|incorrect|valid|invalid|unique)\W*\Z", re.IGNORECASE)
 _LEAD = re.compile(
-    r"(?:[*`}:=,\s]|<\w+(?:\s[^<>\n]{1,80})?>|_+(?=\s)|\\quad\b|\\[,;! ]|"
+    r"(?:[*`}:=,\s→⇒⟹➜➔]|</(?:b|i|u|em|strong|span|font)>|"
+    r"a total of(?=\s+[*_]*[\d$\\])|<\w+(?:\s[^<>\n]{1,80})?>|_+(?=\s)|\\quad\b|\\[,;! ]|"
     r"(?:then|therefore|thus|hence|simply|just|indeed|clearly"
     r"|exactly|actually|now|again|still|also|definitely|that|approximately|about|roughly"
     r"|equal to|given by|found to be|rounded to|as follows|the following"
@@ -340,7 +341,7 @@ def _lead(content: str) -> int:
 _SUBJECT = (
     r"(?:(?i:(?:the|an?|his|her|their|its|our|my|your|each|every|all|both|one)\s)"
     r"(?:(?!(?:that|which|who|whose|where|what|such)\b)[\w'’-]+\s){1,5}?"
-    r"|(?:[A-Z][\w'’-]*\s(?:and\s|of\s)?){1,4})"
+    r"|[A-Z][\w-]*[’']s?\s(?:[a-z]+\s){1,4}?|(?:[A-Z][\w'’-]*\s(?:and\s|of\s)?){1,4})"
 )
 _VERB = (
     r"(?:is|are|was|were|has|have|had|does|did|made|spent|needed|got|sold|paid|took|ate|bought|gave"
@@ -353,6 +354,8 @@ _ACTION = (
 _SENTENCE = re.compile(
     rf"(?:(?i:she|he|they|it|we|there|you)|I)(?=[’'\s](?!and\b|or\b|only\b)[a-z])|{_SUBJECT}{_VERB}\b"
     rf"|{_SUBJECT}(?:(?:also|now|then|only|still|each)\s)?{_ACTION}\s(?=[^\d\n]{{0,60}}\d)"
+    rf"|[^,\n]{{0,60}}?\b(?:she|he|they|we|there)\s{_VERB}\b"
+    r"|(?:At|In|On|After|By|For|Therefore|So|Thus|Then)\b[^,.\n]{0,40},\s"
 )
 _AMOUNT = re.compile(
     r"""(?P<formula>\\\(.{1,200}?\\\) | \$[^$\n]{1,200}(?<!\s)\$(?!\d))
@@ -376,7 +379,7 @@ def _only_amount(clause: str, rest: str) -> str | None:
 # --- one value in two forms ----------------------------------------------------------------------
 
 _FORMS = re.compile(
-    r"(?P<first>[^()]{1,60}?)(?:\s*,?\s*(?:\\text\s*\{\s*or\s*\}|\bor\b)\s*(?P<second>[^()]{1,60})"
+    r"(?P<first>(?:[^()]|\\[()]){1,60}?)(?:\s*,?\s*(?:\\text\s*\{\s*or\s*\}|\bor\b)\s*(?P<second>(?:[^()]|\\[()]){1,60})"
     r"|\s*\(\s*(?:or\s+)?(?P<bracketed>[^()]{1,60})\))"
 )
 _RATIONAL = re.compile(
@@ -581,7 +584,7 @@ _STATEMENT = re.compile(
             |(?:turns|works)[ ]out[ ](?:to|as)(?:[ ]be)?|comes[ ](?:out[ ])?(?:to|as)(?:[ ]be)?
             |becomes|amounts[ ]to|evaluates[ ]to
             |(?P<no>isn['’]t|is[ ]not))\b)
-      | (?P<label>[*_`}]*[ \t]*(?:[=-]>|→|⇒|⟹|\$?\\(?:Right|right)arrow\b\$?|[:=]|[-–—](?=[ \t])))
+      | (?P<label>[*_`}]*[ \t]*(?:[=-]>|[→⇒⟹➜➔]|\$?\\(?:Right|right)arrow\b\$?|[:=]|[-–—](?=[ \t])))
       # "we get the answer 8.", and nothing else in the sentence
       | (?P<bare>(?<![sS])[ \t]+(?:(?P<of>of|as)[ \t]+)?(?=[*_]*(?:\\?\$)?\\?[(\[]?[-−+]?[\d\\]
           [^\s]{0,60}(?:[ \t][^\s\d]{1,20})?(?:[.!][*_]*(?:\s|\Z)|\n|\Z)))
@@ -769,7 +772,7 @@ def _rank_of_box(text: str, start: int) -> Rank:
 # in the same line: "5. Wait, I forgot one, so it is 6."
 _VALUE_AHEAD = rf"(?=(?x:{_VALUE.pattern}))"
 _CORRECTION = re.compile(
-    r"\b(?i:no, |(?:wait|actually|no|sorry|correction|oops|hold on)\b[^\n]{1,80}?\b"
+    r"\b(?i:(?<!yes, )no, |(?:wait|actually|no|sorry|correction|oops|hold on)\b[^\n]{1,80}?\b"
     r"(?:(?:it|that)(?:['’]s| is| should be| must be)|I meant?|make (?:it|that)) )" + _VALUE_AHEAD
 )
 _IS = re.compile(rf"\b(?:is|are|equals)\s+{_VALUE_AHEAD}")
