@@ -353,7 +353,7 @@ _ACTION = (
 )
 _SENTENCE = re.compile(
     rf"(?:(?i:she|he|they|it|we|there|you)|I)(?=[’'\s](?!and\b|or\b|only\b)[a-z])|{_SUBJECT}{_VERB}\b"
-    rf"|{_SUBJECT}(?:(?:also|now|then|only|still|each)\s)?{_ACTION}\s(?=[^\d\n]{{0,60}}\d)"
+    rf"|(?!an?\s){_SUBJECT}(?:(?:also|now|then|only|still|each)\s)?{_ACTION}\s(?=[^\d\n]{{0,60}}\d)"
     rf"|[^,\n]{{0,60}}?\b(?:she|he|they|we|there)\s{_VERB}\b"
     r"|(?:At|In|On|After|By|For|Therefore|So|Thus|Then)\b[^,.\n]{0,40},\s"
 )

@@ -428,6 +428,7 @@ SENTENCES_AS_ANSWERS = [  # the one number in a sentence, or nothing
     ("The answer is The Great Gatsby.", "The Great Gatsby"),
     ("The answer is I and III only.", "I and III only"),
     ("The answer is French fries.", "French fries"),
+    ("The answer is a square inscribed in 2 circles.", "a square inscribed in 2 circles"),
     ("The answer is the numbers that are even.", "the numbers that are even"),
 ]
 LISTS = [  # a comma or "and" is no end before a further entry
