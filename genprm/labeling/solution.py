@@ -157,12 +157,13 @@ def _own_answer(solution: Solution) -> str | None:
 
 
 def _last_answer(solution: Solution) -> str | None:
-    """The answer that the last step states, alone or as the end of what earlier steps begin: "The
-    answer is:" and "24" may be two steps. None if the solution goes on after its answer."""
+    """The whole solution's answer, if the last step states it, alone or as the end of what earlier
+    steps begin: "The answer is:" and "24" may be two steps. None if the solution goes on after its
+    answer."""
     extract, steps = verifier_for(solution).extract, solution.steps
-    if (answer := extract(steps[-1:])) is not None:
-        return answer
     answer = extract(steps)
+    if answer is None or extract(steps[-1:]) is not None:
+        return answer
     return answer if answer != extract(steps[:-1]) else None
 
 

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from genprm.records import Problem
 from genprm.verifiers.base import normalise
-from genprm.verifiers.extraction import extract_final_answer
+from genprm.verifiers.extraction import extract_final_answer, halve_width
 
 _NEXT_PAIR = re.compile(r"[,;]\s*(?:and\s+)?(?=[^,;:]+:)")
 
@@ -25,10 +25,12 @@ class ChoiceVerifier:
 
     def extract(self, steps: Sequence[str]) -> str | None:
         """The answer that a solution states, else the option that its last line names."""
-        return extract_final_answer(steps) or _last_line("\n".join(steps))
+        answer = extract_final_answer(steps, keep_sentences=True)
+        return answer or _last_line(halve_width("\n".join(steps)))
 
     def check(self, answer: str, problem: Problem) -> bool | None:
-        gold = extract_final_answer(problem.answer or "") or problem.answer or ""
+        reference = problem.answer or ""
+        gold = extract_final_answer(reference, keep_sentences=True) or reference
         options = _options(problem.problem)
         gold_labels = _labels(gold, options)
         gold_pairs = _assignment(gold)  # one pair, such as `B: a ball`, may be an option
@@ -47,8 +49,14 @@ _STYLE = re.compile(
 )
 _SPACE = re.compile(r"\\(?:[ ,;:!]|q?quad\b)|~|[^\S\n]+")
 _MARKS = re.compile(r"[{}$*`\"“”‘’]|\\[()\[\]]|(?<!\w)'|'(?!\w)")
-_CALLED = re.compile(r"(?:the\s+)?(?:option|choice|alternative|letter|answer)[\s_]+", re.IGNORECASE)
+_CALLED = re.compile(
+    r"\A(?:(?:the\s+)?(?:option|choice|alternative|letter|answer)[\s_]+)+", re.IGNORECASE
+)
 _LABEL = re.compile(r"[(\[]\s?(?P<closed>[A-Za-z]|\d)\s?[)\]]|(?P<open>[A-Za-z]|\d)(?!\w)")
+_BEHIND = re.compile(
+    r"(?:[(\[](?:(?i:option|choice|letter)\s)?|(?<!\w)(?i:option|choice|letter)\s[(\[]?)"
+    r"(?:(?P<closed>[A-Za-z]|\d)[)\]]|(?P<open>[A-Z]|\d))$"
+)
 _SEVERAL = re.compile(
     r"(?:both\s+)?[(\[]?[A-Z][)\]]?(?:(?:\s?,\s?(?:and\s|or\s)?|\s(?:and|or|&)\s)[(\[]?[A-Z][)\]]?)+"
     r"|[A-Z]{2,6}"
@@ -60,9 +68,10 @@ def _labels(answer: str, options: Mapping[str, str]) -> frozenset[str]:
     """The labels, in upper case, that an answer names directly or by the text of one listed option;
     none if it names none.
 
-    A text is looked for before a label in front of it is read: `E. coli` and `a ball` are texts.
+    A text is looked for before a label in front of it is read: `E. coli` and `a ball` are texts. A
+    label with the text of another option names both.
     """
-    answer = _CALLED.sub("", _plain(answer), count=1)
+    answer = _CALLED.sub("", _plain(answer))
     label = _LABEL.match(answer)
     rest = answer[label.end() :] if label else ""
     named = (label["closed"] or label["open"]).upper() if label else ""
@@ -77,10 +86,20 @@ def _labels(answer: str, options: Mapping[str, str]) -> frozenset[str]:
     if _SEVERAL.fullmatch(answer):
         return frozenset(re.findall(r"[A-Z]", answer))
     if label and _is_label(label, rest, options.get(named)):
-        return frozenset((named,))
-    if behind := re.search(r"[(\[]([A-Za-z]|\d)[)\]]$", answer):  # a ball (B)
-        return _labels(behind[1], options)
+        return frozenset((named,)) | _contradicted(rest, named, options)
+    if behind := _BEHIND.search(answer):  # a ball (B)
+        named = (behind["closed"] or behind["open"]).upper()
+        text = answer[: behind.start()]
+        return _labels(named, options) | _contradicted(text, named, options)
     return frozenset()
+
+
+def _contradicted(text: str, named: str, options: Mapping[str, str]) -> frozenset[str]:
+    """The label of the other option that has the text beside a label, as in `(B) a box` for `(A) a
+    box`; none if it is the text of the option itself, or of none."""
+    text = _without_article(text.strip(" .):,;(–—-"))
+    same = {name for name, option in options.items() if _without_article(option) == text}
+    return frozenset(same) if len(same) == 1 and named not in same else frozenset()
 
 
 def _is_label(label: re.Match[str], rest: str, text: str | None) -> bool:
@@ -95,7 +114,7 @@ def _is_label(label: re.Match[str], rest: str, text: str | None) -> bool:
 
 def _plain(answer: str) -> str:
     """The answer in one line, without LaTeX's and Markdown's marks for the style of text."""
-    plain = _MARKS.sub("", _SPACE.sub(" ", _STYLE.sub("", answer)))
+    plain = _MARKS.sub("", _SPACE.sub(" ", _STYLE.sub("", halve_width(answer))))
     return " ".join(plain.split()).rstrip(". ")
 
 
@@ -122,7 +141,7 @@ _LISTED = [
 
 def _options(problem_text: str) -> dict[str, str]:
     """The options that a problem lists, label in upper case → text; empty if it lists none."""
-    lines = _MARKS.sub("", _SPACE.sub(" ", _STYLE.sub("", problem_text)))
+    lines = _MARKS.sub("", _SPACE.sub(" ", _STYLE.sub("", halve_width(problem_text))))
     for form in _LISTED:
         marks = list(form.finditer(lines))
         first = [i for i, mark in enumerate(marks) if mark[1] in "Aa1"]
@@ -146,7 +165,7 @@ def _options(problem_text: str) -> dict[str, str]:
 _LISTS = re.compile(r"[\s>*-]*[(\[]?[A-Za-z\d][)\].:]")
 _NAMES = re.compile(
     r"[\s>*]*+(?:.{0,200}\.\s+)?(?:(?:so|thus|therefore|hence),?\s+)?\**"
-    r"(?P<option>(?:option\s+)?(?:[(\[][A-Za-z\d][)\]]|[A-Z][.)](?=\**(?:\s|$))|[A-Z](?=\W*$)).{0,200})",
+    r"(?P<option>(?:option\s+)?(?:[(\[][A-Za-z\d][)\]]|[A-Z][.):](?=\**(?:\s|$))|[A-Z](?=\W*$)).{0,200})",
     re.IGNORECASE,
 )
 

@@ -356,7 +356,199 @@ SENTENCES = [
     ("", None),
 ]
 
+OTHER_ANSWERS = [  # remarks about the answer to another question, or a wrong one
+    ("\\boxed{42}\n\nNote: If we had used 3 instead, the answer would be 36.", "42"),
+    ("The answer is 42.\n\nIf there were 3 more apples the answer would be 45.", "42"),
+    ("\\boxed{42}\nWithout the first term the answer would be 36.", "42"),
+    ("\\boxed{42}\nHad the price been 5, the answer would be 36.", "42"),
+    ("\\boxed{42}\nHad the price been 5, the answer would then be \\boxed{36}.", "42"),
+    ("\\boxed{42}\nOtherwise the answer is 36.", "42"),
+    ("\\boxed{42}\nIf we ignore the tax, the answer is 36.", "42"),
+    ("\\boxed{42}\nThe answer is 36 if we ignore the tax.", "42"),
+    ("The answer is 42. Some might argue the answer should be 36.", "42"),
+    ("The answer is 42. Some people say that the correct answer is 36.", "42"),
+    ("The answer is 42. One may be tempted to say the answer is 36.", "42"),
+    ("\\boxed{42}\nThe answer should be 36 in a world without tax.", "42"),
+    ("\\boxed{42}\nThe naive answer is 36.", "42"),
+    ("\\boxed{42} (The naive answer is \\boxed{36}.)", "42"),
+    ("\\boxed{42}\nThe wrong answer is 36.", "42"),
+    ("\\boxed{42}\nThe tempting final answer is 36.", "42"),
+    ("\\boxed{42}\nThe previous answer was 36, which is wrong.", "42"),
+    ("\\boxed{42}\nMy initial answer was 36.", "42"),
+    ("\\boxed{42}\nMy first answer is \\boxed{36}.", "42"),
+    ("\\boxed{42}\nAn incorrect answer would be 36.", "42"),
+    ("\\boxed{42}\nThe student answer is 36.", "42"),
+    ("\\boxed{42}\nA student who forgets the tax gets the answer 36.", "42"),
+    ("\\boxed{42}\nBob got the answer 36.", "42"),
+    ("#### 42\nA common mistake is to forget the tax, in which case the answer is 36.", "42"),
+    ("The answer is 42.\nCommon mistake: forgetting the tax, so that the answer is 36.", "42"),
+    ("\\boxed{42}\nA common mistake is to forget the tax. Then the answer is 36.", "42"),
+    ("The wrong answer is 36.", None),
+    ("The answer is a ball. If it had corners, the answer would be (A).", "a ball"),
+    # what stands alone, concludes or corrects is no such remark
+    ("If Ann has 20 and gets 4, the answer would be 24.", "24"),
+    ("The answer would be 24. The answer is positive.", "24"),
+    ("If Ann gets 4, then the answer is 24.", "24"),
+    ("\\boxed{20}\nIf Ann gets 4 more, she has more, so the answer is 24.", "24"),
+    ("Half is \\boxed{12}. So the answer should be 24.", "24"),
+    ("My first answer was 36. The answer is 42.", "42"),
+    ("The naive answer is 36, but the answer is 42.", "42"),
+    ("\\boxed{36}\nWait, I forgot the tax. So the answer should be 42.", "42"),
+    ("\\boxed{36}\nWait, if we include the tax, the answer is 42.", "42"),
+    ("\\boxed{36}\nI made a mistake: the answer is 42.", "42"),
+    ("\\boxed{36}\nThat is wrong. The answer should be 42.", "42"),
+    ("\\boxed{36}\nThere was a mistake, so the correct answer is 42.", "42"),
+]
+SENTENCES_AS_ANSWERS = [  # the one number in a sentence, or nothing
+    ("Answer: Tina makes $990.00.", "$990.00"),
+    ("Final Answer: Janet makes $18 per day.", "$18"),
+    ("**Final Answer:** Janet makes \\$18 every day at the market.", "\\$18"),
+    ("Answer: She has 5 apples left.", "5 apples"),
+    ("Answer: John spent $45 in total.", "$45"),
+    ("Answer: There are 24 students in the class.", "24 students"),
+    ("Answer: Ann and Bob will need 3/4 cup of flour.", "3/4 cup"),
+    ("Answer: It took her $\\frac{1}{2}$ of an hour.", "\\frac{1}{2}"),
+    ("The answer is John has 12 apples.", "12 apples"),
+    ("Answer: Mark's profit was $50.", "$50"),
+    ("Answer: At the end, 5 birds remain.", "5 birds"),
+    ("Answer: In 5 years he will be 30.", None),
+    ("The answer is a total of 5 birds.", "5 birds"),
+    ("The answer is that John has **12** apples left.", "12 apples"),
+    ("The answer is: she has 5 apples left.", "5 apples"),
+    ("### Final Answer\n\nJanet makes **$18** every day.", "$18"),
+    ("#### Janet makes $18 per day.", "$18"),
+    ("<answer>She has 5 apples left.</answer>", "5 apples"),
+    ("Answer: The 3 boys have 12 apples.", None),
+    ("Answer: She has 5 apples. Then she gets 3 more, which makes 8.", None),
+    ("# Answer\n\nWe add 3 first.\nThen we look at it.", None),
+    ("Answer: Ann has more than Bob.", None),
+    ("The answer is that they are equal.", None),
+    ("\\boxed{24}\nAnswer: it is the same for both.", "24"),
+    # no sentences
+    ("The answer is The Great Gatsby.", "The Great Gatsby"),
+    ("The answer is I and III only.", "I and III only"),
+    ("The answer is French fries.", "French fries"),
+    ("The answer is a square inscribed in 2 circles.", "a square inscribed in 2 circles"),
+    ("The answer is the numbers that are even.", "the numbers that are even"),
+]
+LISTS = [  # a comma or "and" is no end before a further entry
+    ("The answer is both I and II.", "both I and II"),
+    ("Answer: (C) Both I and II", "(C) Both I and II"),
+    ("The answer is (C) Both I and II, since ice floats.", "(C) Both I and II"),
+    ("The answer is True, False.", "True, False"),
+    ("Answer: (C) True, False", "(C) True, False"),
+    ("The answer is yes, no, and yes.", "yes, no, and yes"),
+    ("The answer is Yes, No, Yes.", "Yes, No, Yes"),
+    ("The answer is 8 boys and girls.", "8 boys and girls"),
+    ("The answer is $x$ and Bob.", "$x$ and Bob"),
+    ("The answer is 5, ten.", "5, ten"),
+    ("The answer is $x$, Ann and Bob.", "$x$, Ann and Bob"),
+    ("The answer is 24, Ann has the most.", "24"),
+    ("The answer is 24 and Bob is happy.", "24"),
+    ("The answer is 24 and we are done.", "24"),
+    ("The answer is no, it is even.", "no"),
+]
+FULL_WIDTH = [
+    ("The answer is 42。", "42"),
+    ("The answer is 42！", "42"),
+    ("The answer is 42？ No, the answer is 43。", "43"),
+    ("The answer is 42，因为 6*7=42。", "42"),
+    ("The answer is 42；done.", "42"),
+    ("The answer is 42（two dozen）。", "42"),
+    ("#### 42。", "42"),
+    ("Answer：42。", "42"),
+    ("Answer：B。", "B"),
+    ("The answer is（B）。", "(B)"),
+    ("\\boxed{（1，2）}", "(1, 2)"),
+]
+ONE_SENTENCE_BOXES = [
+    ("Half is \\boxed{12} and the total is \\boxed{24}.", "24"),
+    ("Half is \\boxed{12} and the answer is \\boxed{24}.", "24"),
+    ("Ann has \\boxed{12} and altogether \\boxed{24}.", "24"),
+    ("The width is \\boxed{2} and the sum is \\boxed{9}.", "9"),
+    ("Alice gets \\boxed{5} and Bob gets \\boxed{5}.", "5, 5"),
+    ("a = \\boxed{5}, b = \\boxed{5}", "5, 5"),
+    ("It is \\boxed{5} and again \\boxed{5}.", "5"),
+    ("a = \\boxed{5} and a = \\boxed{5}", "5"),
+]
+TWO_FORMS = [
+    ("The answer is $\\frac12$ or 0.5.", "\\frac12"),
+    ("The answer is $\\frac{1}{2}$, or $0.5$.", "\\frac{1}{2}"),
+    ("The answer is 0.5 or $\\frac{1}{2}$.", "0.5"),
+    ("The answer is 1/2 or 50%.", "1/2"),
+    ("The answer is \\(\\frac{3}{4}\\) or \\(0.75\\).", "\\frac{3}{4}"),
+    ("The answer is 1/2 (50%).", "1/2"),
+    ("The answer is $1\\frac12$ (1.5).", "1\\frac12"),
+    ("The answer is 1/3 or 0.333.", "1/3"),
+    ("The answer is 1/3 or about 0.3.", "1/3"),
+    ("\\boxed{\\frac12 \\text{ or } 0.5}", "\\frac12"),
+    ("The answer is 1/2 or 2.", "1/2 or 2"),
+    ("The answer is 1/2 or 0.25.", "1/2 or 0.25"),
+    ("The answer is 1/2 or 50.", "1/2 or 50"),
+    ("The answer is 1/3 or 0.3.", "1/3 or 0.3"),
+]
+OTHER_STATEMENTS = [
+    ("We get the answer 8.", "8"),
+    ("We get the answer as 8.", "8"),
+    ("This gives the final answer of **8**.", "8"),
+    ("giving us an answer of 8.", "8"),
+    ("The answer comes to 8", "8"),
+    ("The answer works out to be 8.", "8"),
+    ("The answer I get is 8", "8"),
+    ("The answer that we obtain is 8.", "8"),
+    ("Final answer → 8", "8"),
+    ("Final answer ⇒ $8$", "8"),
+    ("Final answer -> 8", "8"),
+    ("Final answer: → 8", "8"),
+    ("Final answer ➜ 8", "8"),
+    ("<b>Answer:</b> <span class='x'>8</span>", "8"),
+    ("Final answer 8", "8"),
+    ("<|begin_of_box|>8<|end_of_box|>", "8"),
+    ("[ANSWER]8[/ANSWER]", "8"),
+    ('{"answer": 8}', "8"),
+    ('```json\n{"reasoning": "5 + 3", "answer": "8"}\n```', "8"),
+    ('{"final_answer": "\\\\frac{1}{2}", "n": 3}', "\\frac{1}{2}"),
+    ('{"answer": "\\frac{1}{2}"}', "\\frac{1}{2}"),
+    ('{"answer": null}', None),
+    ("\\boxed{8}\nThe answer 7 is wrong.", "8"),
+    ("\\boxed{8}\nSo the answer of 7 is wrong.", "8"),
+    ("\\boxed{8}\nI can answer 3 more questions.", "8"),
+    ("Answer 5 questions.", None),
+    ("So he answers 10 calls\nA: 10", None),
+    ("# Answer 8", "8"),
+    # what is no part of the answer
+    ("The answer is 8 ∎", "8"),
+    ("The answer is 8 QED", "8"),
+    ("The answer is $8$ $\\square$", "8"),
+    ("The answer is $8$. $\\blacksquare$", "8"),
+    ("Answer: 8 → done", "8"),
+    ('Answer: <span style="color:red">8</span>', "8"),
+    ("Answer: 8[^1]", "8"),
+    ("The answer is 8 \\boxed{}", "8"),
+    ("The answer is x → infinity.", "x → infinity"),
+]
+OPTION_REMARKS = [
+    ("The correct answer is C. Option B is correct in a different context.", "C"),
+    ("The correct answer is C. Option B is the right choice elsewhere.", "C"),
+    ("**The correct answer is (A).**\n- (B) is the answer to a different question.", "(A)"),
+    ("The answer is A. Why? B is the right answer only if x > 2.", "A"),
+    ("The answer is B, since I would choose A only if x > 2.", "B"),
+    ("Answer: B\n\noption C is the best for the hottest planet.", "B"),
+    ("\\boxed{B}\nI would pick (C) for speed.", "B"),
+    ("The answer is A. Wait, it has corners. Option B is correct.", "Option B"),
+    ("Option A is correct. No, option B is correct.", "option B"),
+    ("Option B is correct.", "Option B"),
+]
+
 TABLE = {
+    "other answers": OTHER_ANSWERS,
+    "sentences as answers": SENTENCES_AS_ANSWERS,
+    "lists": LISTS,
+    "full width": FULL_WIDTH,
+    "boxes of one sentence": ONE_SENTENCE_BOXES,
+    "two forms": TWO_FORMS,
+    "other statements": OTHER_STATEMENTS,
+    "remarks about options": OPTION_REMARKS,
     "boxes": BOXES,
     "several boxes": SEVERAL_BOXES,
     "no answer in a box": NO_ANSWER_IN_BOX,
@@ -419,8 +611,9 @@ def test_an_unfinished_statement_does_not_hide_a_finished_one() -> None:
     assert extract_final_answer("So the answer is 4.\nSo the answer is") == "4"
 
 
+@pytest.mark.timeout(60)
 def test_extraction_is_linear_in_hostile_text() -> None:
-    assert extract_final_answer("\\boxed{" * 100_000) is None  # quadratic: hours, a time-out
+    assert extract_final_answer("\\boxed{" * 100_000) is None  # quadratic: hours
 
 
 @settings(deadline=None)
@@ -435,6 +628,7 @@ def test_a_balanced_box_gives_its_content_back(content: str) -> None:
     assert extract_final_answer(f"x \\boxed{{{content}}} y") == (expected if depth == 0 else None)
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     "hostile",
     [
@@ -445,7 +639,14 @@ def test_a_balanced_box_gives_its_content_back(content: str) -> None:
         "#### ",
         "<answer>",
         " ",
+        "answer: she ",
+        "the answer would be to ",
+        '"answer": ',
+        "1/2 or ",
+        "option A is correct if ",
+        "Wait, ",
     ],
 )
 def test_extraction_is_linear_in_many_statements(hostile: str) -> None:
-    assert extract_final_answer("The answer is 5." + hostile * 10_000) is not None
+    text = "The answer is 5. " + hostile * (300_000 // len(hostile))  # quadratic: many minutes
+    assert extract_final_answer(text) is not None
