@@ -40,6 +40,7 @@ LOADS = (1, 4, 16, 64)  # requests at a time
 LIGHT = 20  # requests per one at a time, for loads below the last
 VOTES = 2
 PERCENTILES = (50, 95, 99)
+QUEUE = 256  # requests that may wait
 BURST = 4  # times what the service works on and lets wait
 SLIP_RATE = 0.2
 
@@ -60,7 +61,8 @@ def main() -> None:
     parser.add_argument("--config", default="tiny")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     args = parser.parse_args()
-    config = load_config(args.config, ["serve.port=0", *args.set])
+    changes = ["serve.port=0", f"serve.max_queued_requests={QUEUE}", *args.set]
+    config = load_config(args.config, changes)
     args.out.mkdir(parents=True, exist_ok=True)
     url = service.run(config, blocking=False, tokens=False)
     try:

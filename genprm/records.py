@@ -38,7 +38,8 @@ StepStatus = Literal[
 
 def content_id(*parts: Any) -> str:
     """A stable id for content that came without one: 16 hex digits of a SHA-256."""
-    blob = json.dumps(parts, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
+    # of what JSON has no form for (dates and bytes in Parquet) the text counts
+    blob = json.dumps(parts, ensure_ascii=True, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(blob.encode()).hexdigest()[:16]
 
 
@@ -108,6 +109,9 @@ class Problem(Identified):
     answer: str | None = None
     tests: list[str] | None = None  # code tasks: unit tests in place of an answer
     task: str | None = None  # names the verifier and, for built-in tasks, the oracle
+
+    entry_point: str | None = optional()
+    """Code tasks: what the tests' `check(candidate)` is called with, as HumanEval names it."""
 
     @field_validator("answer", mode="before")
     @classmethod
@@ -247,6 +251,8 @@ class LabelledSolution(Solution):
     """The labels as the source gave them, also those after the first error."""
     ratings: list[int] | None = optional()
     """PRM800K's ratings of the steps: 1, 0 (neutral) or -1."""
+    human_steps: list[int] | None = optional()
+    """PRM800K: the steps that the person who rated wrote, where no completion would do."""
     merged: list[SourceLabels] | None = optional()
     """The labels of both sources, where these were combined of two."""
 

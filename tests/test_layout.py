@@ -35,7 +35,8 @@ import genprm.steps, genprm.tasks, genprm.prompts.verdict, genprm.scoring.voting
 import genprm.engines.scripted, genprm.scoring.critic, genprm.evaluation.metrics
 import genprm.evaluation.calibrate, genprm.report.summary
 import genprm.client, genprm.integrations.openrlhf, genprm.integrations.search_and_learn
-import genprm.integrations.trl, genprm.integrations.verl
+import genprm.integrations.trl, genprm.integrations.verl, genprm.integrations.its_hub
+import genprm.integrations.skyrl, genprm.integrations.verifiers, genprm.integrations.slime
 assert genprm.load_config(None, []) and genprm.load_pack("native")
 assert not set({HEAVY!r}) & set(sys.modules)
 """

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster.commands.base import FILE_OUT, Command, Option
+from genprm.data.bad_rows import STRICT, BadRows
 from genprm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -15,16 +16,25 @@ if TYPE_CHECKING:
 
 
 def run(config: Config, args: argparse.Namespace) -> None:
-    written, unlabelled = convert(args.labels, args.to, args.out)
-    print(f"wrote {written} rows to {args.out}; {unlabelled} solutions have no labels to write")
+    from cluster.commands.output import keep_skipped
+    from genprm.data.formats.base import FORMATS
+
+    bad = BadRows(config.on_bad_row)
+    rows, unlabelled = convert(args.labels, args.to, args.out, bad)
+    written = "1 row" if rows == 1 else f"{rows} rows"
+    print(f"wrote {written} to {args.out}; solutions without labels for it: {unlabelled}")
+    keep_skipped(bad, args.out)
+    if FORMATS[args.to].caution:
+        print(f"note: {FORMATS[args.to].caution}")
 
 
-def convert(sources: Sequence[str], to: str, out: str) -> tuple[int, int]:
-    """Write `out` and return how many solutions were written, and how many had no labels for it.
+def convert(sources: Sequence[str], to: str, out: str, bad: BadRows = STRICT) -> tuple[int, int]:
+    """Write `out` and return how many solutions were written, and how many had no labels for it;
+    `bad` takes rows that are no labelled solutions.
 
     Raises:
         ConfigError: `to` names no format that can be written, or `out` exists.
-        InputError: a row is not a labelled solution.
+        InputError: a row is not a labelled solution, unless they are skipped.
     """
     from genprm.data.formats.base import FORMATS
     from genprm.data.rows import FailedRow, write_jsonl
@@ -40,7 +50,7 @@ def convert(sources: Sequence[str], to: str, out: str) -> tuple[int, int]:
     counts = {True: 0, False: 0}
 
     def rows() -> Iterator[dict[str, Any]]:
-        for source in labelled_solutions(sources, rule_writer=False):
+        for source in labelled_solutions(sources, rule_writer=False, bad=bad):
             failed = isinstance(source, FailedRow)  # of an earlier stage: it has no labels
             row = None if failed else write(LabelledSolution.model_validate(source))
             counts[row is not None] += 1

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cluster.commands.base import FILE_OUT, Command, Option
+from genprm.data.bad_rows import STRICT, BadRows
 from genprm.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -17,13 +18,22 @@ if TYPE_CHECKING:
 
 
 def run(config: Config, args: argparse.Namespace) -> None:
-    counts = merge_files(args.labels, args.others, args.out, keep=args.keep)
+    from cluster.commands.output import keep_skipped
+
+    bad = BadRows(config.on_bad_row)
+    counts = merge_files(args.labels, args.others, args.out, keep=args.keep, bad=bad)
     print(", ".join(f"{name} {count}" for name, count in counts.items()))
+    keep_skipped(bad, args.out)
     print(f"wrote {args.out}")
 
 
 def merge_files(
-    sources: Sequence[str], others: Sequence[str], out: str, *, keep: bool = False
+    sources: Sequence[str],
+    others: Sequence[str],
+    out: str,
+    *,
+    keep: bool = False,
+    bad: BadRows = STRICT,
 ) -> Counter[str]:
     """Write the solutions that are in both, and count what became of each.
 
@@ -33,7 +43,8 @@ def merge_files(
     order.
 
     Counted: agreement, disagreement, undecided (by one source or both), alone (in one source
-    only), failed (rows that an earlier stage could not label).
+    only), failed (rows that an earlier stage could not label). `bad` takes rows that are no
+    labelled solutions.
 
     Raises:
         ConfigError: `out` exists.
@@ -48,19 +59,19 @@ def merge_files(
         raise ConfigError(f"{out} exists: choose another --out")
     counts: Counter[str] = Counter(agreement=0, disagreement=0, undecided=0, alone=0, failed=0)
 
-    def labelled(files: Sequence[str]) -> Iterator[tuple[str, Row]]:
-        for row in labelled_solutions(files, rule_writer=False):
+    def read(files: Sequence[str]) -> Iterator[tuple[str, Row]]:
+        for row in labelled_solutions(files, rule_writer=False, bad=bad):
             if isinstance(row, FailedRow):
                 counts["failed"] += 1
             else:
                 yield content_id(row["problem"], row["steps"]), row
 
     waiting: dict[str, deque[Row]] = defaultdict(deque)
-    for key, row in labelled(others):
+    for key, row in read(others):
         waiting[key].append(row)
 
     def rows() -> Iterator[Row]:
-        for key, row in labelled(sources):
+        for key, row in read(sources):
             if not waiting.get(key):
                 counts["alone"] += 1
                 continue

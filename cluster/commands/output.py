@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cluster.stages.report import Report
+    from genprm.data.bad_rows import BadRows
 
 
 def print_report(report: Report) -> None:
@@ -33,7 +35,28 @@ def print_report(report: Report) -> None:
         print(f"requests sent again: {report.resent}")
     for reason, count in report.errors.items():
         print(f"failed {count}: {visible(reason)}")
+    print_skipped(report.skipped, report.skip_reasons, report.skipped_in)
     print(f"wrote {report.out}")
+
+
+def print_skipped(count: int, reasons: Mapping[str, int], path: str | None) -> None:
+    """How many bad rows were skipped, the most frequent reasons, and the file of them; nothing
+    where there are none."""
+    from genprm.report.terminal import visible
+
+    if not count:
+        return
+    for reason, rows in reasons.items():
+        print(f"skipped {rows}: {visible(reason)}")
+    which = "1 bad row in all, which is" if count == 1 else f"{count} bad rows in all, which are"
+    print(f"skipped {which} not counted above: see {path}")
+
+
+def keep_skipped(bad: BadRows, out: str) -> None:
+    """Write the rows that were skipped beside `out`, and print what `print_skipped` does."""
+    from genprm.data.rows import write_skipped
+
+    print_skipped(len(bad.skipped), bad.reasons(), write_skipped(out, bad))
 
 
 def describe_counts(value: Any) -> str:

@@ -49,6 +49,13 @@ CONFIG = (
         key="runtime.address",
     ),
 )
+ON_BAD_ROW = Option(
+    "--on-bad-row",
+    "fail: end at the first row that cannot be used (the default); skip: leave such rows out,"
+    " count them, write them with reasons beside the output (on_bad_row)",
+    {"choices": ("fail", "skip")},
+    key="on_bad_row",
+)
 STAGES = tuple(name for name, command in COMMANDS.items() if command.is_stage)
 STAGE = Option("stage", ", ".join(STAGES), {"choices": STAGES, "metavar": "STAGE"})
 
@@ -107,5 +114,6 @@ def options_of(command: Command) -> tuple[Option, ...]:
         *((STAGE,) if command.takes_stage else CONFIG),
         *inputs,
         *((out,) if command.out else ()),
+        *((ON_BAD_ROW,) if command.inputs else ()),
         *command.options,
     )

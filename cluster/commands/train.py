@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 def run(config: Config, args: argparse.Namespace) -> None:
+    from cluster.commands.output import print_skipped
     from cluster.training.driver import train
     from genprm.report.terminal import print_table
 
@@ -28,6 +29,7 @@ def run(config: Config, args: argparse.Namespace) -> None:
         "loss": f"{result.metrics['loss']:.3f}" if "loss" in result.metrics else None,
     }
     print_table([row])
+    print_skipped(result.skipped, result.skip_reasons, result.skipped_in)
     print(f"wrote {result.path}")
 
 

@@ -275,6 +275,8 @@ def _evaluate(config: Config, folder: Path, clock: Clock) -> dict[str, FirstErro
         with clock.part(f"eval {name}"):
             out, judge = str(folder / "eval" / name), _critic(config, model)
             evaluations[name] = evaluate_first_errors(judge, rows, data, out)
+        if untrained := evaluations[name].judging.details.get("critic"):
+            print(f"  {name}: {untrained}")
     return evaluations
 
 

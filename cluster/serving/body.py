@@ -7,12 +7,15 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from fastapi import Request
+from fastapi.responses import Response
 
 from cluster.serving.schema import RequestError
 from genprm.client.calls import MAX_BODY_BYTES
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Response)
 LONG_BODY = 50_000  # bytes that are parsed and split in some ten milliseconds
+LONG_ANSWER = 2_000  # numbers that are put together in some ten milliseconds
 
 
 async def read_body(request: Request) -> bytes:
@@ -35,6 +38,12 @@ async def parse_body(request: Request, parse: Callable[[bytes], T]) -> T:
     that other requests go on. Raises what `read_body` and `parse` raise."""
     body = await read_body(request)
     return parse(body) if len(body) <= LONG_BODY else await asyncio.to_thread(parse, body)
+
+
+async def build_answer(numbers: int, build: Callable[[], R]) -> R:
+    """The answer that `build` returns. One of many numbers is put together in another thread, so
+    that other requests go on. Raises what `build` raises."""
+    return build() if numbers <= LONG_ANSWER else await asyncio.to_thread(build)
 
 
 def json_body(schema: dict[str, Any]) -> dict[str, Any]:

@@ -1,227 +1,157 @@
-"""The formats of other reward services: their requests as solutions, judgements as their answers.
+"""What the formats of other reward services share: texts as their clients write them, and a number
+where there is no score.
 
-`/get_reward` is OpenRLHF's remote reward model; `/pooling` and `/classify` are vLLM's routes to a
-discriminative process reward model. Pure translation: no HTTP, no Ray, no engine. None of these
-formats can say that something was not scored: such a request is refused, unless `serve.unscored`
-names a number to return instead, and then the answer marks where it does.
+Pure translation: no HTTP, no Ray, no engine. `/get_reward` is `cluster.serving.rewards`, vLLM's
+routes are `cluster.serving.pooling`. None of their formats can say that something was not scored,
+and a trainer that is refused an answer ends: what cannot be judged has the number `serve.unscored`,
+and the answer marks where. With null there, such a request is an error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from cluster.serving.schema import RequestError, parse_as
-from genprm import steps as splitting
-from genprm.client.calls import MAX_BATCH, MAX_BATCH_STEPS, MAX_STEPS
-from genprm.config.serve import ServeConfig
-from genprm.integrations.openrlhf import bare_response, reward_answer
-from genprm.prompts.chat import ChatMarks
+from cluster.serving.schema import RequestError
+from genprm.client.calls import MAX_BATCH_STEPS, MAX_STEPS
+from genprm.integrations.chat import content_text
+from genprm.prompts.chat import ChatMarks, find_marks, strip_end_tokens
 from genprm.records import Judgement, StepJudgement
 from genprm.scoring.base import ScoreItem
 
-LABELS = ("incorrect", "correct")  # the classes of `probs`
 CALLERS_FAULT = ("empty", "too_long")  # statuses that the same request meets again
-NO_ROOM = "this format has no null, and serve.unscored is not set"
-Item = TypeVar("Item", bound=ScoreItem | None)
+# Entries of one request, and steps of all of them together. Far more than a trainer sends, and few
+# enough that one caller cannot fill the memory or keep the critic for hours.
+MAX_ENTRIES = MAX_REQUEST_STEPS = 8 * MAX_BATCH_STEPS
+NO_ROOM = "this format has no null, and serve.unscored is null"
 
 
-class _Tolerant(BaseModel):
+class Tolerant(BaseModel):
     """Strict about the fields that are read; others, which clients of these formats send, pass."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
 
-class RewardRequest(_Tolerant):
-    """The body of OpenRLHF's `POST /get_reward`: a text of each list for each rollout. `labels`
-    are not read."""
+class TextPart(Tolerant):
+    """One part of a message's content."""
 
-    query: list[str] = Field(max_length=MAX_BATCH)
-    prompts: list[str] = Field(max_length=MAX_BATCH)
+    type: str = "text"
+    text: str | None
 
 
-class Turn(_Tolerant):
+def plain_text(content: Any) -> Any:
+    """The text of a message's content (`content_text`); what is neither a text, parts nor null is
+    returned for pydantic to refuse.
+
+    Raises:
+        ValueError: a part that is no text, such as an image.
+    """
+    if not isinstance(content, list | None):
+        return content
+    for part in content or ():
+        if not isinstance(part.get("text", part) if isinstance(part, dict) else part, str | None):
+            raise ValueError("only text can be judged: expected a string or parts of type text")
+    return content_text(content)
+
+
+Text = Annotated[
+    str, BeforeValidator(plain_text, json_schema_input_type=str | list[TextPart] | None)
+]
+
+
+class Turn(Tolerant):
     """One chat message."""
 
     role: str
-    content: str
-
-
-Texts = Annotated[list[str], BeforeValidator(lambda it: [it] if isinstance(it, str) else it)]
-
-
-class PoolingRequest(_Tolerant):
-    """The body of vLLM's `POST /pooling` and `POST /classify`: `input`, conversations as the
-    critic's chat template renders them, or `messages`, one conversation. Answers are probabilities
-    whatever `use_activation` says."""
-
-    input: Texts | None = Field(None, min_length=1, max_length=MAX_BATCH)
-    messages: list[Turn] | None = Field(None, min_length=1)
-    task: Literal["token_classify", "classify"] | None = None
-    encoding_format: Literal["float"] = "float"
-
-
-_REWARD, _POOLING = TypeAdapter(RewardRequest), TypeAdapter(PoolingRequest)
+    content: Text = ""
 
 
 @dataclass(frozen=True)
-class Translator:
-    """Requests to solutions and judgements to answers, under one service's settings.
+class Unjudged:
+    """Stands in place of a solution, and of its judgement, where a request has none to judge."""
 
-    `marks` are those of the critic's chat template, if it has one; `splitter` finds the steps of
-    an answer without `serve.step_marker` in it. The keys of solutions and judgements are the fields
-    of the request that they come from, which errors name.
-    """
+    reason: str
 
-    marks: ChatMarks | None
-    splitter: str
-    serve: ServeConfig
 
-    def rollouts(self, body: bytes) -> dict[str, ScoreItem | None]:
-        """The solutions in a `/get_reward` request; None for a rollout whose response has no text.
+@dataclass(frozen=True)
+class Numbers:
+    """Scores as numbers: `unscored` where there is none, an error where that is None."""
 
-        Raises:
-            RequestError: names the field at fault.
-        """
-        request = parse_as(_REWARD, body)
-        if len(request.query) != len(request.prompts):
-            message = f"has {len(request.prompts)} entries where query has {len(request.query)}"
-            raise RequestError(message, field="prompts")
-        pairs = enumerate(zip(request.query, request.prompts, strict=True))
-        return _bounded({f"query[{place}]": self._rollout(place, *pair) for place, pair in pairs})
+    unscored: float | None
 
-    def conversations(self, body: bytes) -> dict[str, ScoreItem]:
-        """The solutions in a request to `/pooling` or `/classify`.
+    @property
+    def filler(self) -> float:
+        """The number in place of a score, once it is certain that there may be one."""
+        return self.unscored or 0.0
+
+    def solution(self, field: str, judgement: Judgement | Unjudged) -> float:
+        """The score of a solution.
 
         Raises:
-            RequestError: names the field at fault.
+            RequestError: it has none, and `unscored` is None.
         """
-        request = parse_as(_POOLING, body)
-        if request.messages is not None and request.input is None:
-            problem, answer = _two_turns(request.messages)
-            return {"messages": self._conversation("messages", problem, answer)}
-        if request.input is None or request.messages is not None:
-            raise RequestError("give either input or messages", field="input")
-        items = {}
-        for place, text in enumerate(request.input):
-            field = f"input[{place}]"
-            turns = self.marks.turns(text) if self.marks else None
-            if turns is None:
-                hint = "render it with the critic's chat template, or send messages"
-                message = f"a user's and an assistant's turn were not found: {hint}"
-                raise RequestError(message, field=field)
-            items[field] = self._conversation(field, *turns)
-        return _bounded(items)
-
-    def rewards(self, judged: Mapping[str, Judgement | None]) -> dict[str, Any]:
-        """The answer of `/get_reward`; `extra_logs.scored` is 0 where a reward is `serve.unscored`.
-
-        Raises:
-            RequestError: a rollout without a score, where `serve.unscored` is not set.
-        """
-        for field, judgement in judged.items():
-            self._score(field, judgement)
-        return reward_answer(list(judged.values()), unscored=self.serve.unscored or 0.0)
-
-    def step_rows(self, judged: Mapping[str, Judgement]) -> list[dict[str, Any]]:
-        """`data` of `/pooling`: `[[p_incorrect, p_correct], ...]`, a row for each step. `unscored`
-        has the places of steps whose score is `serve.unscored`.
-
-        Raises:
-            RequestError: a step without a score, where `serve.unscored` is not set.
-        """
-        rows = []
-        for place, (field, judgement) in enumerate(judged.items()):
-            scores = [self._step_score(field, step) for step in judgement.steps]
-            missing = [step.index for step in judgement.steps if step.score is None]
-            pairs = [[1 - score, score] for score in scores]
-            rows.append(_data(place, "unscored", missing, object="pooling", data=pairs))
-        return rows
-
-    def classes(self, judged: Mapping[str, Judgement]) -> list[dict[str, Any]]:
-        """`data` of `/classify`: `probs` of incorrect and correct by the aggregate of the steps.
-        `unscored` is true where the score is `serve.unscored`.
-
-        Raises:
-            RequestError: a solution without a score, where `serve.unscored` is not set.
-        """
-        rows = []
-        for place, (field, judgement) in enumerate(judged.items()):
-            score = self._score(field, judgement)
-            probs, label = [1 - score, score], LABELS[score > 0.5]
-            missing = judgement.solution_score is None
-            rows.append(
-                _data(place, "unscored", missing, label=label, probs=probs, num_classes=len(probs))
-            )
-        return rows
-
-    def _rollout(self, place: int, query: str, prompt: str) -> ScoreItem | None:
-        problem = self.marks.question(prompt) if self.marks else prompt
-        if not problem.strip():
-            raise RequestError("must not be empty", field=f"prompts[{place}]")
-        turns = self.marks.turns(query) if self.marks and prompt not in query else None
-        response = bare_response(turns[1] if turns else query, prompt)
-        steps = splitting.split(response, self.splitter)
-        return _item(f"query[{place}]", problem, steps) if steps else None
-
-    def _conversation(self, field: str, problem: str, answer: str) -> ScoreItem:
-        answer = bare_response(answer, "")
-        if self.serve.step_marker in answer:
-            pieces = answer.removesuffix(self.serve.step_marker).split(self.serve.step_marker)
-            steps = [piece.strip() for piece in pieces]
-        else:
-            steps = splitting.split(answer, self.splitter)
-        if not problem.strip() or not steps or not all(steps):
-            empty = f"step {steps.index('')}" if "" in steps else "a turn"
-            raise RequestError(f"{empty} must not be empty", field=field)
-        return _item(field, problem, steps)
-
-    def _score(self, field: str, judgement: Judgement | None) -> float:
-        """A solution's score, or `serve.unscored`."""
-        if judgement is not None and judgement.solution_score is not None:
+        if isinstance(judgement, Unjudged):
+            return self._instead(field, judgement.reason, 422)
+        if judgement.solution_score is not None:
             return judgement.solution_score
-        if self.serve.unscored is not None:
-            return self.serve.unscored
-        if judgement is None:
-            raise RequestError(f"no response in it; {NO_ROOM}", field=field)
-        unscored = (s for s in judgement.steps if s.score is None and s.status != "not_scored")
-        return self._step_score(field, next(unscored))
+        for step in judgement.steps:
+            if step.score is None and step.status != "not_scored":
+                return self.step(field, step)
+        return self._instead(field, "no score", 503)
 
-    def _step_score(self, field: str, step: StepJudgement) -> float:
+    def step(self, field: str, step: StepJudgement) -> float:
+        """The score of a step; raises as `solution`."""
         if step.score is not None:
             return step.score
-        if self.serve.unscored is not None:
-            return self.serve.unscored
-        message = f"step {step.index} has no score ({step.status}: {step.reason}); {NO_ROOM}"
-        status = 422 if step.status in CALLERS_FAULT else 503
-        raise RequestError(message, field=field, status=status)
+        message = f"step {step.index} has no score ({step.status}: {step.reason})"
+        return self._instead(field, message, 422 if step.status in CALLERS_FAULT else 503)
+
+    def _instead(self, field: str, reason: str, status: int) -> float:
+        if self.unscored is None:
+            raise RequestError(f"{reason}; {NO_ROOM}", field=field, status=status)
+        return self.unscored
 
 
-def _data(place: int, flag: str, flagged: Any, **fields: Any) -> dict[str, Any]:
-    return {"index": place, **fields, **({flag: flagged} if flagged else {})}
+@dataclass(frozen=True)
+class Chats:
+    """Takes rendered conversations apart: by the marks of the critic's chat template (`own`), or by
+    those of a format in wide use."""
+
+    own: ChatMarks | None
+
+    def marks(self, text: str) -> ChatMarks | None:
+        """The marks of the format that a text is in; None for a text that is no conversation."""
+        return self.own if self.own and self.own.find(text) >= 0 else find_marks(text)
+
+    def question(self, prompt: str) -> str:
+        """The last user's turn of a prompt, or the prompt where it has no turns."""
+        marks = self.marks(prompt)
+        return strip_end_tokens(marks.question(prompt)).strip() if marks else prompt
+
+    def answer(self, query: str, prompt: str) -> str | None:
+        """The answer in a query that does not hold its prompt as it is, because a tokenizer wrote
+        it otherwise; None where it cannot be told from the prompt."""
+        marks = self.marks(prompt)
+        answer = marks.answer(query, prompt) if marks else None
+        return None if answer is None else strip_end_tokens(answer)
+
+    def turns(self, text: str) -> list[Turn]:
+        """All turns from the first user's; none for a text in no known format."""
+        marks = self.marks(text)
+        turns = marks.turns(text) if marks else []
+        return [Turn(role=role, content=strip_end_tokens(content)) for role, content in turns]
 
 
-def _two_turns(messages: Sequence[Turn]) -> tuple[str, str]:
-    """The user's text and the assistant's; system messages are meant for another model."""
-    turns = [turn for turn in messages if turn.role != "system"]
-    if [turn.role for turn in turns] != ["user", "assistant"]:
-        roles = ", ".join(turn.role for turn in turns)[:100]
-        message = f"expected one of user and one of assistant, got {roles}"
-        raise RequestError(message, field="messages")
-    return turns[0].content, turns[1].content
-
-
-def _item(field: str, problem: str, steps: list[str]) -> ScoreItem:
+def solution_item(problem: str, steps: Sequence[str], **options: Any) -> ScoreItem | Unjudged:
+    """The solution to judge. Where it has no problem, no steps or more steps than a request may
+    have, the reason why it cannot be judged."""
+    if not problem.strip():
+        return Unjudged("no problem in it")
+    if not steps:
+        return Unjudged("no response in it")
     if len(steps) > MAX_STEPS:
-        raise RequestError(f"has {len(steps)} steps, at most {MAX_STEPS}", field=field)
-    return ScoreItem(problem.strip(), steps)
-
-
-def _bounded(items: dict[str, Item]) -> dict[str, Item]:
-    total = sum(len(item.steps) for item in items.values() if item is not None)
-    if total > MAX_BATCH_STEPS:
-        raise RequestError(f"has {total} steps in all, at most {MAX_BATCH_STEPS}", field="body")
-    return items
+        return Unjudged(f"has {len(steps)} steps, at most {MAX_STEPS} are judged")
+    return ScoreItem(problem.strip(), list(steps), **options)

@@ -1,7 +1,8 @@
 """The HTTP face of the scoring service: requests in, judgements and one-line errors out.
 
 An ASGI application over any scorer, in whatever process that lives; knows nothing of Ray. Every
-answer but the page is JSON; every error is `{"error": one line, "field": what to change or null}`.
+answer but the page is JSON; every error is `{"error": one line, "field": what to change or null}`,
+on vLLM's routes as vLLM has it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from cluster.serving.body import json_body, parse_body
 from cluster.serving.compat_routes import add_compat_routes
 from cluster.serving.host import CriticHost
 from cluster.serving.page import add_page
+from cluster.serving.pooling import VLLM_PATHS, error_answer
 from cluster.serving.schema import (
     MAX_VOTES,
     RequestError,
@@ -31,7 +33,7 @@ from cluster.serving.schema import (
     refuse_unscorable,
     steps_of,
 )
-from cluster.serving.tokens import BearerTokens
+from cluster.serving.tokens import BearerTokens, path_of
 from genprm.client.calls import MAX_BATCH, MAX_BATCH_STEPS, MAX_BODY_BYTES, MAX_STEPS
 from genprm.errors import EngineError, InputError, one_line
 from genprm.records import Judgement, StepJudgement
@@ -182,22 +184,25 @@ def _answer_errors_in_json(app: FastAPI) -> None:
     async def bad_input(request: Request, error: InputError) -> JSONResponse:
         field = error.field or "body"
         status = error.status if isinstance(error, RequestError) else 422
-        return _error(status, f"{field}: {error.message}", field)
+        return _error(request, status, f"{field}: {error.message}", field)
 
     @app.exception_handler(EngineError)
     async def engine_failed(request: Request, error: EngineError) -> JSONResponse:
-        return _error(503, str(error), None)
+        return _error(request, 503, str(error), None)
 
     @app.exception_handler(HTTPException)
     async def no_route(request: Request, error: HTTPException) -> JSONResponse:
         where = f"{request.method} {request.url.path}"
-        return _error(error.status_code, f"{error.detail}: {where}", None)
+        return _error(request, error.status_code, f"{error.detail}: {where}", None)
 
     @app.exception_handler(Exception)
     async def broken(request: Request, error: Exception) -> JSONResponse:
-        return _error(500, f"internal error: {type(error).__name__}", None)
+        return _error(request, 500, f"internal error: {type(error).__name__}", None)
 
 
-def _error(status: int, message: str, field: str | None) -> JSONResponse:
-    content: dict[str, Any] = {"error": one_line(message), "field": field}
+def _error(request: Request, status: int, message: str, field: str | None) -> JSONResponse:
+    if path_of(request.scope) in VLLM_PATHS:
+        status, content = error_answer(status, one_line(message), field)
+    else:
+        content = {"error": one_line(message), "field": field}
     return JSONResponse(content, status_code=status)

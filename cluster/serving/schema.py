@@ -7,7 +7,7 @@ refused with the name of the field at fault; nothing is repaired silently.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -96,13 +96,25 @@ def parse_as(form: TypeAdapter[T], body: bytes) -> T:
     try:
         return form.validate_json(body)
     except ValidationError as error:
-        key, message, kind = first_problem(error)
+        raise _fault(error) from None
+
+
+def validate_as(form: TypeAdapter[T], content: Any) -> T:
+    """Read the content of a JSON body as a request of the given form; errors as `parse_request`."""
+    try:
+        return form.validate_python(content)
+    except ValidationError as error:
+        raise _fault(error) from None
+
+
+def _fault(error: ValidationError) -> RequestError:
+    key, message, kind = first_problem(error)
     field = one_line(key)[:MAX_FIELD_CHARS] or "body"  # an unknown field may have any name
     if kind == "extra_forbidden":
         fields = ", ".join(ScoreRequest.model_fields)
-        raise RequestError(f"unknown field; known are {fields}", field=field)
+        return RequestError(f"unknown field; known are {fields}", field=field)
     status = 400 if kind == "json_invalid" else 422
-    raise RequestError(one_line(message), field=field, status=status)
+    return RequestError(one_line(message), field=field, status=status)
 
 
 def steps_of(request: ScoreRequest, default_splitter: str) -> list[str]:

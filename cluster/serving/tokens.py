@@ -22,7 +22,7 @@ TOKENS_ENV = "GENPRM_TOKENS"  # one or more, with commas between
 FILE_ENV = "GENPRM_TOKENS_FILE"  # one on each line; blank lines and those with # do not count
 # Open to health checks and to the page, which itself asks for a token. A bare prefix ("") is sent
 # on to the page.
-OPEN_PATHS = frozenset({"/health", "", *PATHS})
+OPEN_PATHS = frozenset({"/health", "/ping", "", *PATHS})
 SHORTEST = 16  # characters: a shorter one can be found from its hash
 
 
@@ -65,7 +65,7 @@ class BearerTokens:
         self._app, self._hashes = app, tuple(hashes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" or _path(scope) in OPEN_PATHS or self._lets_in(scope):
+        if scope["type"] == "lifespan" or path_of(scope) in OPEN_PATHS or self._lets_in(scope):
             await self._app(scope, receive, send)
             return
         content = {"error": "authorization: a bearer token is needed", "field": "authorization"}
@@ -82,7 +82,7 @@ class BearerTokens:
         return kind.lower() == "bearer" and any(matches)
 
 
-def _path(scope: Scope) -> str:
+def path_of(scope: Scope) -> str:
     """The path under the prefix that the application is mounted at."""
     path: str = scope["path"]
     return path.removeprefix(scope.get("root_path", "").rstrip("/"))

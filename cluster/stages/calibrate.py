@@ -1,6 +1,7 @@
 """`genprm calibrate`: judge labelled rows, learn what scores mean, keep it with the critic.
 
-    DIR/judgements.jsonl    one judgement per row, resumable
+    DIR/judgements.jsonl    one judgement per row, resumable; beside it
+                            judgements.jsonl.skipped.jsonl, if rows were skipped
     DIR/calibration.json    the calibrations (`genprm.evaluation.calibrate`), with held-out figures
 
 Every step gets all of its votes. If the prompt pack judges each step by itself, a second
@@ -22,6 +23,7 @@ from cluster.stages.score import scoring_stage
 from genprm.config.root import Config
 from genprm.config.score import NO_CALIBRATION, EarlyStoppingConfig, ScoreConfig
 from genprm.data import sources, storage
+from genprm.data.bad_rows import BadRows
 from genprm.data.rows import read_records
 from genprm.errors import InputError
 from genprm.evaluation.calibrate import fit
@@ -74,18 +76,20 @@ def calibrate(config: Config, data: Sequence[str], out: str) -> Calibrated:
     score = config.score
     raw["early_stopping"] = EarlyStoppingConfig(enabled=False)
     config = config.model_copy(update={"score": score.model_copy(update=raw)})
-    located = (row for source in data for row in sources.located(source))
-    rows = read(located, EvaluationRow, sources.check_steps)
+    bad, source = BadRows(config.on_bad_row), " ".join(data)
+    located = sources.rows_to_evaluate(data, bad)
+    rows = read(located, EvaluationRow, sources.check_evaluation, bad, source)
     judging = run_stage(
         scoring_stage(config, "calibrate"),
         config,
-        lambda: (row.row() for row in rows),
-        " ".join(data),
+        lambda _: (row.row() for row in rows),
+        source,
         f"{folder}/judgements.jsonl",
+        bad,
     )
     judgements = read_records(judging.out, Judgement)
     by_itself = config.prompt_pack().unit == "prefix"
-    calibrations = fit_calibrations(rows, judgements, score, " ".join(data), by_itself)
+    calibrations = fit_calibrations(rows, judgements, score, source, by_itself)
     path, in_critic = folder / FILE, _place_in_critic(config)
     for place in filter(None, (path, in_critic)):
         storage.write_json(str(place), [calibration.row() for calibration in calibrations])

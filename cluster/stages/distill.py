@@ -39,7 +39,7 @@ def distill(config: Config, labels: Sequence[str], out: str) -> Report:
     return run_stage(
         distill_stage(config),
         config,
-        lambda: sources.labelled_solutions(labels, rule_writer=by_rule, splitter=config.splitter),
+        lambda bad: sources.labelled_solutions(labels, by_rule, config.splitter, bad),
         " ".join(labels),
         out,
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from cluster.stages.label import label, solutions_to_label
 from genprm.config.root import Config
 from genprm.data import storage
+from genprm.data.bad_rows import BadRows
 from genprm.data.rows import FailedRow, read_rows, write_jsonl
 from genprm.errors import ConfigError, InputError
 from genprm.records import LabelCost, Row, content_id
@@ -33,6 +34,7 @@ class Price:
     prompt_tokens: Estimate
     seconds: float
     engines: int
+    skipped: int = 0  # rows that cannot be labelled, beside `rows`
 
     def table(self) -> list[TableRow]:
         """A row per cost, with 95 % bounds."""
@@ -58,6 +60,7 @@ class Price:
             f"{self.rows:,} solutions: about {self.seconds / 3600:.2f} hours on {self.engines} "
             f"engine(s) at the speed of the sample of {self.sample}, which is too short to fill "
             f"them; of the sample, {self.settled} were settled and {self.failed} failed"
+            + (f"; {self.skipped:,} bad rows would be skipped" if self.skipped else "")
         )
 
 
@@ -72,9 +75,11 @@ def price_of_labels(config: Config, solutions: Sequence[str], out: str, sample: 
     """
     if sample < 1:
         raise ConfigError(f"--estimate {sample}: at least 1")
-    count, drawn = draw_sample(solutions_to_label(config, solutions), sample)
+    bad = BadRows(config.on_bad_row)
+    count, drawn = draw_sample(solutions_to_label(config, solutions, bad), sample)
     if not drawn:
-        raise InputError(f"{' '.join(solutions)}: no rows to label")
+        skipped = f"; {bad.summary()}" if bad.skipped else ""
+        raise InputError(f"{' '.join(solutions)}: no rows to label{skipped}")
     folder = f"{storage.absolute(out.rstrip('/'))}.estimate-{uuid.uuid4().hex[:8]}"
     try:
         write_jsonl(f"{folder}/sample.jsonl", drawn)
@@ -93,6 +98,7 @@ def price_of_labels(config: Config, solutions: Sequence[str], out: str, sample: 
         prompt_tokens=total([cost.prompt_tokens for cost in costs], count),
         seconds=report.seconds / len(rows) * count,
         engines=config.runtime.engine_replicas,
+        skipped=len(bad.skipped),
     )
 
 

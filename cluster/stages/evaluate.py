@@ -1,6 +1,7 @@
 """`genprm eval`: judge rows whose truth is known, and write what that says about the critic.
 
-    DIR/judgements.jsonl    one judgement per row (per candidate for best-of-n rows), resumable
+    DIR/judgements.jsonl    one judgement per row (per candidate for best-of-n rows), resumable;
+                            beside it judgements.jsonl.skipped.jsonl, if rows were skipped
     DIR/metrics.json        the figures, with intervals
     DIR/report.html         the same to look at, with plots/ beside it
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cluster.stages.provenance import provenance
 from cluster.stages.report import Report
@@ -20,6 +21,7 @@ from cluster.stages.run import run_stage
 from cluster.stages.score import scoring_stage
 from genprm.config.root import Config
 from genprm.data import sources, storage
+from genprm.data.bad_rows import STRICT, BadRows
 from genprm.data.rows import FailedRow, LocatedRow, read_records
 from genprm.errors import ConfigError, InputError
 from genprm.evaluation.bon import best_of_n_metrics
@@ -70,8 +72,9 @@ class BestOfNEvaluation(Evaluation):
 def evaluate(config: Config, data: Sequence[str], out: str) -> Evaluation:
     """Judge `data`, evaluation rows or best-of-n rows, and write everything into folder `out`.
 
-    Critiques are kept, and no step is left out, whatever the config says: the curve over votes
-    and the report need them.
+    Rows of published benchmarks are read as they are (`genprm.data.benchmarks`). Critiques are
+    kept, and no step is left out, whatever the config says: the curve over votes and the report
+    need them.
 
     Raises:
         InputError: rows of neither kind, or of both.
@@ -79,25 +82,32 @@ def evaluate(config: Config, data: Sequence[str], out: str) -> Evaluation:
         StageError: see `run_stage`.
     """
     local_folder(out, *WRITTEN)
-    located = [row for source in data for row in sources.located(source)]
-    if located and "candidates" in located[0].row:
-        problems = read(located, BestOfNRow, _check_candidates)
-        return evaluate_best_of_n(config, problems, " ".join(data), out)
-    rows = read(located, EvaluationRow, sources.check_steps)
-    return evaluate_first_errors(config, rows, " ".join(data), out)
+    bad, source = BadRows(config.on_bad_row), " ".join(data)
+    located = list(sources.rows_to_evaluate(data, bad))
+    with_candidates = sum(row.row.get("candidates") is not None for row in located)
+    if 2 * with_candidates > len(located):
+        problems = read(located, BestOfNRow, _check_candidates, bad, source)
+        return evaluate_best_of_n(config, problems, source, out, bad)
+    rows = read(located, EvaluationRow, sources.check_evaluation, bad, source)
+    return evaluate_first_errors(config, rows, source, out, bad)
 
 
 def evaluate_first_errors(
-    config: Config, rows: Sequence[EvaluationRow], source: str, out: str
+    config: Config,
+    rows: Sequence[EvaluationRow],
+    source: str,
+    out: str,
+    bad: BadRows = STRICT,
 ) -> FirstErrorEvaluation:
-    """`evaluate` on rows that are read already; `source` names where they are from."""
+    """`evaluate` on rows that are read already; `source` names where they are from, and `bad` has
+    those that were skipped."""
     folder = local_folder(out, *WRITTEN)
-    judging, judgements = _judge(config, lambda: (row.row() for row in rows), source, folder)
+    judging, judgements = _judge(config, [row.row() for row in rows], source, folder, bad)
     metrics = evaluation_metrics(
         rows,
         judgements,
         seconds=judging.seconds,
-        provenance=provenance(config.seed, "genprm eval"),
+        provenance=_made_by(config, bad),
     )
     name = config.models.critic
     _write(folder, metrics, evaluation_report(name, metrics, rows, judgements))
@@ -105,45 +115,67 @@ def evaluate_first_errors(
 
 
 def evaluate_best_of_n(
-    config: Config, rows: Sequence[BestOfNRow], source: str, out: str
+    config: Config,
+    rows: Sequence[BestOfNRow],
+    source: str,
+    out: str,
+    bad: BadRows = STRICT,
 ) -> BestOfNEvaluation:
-    """`evaluate` on problems that are read already; `source` names where they are from."""
+    """`evaluate` on problems that are read already; `source` names where they are from, and `bad`
+    has those that were skipped."""
     folder = local_folder(out, *WRITTEN)
-    judging, judgements = _judge(config, lambda: _candidates(rows), source, folder)
+    judging, judgements = _judge(config, list(_candidates(rows)), source, folder, bad)
     scored = _scored(rows, judgements)
     choices = best_of_n_metrics(scored)
     metrics = ChoiceMetrics(
         choices,
         seconds=judging.seconds,
         completion_tokens=judging.usage.completion_tokens,
-        provenance=provenance(config.seed, "genprm eval"),
+        provenance=_made_by(config, bad),
     )
     _write(folder, metrics, best_of_n_report(metrics))
     return BestOfNEvaluation(best_of_n_rows(choices), judging, scored, metrics)
 
 
-def read(located: Iterable[LocatedRow], model: type[R], check: Callable[[R, str], None]) -> list[R]:
-    """Rows to evaluate on, as records.
+def read(
+    located: Iterable[LocatedRow],
+    model: type[R],
+    check: Callable[[R, str], None],
+    bad: BadRows,
+    source: str,
+) -> list[R]:
+    """Rows to evaluate on, as records; `bad` takes a row that is not such a record, or that failed
+    in an earlier stage.
 
     Raises:
-        InputError: a row that is not such a record, or that failed in an earlier stage.
+        InputError: a bad row, unless they are skipped; no row is left of those of `source`.
     """
     records = []
-    for row in sources.validated(located, model, check):
+    for row in sources.validate_rows(located, model, check, bad=bad):
         if isinstance(row, FailedRow):
-            raise InputError(f"row {row['id']} failed in an earlier stage: {row['error']}")
-        records.append(model.model_validate(row))
+            message = f"failed in an earlier stage: {row['error']}"
+            bad.add(row.where, InputError(message, place=row.where), row)
+        else:
+            records.append(model.model_validate(row))
+    if bad.skipped and not records:
+        raise InputError(f"{source}: no rows to work on; {bad.summary()}")
     return records
 
 
+def _made_by(config: Config, bad: BadRows) -> dict[str, Any]:
+    """The provenance of figures: rows that are not in them are part of it."""
+    skipped = {"skipped_rows": len(bad.skipped)} if bad.skipped else {}
+    return provenance(config.seed, "genprm eval") | skipped
+
+
 def _judge(
-    config: Config, rows: Callable[[], Iterable[Row]], source: str, folder: Path
+    config: Config, rows: Sequence[Row], source: str, folder: Path, bad: BadRows
 ) -> tuple[Report, list[Judgement]]:
     config = config.with_pack_sampling()
     kept = config.score.model_copy(update={"return_critiques": True, "stop_at_first_error": False})
     config = config.model_copy(update={"score": kept})
     stage = scoring_stage(config, "eval")
-    judging = run_stage(stage, config, rows, source, f"{folder}/judgements.jsonl")
+    judging = run_stage(stage, config, lambda _: rows, source, f"{folder}/judgements.jsonl", bad)
     return judging, read_records(judging.out, Judgement)
 
 

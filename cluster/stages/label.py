@@ -15,6 +15,7 @@ from cluster.stages.run import Stage, run_stage
 from genprm.config.label import LabelConfig
 from genprm.config.root import Config
 from genprm.data import sources
+from genprm.data.bad_rows import STRICT, BadRows
 from genprm.engines.base import Engine
 from genprm.generation import Usage
 from genprm.labeling.adaptive import ROUND_ROLLOUTS
@@ -32,18 +33,23 @@ def label(config: Config, solutions: Sequence[str], out: str) -> Report:
     return run_stage(
         label_stage(config),
         config,
-        lambda: solutions_to_label(config, solutions),
+        lambda bad: solutions_to_label(config, solutions, bad),
         " ".join(solutions),
         out,
     )
 
 
-def solutions_to_label(config: Config, solutions: Sequence[str]) -> Iterator[Row]:
-    """The solutions; InputError for one that was split in another way than rollouts will be, or,
-    if it is counted as a rollout of its own prefixes, sampled at another temperature."""
+def solutions_to_label(
+    config: Config, solutions: Sequence[str], bad: BadRows = STRICT
+) -> Iterator[Row]:
+    """The solutions, without those that `bad` takes.
+
+    InputError for one that was split in another way than rollouts will be, or, if it is counted as
+    a rollout of its own prefixes, sampled at another temperature.
+    """
     counted_together = config.label.reuse == "solution"
     return sources.solutions(
-        solutions, config.splitter, config.label.temperature if counted_together else None
+        solutions, config.splitter, config.label.temperature if counted_together else None, bad
     )
 
 

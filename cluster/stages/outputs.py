@@ -27,6 +27,7 @@ import pyarrow as pa
 
 from genprm.config.compare import first_difference
 from genprm.data import storage
+from genprm.data.bad_rows import BadRows
 from genprm.data.rows import FailedRow, write_jsonl
 from genprm.errors import ConfigError, GenprmError, InputError
 from genprm.generation import Usage
@@ -66,7 +67,7 @@ class Identity:
 
 
 class InputDigest(NamedTuple):
-    """How many rows went in, and the hash of all of them in order."""
+    """How many rows went in, and the hash of all of them in order, then of those skipped."""
 
     rows: int
     sha256: str
@@ -123,13 +124,17 @@ class Output:
             raise ConfigError(f"{self.work} exists and is not genprm's: choose another --out")
         return None, state
 
-    def check_input(self, meta: dict[str, Any], rows: Iterable[Row]) -> None:
-        """Refuse (ConfigError) if a finished output was made from other rows."""
-        if _digest(rows).sha256 != meta["input"]["sha256"]:
+    def check_input(
+        self, meta: dict[str, Any], rows: Iterable[Row], bad: BadRows | None = None
+    ) -> None:
+        """Refuse (ConfigError) if a finished output was made from other rows, or skipped others."""
+        if _digest(rows, bad).sha256 != meta["input"]["sha256"]:
             raise self._other("input", self.out)
 
-    def stage(self, rows: Iterable[Row], source: str) -> InputDigest:
+    def stage(self, rows: Iterable[Row], source: str, bad: BadRows | None = None) -> InputDigest:
         """Read the whole input once and keep a copy that Ray Data can read; resumed, compare it.
+
+        `bad` has the rows that `rows` leaves out, once these are read.
 
         Raises:
             ConfigError: an unfinished output belongs to another input.
@@ -137,16 +142,17 @@ class Output:
         """
         state = storage.read_json(self._state_path)
         if state is not None and self._has_work(state):
-            digest = _digest(rows)
+            digest = _digest(rows, bad)
             if digest.sha256 != state["input"]["sha256"]:
                 raise self._other("input", self.work)
             return digest
         self._start_over()
         self._write_state(source, None)
         try:
-            digest = self._copy(rows)
+            digest = self._copy(rows, bad)
             if not digest.rows:
-                raise InputError(f"{source}: no rows")
+                skipped = f" to work on; {bad.summary()}" if bad and bad.skipped else ""
+                raise InputError(f"{source}: no rows{skipped}")
         except GenprmError:
             self.discard()
             raise
@@ -218,7 +224,7 @@ class Output:
         for path in (self.checkpoint, self.rows, self.input):  # no row is done without its result
             storage.remove(path)
 
-    def _copy(self, rows: Iterable[Row]) -> InputDigest:
+    def _copy(self, rows: Iterable[Row], bad: BadRows | None) -> InputDigest:
         storage.make_folder(self.input)
         digest = hashlib.sha256()
         count = 0
@@ -235,6 +241,7 @@ class Output:
             table = pa.table(columns, schema=INPUT_SCHEMA)
             storage.write_table(f"{self.input}/part-{number:05d}.parquet", table)
             count += len(chunk)
+        _add_skipped(digest, bad)
         return InputDigest(count, digest.hexdigest())
 
     def _head(self) -> dict[str, Any]:
@@ -260,7 +267,9 @@ class Output:
 
 def canonical(value: Row | list[Row]) -> str:
     """A row, or several, as one line of JSON, the same for the same content."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
+    # a lone surrogate has no UTF-8; its backslash form is also its JSON escape
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -285,13 +294,21 @@ def cost_table(output: Output) -> pa.Table:
     return pa.concat_tables(tables) if tables else schema.empty_table()
 
 
-def _digest(rows: Iterable[Row]) -> InputDigest:
+def _digest(rows: Iterable[Row], bad: BadRows | None) -> InputDigest:
     digest = hashlib.sha256()
     count = 0
     for row in rows:
         digest.update(canonical(row).encode() + b"\n")
         count += 1
+    _add_skipped(digest, bad)
     return InputDigest(count, digest.hexdigest())
+
+
+def _add_skipped(digest: hashlib._Hash, bad: BadRows | None) -> None:
+    """Add the content of skipped rows: with others the file of them would be another."""
+    for row in bad.skipped if bad else ():
+        content = {name: value for name, value in row.items() if name in ("row", "text")}
+        digest.update(b"skipped " + canonical(content).encode() + b"\n")
 
 
 def _row_count(path: str) -> int:

@@ -22,9 +22,10 @@ from cluster.stages.collect import Aside, Collector
 from cluster.stages.outputs import Identity, Output
 from cluster.stages.progress import Board, Line, ProgressLine, format_line
 from cluster.stages.provenance import provenance
-from cluster.stages.report import Report
+from cluster.stages.report import Report, add_skipped
 from genprm.config.root import Config
 from genprm.data import storage
+from genprm.data.bad_rows import BadRows
 from genprm.data.rows import write_jsonl
 from genprm.errors import GenprmError
 from genprm.generation import Usage
@@ -60,17 +61,23 @@ class Stage:
 
 
 def run_stage(
-    stage: Stage, config: Config, rows: Callable[[], Iterable[Row]], source: str, out: str
+    stage: Stage,
+    config: Config,
+    rows: Callable[[BadRows], Iterable[Row]],
+    source: str,
+    out: str,
+    bad: BadRows | None = None,
 ) -> Report:
     """Run a stage from its rows to its finished output, or on from where it was stopped.
 
     Args:
-        rows: gives a fresh iterator over validated rows with unique `id`s.
+        rows: gives an iterator over validated rows with unique `id`s; others go to the bad rows.
         source: where the rows come from, for messages and the meta record.
         out: a `.jsonl` file or a folder name; see `cluster.stages.outputs`.
+        bad: the bad rows, if `rows` were read before; None: those that `rows` finds.
 
     Raises:
-        InputError: from `rows`, before an engine starts.
+        InputError: from `rows`, before an engine starts; no row at all.
         ConfigError: the output is another run's; a model or setting that cannot work.
         StageError: the engines died, or every row failed.
     """
@@ -79,12 +86,13 @@ def run_stage(
         stage.model(config)
     output = Output(out, Identity(stage.name, stage.decides))
     meta, _ = output.existing()
+    bad = BadRows(config.on_bad_row) if bad is None else bad
     if meta is not None:
-        output.check_input(meta, rows())
+        output.check_input(meta, rows(bad), bad)
         output.discard()  # parts, if a kill came between the meta record and their removal
         return replace(Report.of_record(meta["report"]), out=output.out, already_done=True)
     with output.locked():
-        digest = output.stage(rows(), source)
+        digest = output.stage(rows(bad), source, bad)
         done = output.done_rows()
         if done < digest.rows:
             try:
@@ -101,7 +109,7 @@ def run_stage(
             output.discard()
             reason = next(iter(report.errors))
             raise StageError(f"{stage.name}: all {digest.rows} rows failed, the first: {reason}")
-        return _finish(stage, config, output, report)
+        return _finish(stage, config, output, add_skipped(report, bad))
 
 
 def _finish(stage: Stage, config: Config, output: Output, report: Report) -> Report:

@@ -20,6 +20,7 @@ from genprm.models.tokenizers import load_tokenizer
 from genprm.prompts.render import label_tokens
 from genprm.records import CriticInfo, Judgement, Row, StepJudgement, content_id
 from genprm.scoring.critic import load_critic
+from genprm.scoring.validity import describe_untrained
 from genprm.util.seeds import derive_seed
 
 JUDGED_COLUMNS = {"problem", "steps", "solution", *Judgement.model_fields}
@@ -32,7 +33,7 @@ def score(config: Config, rows: Sequence[str], out: str) -> Report:
     return run_stage(
         stage,
         config,
-        lambda: sources.solutions_to_score(rows, config.splitter),
+        lambda bad: sources.solutions_to_score(rows, config.splitter, bad),
         " ".join(rows),
         out,
     )
@@ -89,11 +90,12 @@ def _passed_through(row: Row) -> Row:
 
 class Judgements(Collector):
     """Judgements; a row that failed as a whole has one too, every step of it an `error`. Counts
-    the steps by status."""
+    the steps by status, and says so if most critiques are invalid."""
 
     def __init__(self, config: Config):
         super().__init__(config)
         self._statuses: Counter[str] = Counter()
+        self._votes: Counter[str] = Counter()
 
     def rows(self, results: Iterable[Result]) -> Iterator[Row]:
         """See `Collector.rows`."""
@@ -109,12 +111,17 @@ class Judgements(Collector):
             if error is not None and "steps" in row:
                 failed = failed_judgement(row, error, self.config, critic)
                 row = _passed_through(row) | failed.row() | {"error": error}
-            self._statuses.update(step["status"] for step in row.get("steps", ()))
+            for step in row.get("steps", ()):
+                self._statuses[step["status"]] += 1
+                self._votes.update(step["votes"])
             yield row
 
     def summary(self) -> dict[str, Any]:
         """See `Collector.summary`."""
-        return {"steps": dict(self._statuses)}
+        steps = {"steps": dict(self._statuses)}
+        pack = self.config.prompt_pack().name
+        untrained = describe_untrained(pack, self._votes["invalid"], self._votes.total())
+        return steps | ({"critic": untrained} if untrained else {})
 
 
 def failed_judgement(row: Row, reason: str, config: Config, critic: CriticInfo) -> Judgement:

@@ -25,7 +25,11 @@ def solve(config: Config, problems: Sequence[str], out: str) -> Report:
         InputError, ConfigError, StageError: see `run_stage`, for this and all other stages.
     """
     return run_stage(
-        solve_stage(config), config, lambda: sources.problems(problems), " ".join(problems), out
+        solve_stage(config),
+        config,
+        lambda bad: sources.problems(problems, bad),
+        " ".join(problems),
+        out,
     )
 
 

@@ -14,8 +14,8 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cluster import runtime
@@ -29,7 +29,8 @@ from cluster.training.progress import PLAIN_SECONDS, Board, format_line, last_li
 from genprm.config.base import named_model
 from genprm.config.root import Config
 from genprm.data import storage
-from genprm.data.rows import read_records
+from genprm.data.bad_rows import BadRows
+from genprm.data.rows import located_records, write_skipped
 from genprm.errors import ConfigError, InputError
 from genprm.models.manifest import DataSource, Manifest, tokenizer_sha256
 from genprm.models.names import resolve_model
@@ -55,6 +56,9 @@ class TrainResult:
     rows: int
     dropped: int
     already_done: bool = False
+    skipped: int = 0  # bad rows, which the file `skipped_in` holds
+    skip_reasons: dict[str, int] = field(default_factory=dict)
+    skipped_in: str | None = None
 
 
 class Data(NamedTuple):
@@ -90,7 +94,8 @@ def train(
     model = resolve_model(base)
     if os.path.isdir(model):
         model = os.path.abspath(model)  # workers run in other folders; a link stays a link
-    rows, source = _read([data] if isinstance(data, str) else data, kind, config)
+    bad = BadRows(config.on_bad_row)
+    rows, source = read_data([data] if isinstance(data, str) else data, kind, config, bad)
     decides = config.decides("train", uses_pack=kind.uses_pack)
     decides |= {"train.init": named_model(base)}
     folder = CriticFolder(out, decides | {"data": source.sha256})
@@ -98,7 +103,7 @@ def train(
     if done is not None:
         print(f"{folder.path} is already trained; nothing to do", file=sys.stderr)
         folder.drop_parts()  # a kill may have come between publishing and this
-        return _result(folder, done, already_done=True)
+        return _result(folder, done, bad, already_done=True)
     plan(len(rows), config.train)
     tokenizer = load_tokenizer(model)
     dataset, dropped = kind.prepare(rows, tokenizer, config)
@@ -126,7 +131,7 @@ def train(
             )
         storage.remove(f"{run.storage_path}/{run.name}")
     folder.drop_parts()
-    return _result(folder, manifest)
+    return _result(folder, manifest, bad)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,20 +156,17 @@ class _Run:
         )
 
 
-def _read(sources: Sequence[str], kind: Kind[Any], config: Config) -> Data:
-    """The rows of all sources, with unique ids and checked by their kind."""
-    rows: list[Any] = []
-    seen: set[str] = set()
-    for source in sources:
-        records = read_records(source, kind.record)
-        again = next((record.id for record in records if record.id in seen), None)
-        if again is not None:
-            raise InputError(f"{source}: id {again!r} is in another source, too")
-        seen.update(record.id for record in records)
-        rows += records
+def read_data(sources: Sequence[str], kind: Kind[Any], config: Config, bad: BadRows) -> Data:
+    """The rows of all sources, with unique ids and checked by their kind; `bad` takes others."""
+    located = list(located_records(sources, kind.record, bad))
+    refused = {}
+    for where, row, error in _refused(located, kind, config):
+        bad.add(where, error, row.row())
+        refused[row.id] = error
+    rows = [row for _, row in located if row.id not in refused]
     if not rows:
-        raise InputError(f"{' '.join(sources)}: no rows")
-    kind.check(rows, config)
+        skipped = f" to train on; {bad.summary()}" if bad.skipped else ""
+        raise InputError(f"{' '.join(sources)}: no rows{skipped}")
     digest = hashlib.sha256()
     for row in rows:
         digest.update(canonical(row.row()).encode() + b"\n")
@@ -179,6 +181,23 @@ def _read(sources: Sequence[str], kind: Kind[Any], config: Config) -> Data:
             label_rule=_label_rule(sources, rows),
         ),
     )
+
+
+def _refused(
+    located: Sequence[tuple[str, Any]], kind: Kind[Any], config: Config
+) -> Iterator[tuple[str, Any, InputError]]:
+    """The rows that the kind refuses, each with its place and the reason; in halves, since a kind
+    checks many rows at once much faster than one by one."""
+    try:
+        kind.check([row for _, row in located], config)
+    except InputError as error:
+        if len(located) == 1:
+            ((where, row),) = located
+            yield where, row, error.at(where)
+        else:
+            middle = len(located) // 2
+            yield from _refused(located[:middle], kind, config)
+            yield from _refused(located[middle:], kind, config)
 
 
 def _label_rule(sources: Sequence[str], rows: Sequence[Any]) -> str | None:
@@ -285,7 +304,10 @@ def _scaling(config: Config) -> tuple[ScalingConfig, int]:
     return scaling, int(max(nodes))
 
 
-def _result(folder: CriticFolder, manifest: Manifest, already_done: bool = False) -> TrainResult:
+def _result(
+    folder: CriticFolder, manifest: Manifest, bad: BadRows, already_done: bool = False
+) -> TrainResult:
+    """The result; rows that were skipped are written beside the folder."""
     return TrainResult(
         path=str(folder.path),
         metrics=manifest.metrics,
@@ -294,4 +316,7 @@ def _result(folder: CriticFolder, manifest: Manifest, already_done: bool = False
         rows=manifest.data.rows,
         dropped=manifest.data.dropped,
         already_done=already_done,
+        skipped=len(bad.skipped),
+        skip_reasons=bad.reasons(),
+        skipped_in=write_skipped(folder.path, bad),
     )

@@ -49,6 +49,9 @@ class Config(Section):
     pack_texts: str | None = None
     """A YAML file with texts in place of the pack's, such as those that a published critic was
     trained with (`critique: {system: ...}`)."""
+    on_bad_row: Literal["fail", "skip"] = "fail"
+    """What happens to a row that cannot be used: `fail` ends the command with one line that names
+    the row, `skip` leaves it out, counts it and writes it with the reason to OUT.skipped.jsonl."""
     models: ModelsConfig = ModelsConfig()
     """Which models a stage runs."""
     engine: EngineConfig = EngineConfig()

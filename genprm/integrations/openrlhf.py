@@ -1,57 +1,59 @@
 r"""A critic as the reward of OpenRLHF: `--reward.remote_url` with a Python file.
 
     # reward.py
-    from genprm.client import AsyncClient
     from genprm.integrations.openrlhf import build_reward_func
-    reward_func = build_reward_func(AsyncClient("http://critic:8000"))
+    reward_func = build_reward_func("http://critic:8000")
 
 The service answers `POST /get_reward` in the same way; a file is needed for a token, a handle or
-another reward. Follows `SingleTurnAgentExecutor` in `openrlhf/utils/agent.py` of OpenRLHF 0.10, and
+another reward. Follows `SingleTurnAgentExecutor` in `openrlhf/utils/agent.py` of OpenRLHF 0.11, and
 `openrlhf/cli/serve_rm.py`, whose shape of request and answer `POST /get_reward` has. A call has one
 query: prompt and response in one text, special tokens included. The answer must have a number
-for each, so that what is unscored gets one, and is flagged in `extra_logs`. One number per response
-is all that this interface has.
+for each, so that what is unscored gets one, and is flagged in `extra_logs`. OpenRLHF takes an
+exception for a reward of None, with which it crashes later and elsewhere, so that a critic that
+does not answer makes unscored responses, too. One number per response is all that this interface
+has.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Unpack
 
-from genprm.integrations.judge import judge, wait_for
-from genprm.prompts.chat import END_TOKENS
+from genprm.errors import EngineError, GenprmError, one_line
+from genprm.integrations.judge import wait_for
+from genprm.integrations.solution_rewards import RewardSettings, SolutionRewards, reward_figures
+from genprm.prompts.chat import END_TOKENS, find_marks, strip_end_tokens
 from genprm.records import Judgement
-from genprm.rewards.credit import check_reward, describe, solution_reward
-from genprm.scoring.base import ScoreOptions, StepScorer
+from genprm.scoring.base import StepScorer
+
+logger = logging.getLogger("genprm.integrations.openrlhf")
 
 
 def build_reward_func(
-    scorer: StepScorer,
+    scorer: StepScorer | str,
     *,
-    reward: str = "solution_score",
-    unscored: float = 0.0,
-    splitter: str = "lines",
     prompt_prefix: str = "",
     prompt_suffix: str = "",
     end_tokens: Sequence[str] = END_TOKENS,
-    **options: Unpack[ScoreOptions],
+    **settings: Unpack[RewardSettings],
 ) -> Callable[..., dict[str, Any]]:
     """The `reward_func(queries, prompts, labels)` that OpenRLHF looks for in the file.
 
     It may be called from many threads. Labels are not used.
 
     Args:
-        scorer: who judges.
-        reward, unscored: see `reward_answer`.
-        splitter: how responses are cut into steps; the critic's training data was cut the same.
+        scorer: who judges, or the address of a service.
         prompt_prefix, prompt_suffix: see `problem_text`.
         end_tokens: see `bare_response`.
-        options: of `StepScorer.score`, for all responses.
+        settings: see `RewardSettings`.
 
     Raises:
-        InputError: there is no such reward.
+        InputError: there is no such reward or precision; in a call, an option that the scorer
+            refuses.
+        ConfigError: the address is not one of a service; in a call, it refuses the token.
     """
-    check_reward(reward)
+    critic = SolutionRewards(scorer, **settings)
 
     def reward_func(
         queries: Sequence[str], prompts: Sequence[str], labels: Sequence[Any], **ignored: Any
@@ -61,8 +63,15 @@ def build_reward_func(
             bare_response(query, prompt, end_tokens)
             for query, prompt in zip(queries, prompts, strict=True)
         ]
-        judgements = wait_for(judge(scorer, problems, responses, splitter, options))
-        return reward_answer(judgements, reward, unscored)
+        try:
+            figures = wait_for(critic.figures(problems, responses))
+        except EngineError as error:
+            logger.error("no score, so the reward is %g: %s", critic.unscored, one_line(error))
+            figures = critic.figures_of([None] * len(responses))
+        except GenprmError as error:  # a mistake in the settings; OpenRLHF hides the exception
+            logger.error("no reward: %s", one_line(error))
+            raise
+        return _answer(figures)
 
     return reward_func
 
@@ -74,35 +83,36 @@ def bare_response(query: str, prompt: str, end_tokens: Sequence[str] = END_TOKEN
     as when OpenRLHF had to cut a long one, is returned as it is.
     """
     at = query.find(prompt) if prompt else -1
-    start, end = (at + len(prompt) if at >= 0 else 0), len(query)
-    while True:  # moves `end`, so that a text of many end tokens is not copied once for each
-        while end > start and query[end - 1].isspace():
-            end -= 1
-        ending = next((e for e in end_tokens if e and query.endswith(e, start, end)), None)
-        if ending is None:
-            return query[start:end]
-        end -= len(ending)
+    return strip_end_tokens(query[at + len(prompt) :] if at >= 0 else query, end_tokens)
 
 
 def problem_text(prompt: str, prefix: str = "", suffix: str = "") -> str:
-    r"""The problem inside a prompt: the text after the last `prefix` and before the next `suffix`.
+    r"""The problem inside a prompt: the text after the last `prefix` and before the next `suffix`;
+    without either, the last user's turn of a chat format in wide use, or else the whole prompt, as
+    `POST /get_reward` finds it.
 
-    Chat markup and instructions differ by model and data set, so nothing is guessed. For a prompt
-    without a chat template both are empty and the prompt is the problem. For ChatML they are
-    `"<|im_start|>user\n"` and `"<|im_end|>"`, which also drops the system prompt and, of a
-    conversation, all but the last user message. An instruction that follows every problem can be
-    part of the suffix (`" Let's think step by step<|im_end|>"`). A prefix or suffix that does not
-    occur in a prompt cuts nothing from it. The critic reads markup that is left as plain text,
-    which it was not trained on.
+    They are for other formats, and for instructions around the problem: with the suffix
+    `" Let's think step by step<|im_end|>"` and the prefix `"<|im_start|>user\n"` the one that
+    follows every problem is dropped, too. A prefix or suffix that does not occur in a prompt cuts
+    nothing from it. The critic reads markup that is left as plain text, which it was not trained
+    on.
     """
+    if not prefix and not suffix:
+        return _last_question(prompt).strip()
     problem = prompt.rpartition(prefix)[2] if prefix else prompt
     return (problem.partition(suffix)[0] if suffix else problem).strip()
+
+
+def _last_question(prompt: str) -> str:
+    marks = find_marks(prompt)
+    return strip_end_tokens(marks.question(prompt)) if marks else prompt
 
 
 def reward_answer(
     judgements: Sequence[Judgement | None],
     reward: str = "solution_score",
     unscored: float = 0.0,
+    precision: str = "exact",
 ) -> dict[str, Any]:
     """The answer to OpenRLHF: a number for each judgement, in order; empty lists without any.
 
@@ -111,21 +121,21 @@ def reward_answer(
         reward: see `genprm.rewards.credit.solution_reward`.
         unscored: the reward of a response without one; at 0 a policy gains nothing by writing
             text that cannot be judged.
+        precision: see `genprm.rewards.precision`.
 
     Returns:
         `rewards`; `scores`, the same clipped to [0, 1] for dynamic filtering; and `extra_logs`, a
         list per name: `scored` (0 where the reward is `unscored`, else 1), and the figures of
         `genprm.rewards.credit.describe`.
     """
-    values = [solution_reward(judgement, reward) for judgement in judgements]
-    rewards = [unscored if value is None else value for value in values]
-    logs = [
-        {"scored": float(value is not None), **describe(judgement)}
-        for value, judgement in zip(values, judgements, strict=True)
-    ]
-    names = logs[0] if logs else ()
+    return _answer([reward_figures(each, reward, unscored, precision) for each in judgements])
+
+
+def _answer(figures: Sequence[dict[str, float]]) -> dict[str, Any]:
+    rewards = [each["score"] for each in figures]
+    names = [name for name in (figures[0] if figures else ()) if name != "score"]
     return {
         "rewards": rewards,
         "scores": [min(max(value, 0.0), 1.0) for value in rewards],
-        "extra_logs": {name: [log[name] for log in logs] for name in names},
+        "extra_logs": {name: [each[name] for each in figures] for name in names},
     }

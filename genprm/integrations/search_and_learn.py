@@ -6,6 +6,10 @@ with `prm_path: http://critic:8000` in the recipe. Follows `PRM` in
 `src/sal/models/reward_models.py`; what is called is `score(questions, outputs)`, whose answer the
 searches use as [question][answer][step]. Beam search and DVTS call it with partial answers in every
 iteration, and each time all steps are judged.
+
+A critic that judges each step given those before it finds the steps after an error right, so that
+the last score, by which search-and-learn ranks, says little of the answer. Scores are therefore
+carried: each is the minimum of all up to it, and the last one is that of the worst step.
 """
 
 from __future__ import annotations
@@ -13,9 +17,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Unpack
 
-from genprm.client.http import AsyncClient
-from genprm.integrations.judge import judge, wait_for
+from genprm.integrations.judge import connect, judge, wait_for
 from genprm.records import Judgement
+from genprm.rewards.carried import carry_minimum
 from genprm.scoring.base import ScoreOptions, StepScorer
 
 
@@ -28,6 +32,8 @@ class PRM:
         scorer: who judges.
         token: bearer token of the service.
         splitter: how answers are cut into steps; searches generate up to a blank line.
+        carried: hand out carried scores. Without it the plain ones, for `agg_strategy: prod`, whose
+            factors they are.
         unscored: the score of a step that has none, and the only score of an answer without steps.
             The searches reduce by min, product or last and take the best, so that at 0 an answer
             that could not be judged ranks last. NaN would rank first.
@@ -44,15 +50,15 @@ class PRM:
         *,
         token: str | None = None,
         splitter: str = "blank_lines",
+        carried: bool = True,
         unscored: float = 0.0,
         **options: Unpack[ScoreOptions],
     ):
         self.search_config = search_config
         self.model, self.tokenizer = self.load_model_and_tokenizer()
-        self._scorer = scorer or AsyncClient(
-            search_config.prm_path, token, deadline_s=600.0, attempt_s=300.0
-        )
-        self._splitter, self._unscored, self._options = splitter, unscored, options
+        self._scorer = connect(scorer or search_config.prm_path, token)
+        self._splitter, self._carried = splitter, carried
+        self._unscored, self._options = unscored, options
 
     def load_model_and_tokenizer(self, **ignored: Any) -> tuple[None, None]:
         """Loads nothing: the critic is loaded where it is served."""
@@ -64,7 +70,7 @@ class PRM:
         """The scores of the steps of each answer (`outputs[i]` are answers to `questions[i]`).
 
         Raises:
-            InputError: a blank question, an option that the scorer refuses.
+            InputError: an option that the scorer refuses.
             ConfigError, EngineError: the service refused the token or does not answer.
         """
         pairs = [(q, a) for q, answers in zip(questions, outputs, strict=True) for a in answers]
@@ -75,4 +81,6 @@ class PRM:
 
     def _scores(self, judgement: Judgement | None) -> list[float]:
         scores = [None] if judgement is None else [step.score for step in judgement.steps]
-        return [self._unscored if score is None else score for score in scores]
+        # before they are carried: an unscored step in the middle must count in the last one
+        filled = [self._unscored if score is None else score for score in scores]
+        return carry_minimum(filled) if self._carried else filled

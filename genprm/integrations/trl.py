@@ -1,7 +1,7 @@
 """A critic as a reward of TRL's GRPOTrainer and RLOOTrainer.
 
-    critic = AsyncClient("http://critic:8000", deadline_s=600, attempt_s=300)
-    trainer = GRPOTrainer(model, reward_funcs=[CriticReward(critic), accuracy_reward], ...)
+    critic = CriticReward("http://critic:8000")
+    trainer = GRPOTrainer(model, reward_funcs=[critic, accuracy_reward], ...)
 
 Follows trl 1.16.0, `GRPOTrainer._calculate_rewards` in `trl/trainer/grpo_trainer.py`: an async
 callable gets `prompts`, `completions`, `completion_ids`, each further column of the dataset as a
@@ -15,8 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Unpack
 
 from genprm.errors import InputError
-from genprm.integrations.judge import judge
+from genprm.integrations.chat import problem_of, solution_of
+from genprm.integrations.judge import connect, judge
 from genprm.rewards.credit import check_reward, describe, solution_reward
+from genprm.rewards.precision import check_precision, with_precision
 from genprm.scoring.base import ScoreOptions, StepScorer
 
 Messages = Sequence[Mapping[str, Any]]
@@ -32,32 +34,38 @@ class CriticReward:
     policy games the critic, the number of steps often shows it first.
 
     Args:
-        scorer: who judges.
+        scorer: who judges, or the address of a service.
         reward: see `genprm.rewards.credit.solution_reward`.
+        precision: see `genprm.rewards.precision`.
         splitter: how completions are cut into steps; the critic's training data was cut the same.
         problem_column: the column of the dataset that holds the problem. Without it the prompt is
-            the problem: a text as it is, of a conversation the last user message.
+            the problem. Of either a text is taken as it is, of a conversation the last user
+            message.
         name: what TRL calls the reward in its logs.
         options: of `StepScorer.score`, for all completions.
 
     Raises:
-        InputError: there is no such reward; in a call, the column is missing, or `judge` raises it.
+        InputError: there is no such reward or precision; in a call, the column is missing, or
+            `judge` raises it.
         EngineError: in a call, the critic does not answer; without its critic, training stops.
     """
 
     def __init__(
         self,
-        scorer: StepScorer,
+        scorer: StepScorer | str,
         *,
         reward: str = "solution_score",
+        precision: str = "rounded",
         splitter: str = "lines",
         problem_column: str | None = None,
         name: str = "genprm",
         **options: Unpack[ScoreOptions],
     ):
         check_reward(reward)
+        check_precision(precision)
         self.__name__ = name
-        self._scorer, self._reward, self._splitter = scorer, reward, splitter
+        self._scorer, self._splitter = connect(scorer), splitter
+        self._reward, self._precision = reward, precision
         self._problem_column, self._options = problem_column, options
 
     async def __call__(
@@ -69,9 +77,12 @@ class CriticReward:
     ) -> list[float | None]:
         """The rewards, in the order of the completions."""
         problems = self._problems(prompts, columns)
-        solutions = [_solution(completion) for completion in completions]
+        solutions = [solution_of(completion) for completion in completions]
         judgements = await judge(self._scorer, problems, solutions, self._splitter, self._options)
-        rewards = [solution_reward(judgement, self._reward) for judgement in judgements]
+        rewards = [
+            solution_reward(with_precision(judgement, self._precision), self._reward)
+            for judgement in judgements
+        ]
         if log_metric is not None and rewards:
             scored = [
                 describe(j) for j, r in zip(judgements, rewards, strict=True) if r is not None
@@ -86,30 +97,8 @@ class CriticReward:
         self, prompts: Sequence[str | Messages], columns: Mapping[str, Any]
     ) -> Sequence[str]:
         if self._problem_column is None:
-            return [_problem(prompt) for prompt in prompts]
+            return [problem_of(prompt) for prompt in prompts]
         if self._problem_column not in columns:
             names = ", ".join(name for name, column in columns.items() if isinstance(column, list))
             raise InputError(f"problem_column: no column {self._problem_column!r}; known: {names}")
-        problems: Sequence[str] = columns[self._problem_column]
-        return problems
-
-
-def _problem(prompt: str | Messages) -> str:
-    if isinstance(prompt, str):
-        return prompt
-    return next((_text(m) for m in reversed(prompt) if m["role"] == "user"), "")
-
-
-def _solution(completion: str | Messages) -> str:
-    """The policy's turns as one text; turns of tools may be between them."""
-    if isinstance(completion, str):
-        return completion
-    return "\n\n".join(_text(m) for m in completion if m["role"] == "assistant")
-
-
-def _text(message: Mapping[str, Any]) -> str:
-    """The text of a message; its content may be None (a tool call) or a list of parts."""
-    content = message.get("content") or ""
-    if isinstance(content, str):
-        return content
-    return "".join(part["text"] for part in content if part.get("type") == "text")
+        return [problem_of(problem) for problem in columns[self._problem_column]]

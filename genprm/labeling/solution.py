@@ -29,7 +29,7 @@ from genprm.records import LabelCost, LabelledSolution, Solution
 from genprm.steps import SPLITTERS
 from genprm.util.stats import wilson
 from genprm.verifiers import verifier_for
-from genprm.verifiers.base import Grade, grade
+from genprm.verifiers.base import Grade
 
 ESTIMATORS: dict[str, Estimator] = {
     "flat_hard": flat,
@@ -148,12 +148,23 @@ def _check(engine: Engine, solution: Solution, splitter: str) -> None:
 
 
 def _own_answer(solution: Solution) -> str | None:
-    """The answer that the solution's last step states; None for a program."""
+    """The answer with which the solution ends; None for a program."""
     if solution.tests:
         return None
     if solution.final_answer is not None:
         return solution.final_answer
-    return verifier_for(solution).extract(solution.steps[-1:])
+    return _last_answer(solution)
+
+
+def _last_answer(solution: Solution) -> str | None:
+    """The whole solution's answer, if the last step states it, alone or as the end of what earlier
+    steps begin: "The answer is:" and "24" may be two steps. None if the solution goes on after its
+    answer."""
+    extract, steps = verifier_for(solution).extract, solution.steps
+    answer = extract(steps)
+    if answer is None or extract(steps[-1:]) is not None:
+        return answer
+    return answer if answer != extract(steps[:-1]) else None
 
 
 async def _final_outcome(solution: Solution) -> bool | None:
@@ -164,6 +175,5 @@ async def _final_outcome(solution: Solution) -> bool | None:
     verifier = verifier_for(solution)
     if verifier.name == "code":  # the text of a program does not show whether it is complete
         return None
-    if solution.final_answer is not None:
-        return await asyncio.to_thread(verifier.check, solution.final_answer, solution)
-    return (await asyncio.to_thread(grade, verifier, solution, solution.steps[-1:])).correct
+    answer = _own_answer(solution)
+    return None if answer is None else await asyncio.to_thread(verifier.check, answer, solution)

@@ -29,7 +29,10 @@ MIN_MARKER_CHARS = 4
 LATER_FIELDS = {
     *("next_turn", "step_form", "first_number", "begin", "sections", "tools", "tool_calls"),
     *("closer", "ask_always", "overall", "sampling"),
+    *("no_previous", "strip_numbers", "indent_lines", "assistant_marker", "drop_unfinished"),
+    *("ask", "spellings"),
 }
+LATER_TOOL_FIELDS = ("failed", "late", "keeps_names")  # the same of `Tool`
 FIXED = ("name", "unit")  # a file of texts may not replace these
 
 
@@ -59,11 +62,21 @@ class Tool(_Part):
     """Ends that text. The critic goes on after the tool's answer."""
     answer: str
     """Written after `close`; contains `{output}`."""
+    failed: str = ""
+    """`python`: the output of a program that raised; `{error}` is its kind and message. Empty: what
+    it printed, then kind and message."""
+    late: str = ""
+    """`python`: the output of a program that ran out of time. Empty: what it printed and a note."""
+    keeps_names: bool = False
+    """`python`, unit `turns`: programs also see the names of those in earlier steps of their
+    conversation."""
 
     @model_validator(mode="after")
     def _answers(self) -> Tool:
         if "{output}" not in self.answer:
             raise ValueError("answer has no {output}")
+        if self.failed and "{error}" not in self.failed:
+            raise ValueError("failed has no {error}")
         if self.close in self.open:
             raise ValueError(f"close {self.close!r} is part of open {self.open!r}")
         return self
@@ -117,10 +130,22 @@ class PromptPack(_Part):
     """Unit `turns`: the user's turn for each step after the first; `{step}`, `{number}`."""
     step_form: str = "{step}"
     """How each step in `{previous}` and `{steps}` is written: `{step}`, `{number}`."""
+    strip_numbers: bool = False
+    """Take off the number that a line of a step gives itself in the way of `step_form`, so that no
+    step reads "Step 2: Step 2:"."""
+    indent_lines: bool = True
+    """Indent a step's further lines where `step_form` gives it a beginning. Without it only lines
+    that begin like another step are indented."""
+    no_previous: str = ""
+    """Fills `{previous}` where there are no steps before the last."""
     first_number: int = 1
     """The number of the first step."""
     solve: Template
     """Asks the policy for a solution: `{problem}`."""
+    assistant_marker: bool = True
+    """Whether the chat template's mark of an assistant's turn comes before a critique. Without it,
+    and without the end of the user's turn, a critique follows the user's last words. Servers of
+    the OpenAI API render chats themselves, and always write it."""
     begin: str = ""
     """The beginning of every critique, written for the critic; `{number}`."""
     sections: tuple[CritiqueSection, ...] = ()
@@ -129,6 +154,9 @@ class PromptPack(_Part):
     """Tools that a critique may use."""
     tool_calls: int = Field(default=3, ge=1)
     """Tool calls per critique; after them its verdict is asked for."""
+    drop_unfinished: bool = False
+    """Leave the section in work out, if it is not the first, where the last tool call ends it.
+    Where the token limit ends it, it is always left out."""
     opener: str
     """Ends a critique and opens its verdict; one of the labels follows."""
     correct_label: str
@@ -139,10 +167,16 @@ class PromptPack(_Part):
     """Text after a label."""
     ask_always: bool = False
     """Also ask for the verdict of a critique that ended by itself without one."""
+    ask: str = ""
+    """Asks for the verdict of a critique that has no `opener`. Empty: `opener`, on a new line."""
+    spellings: tuple[str, ...] = ()
+    """Unit `solution`: other forms of a verdict that count; `{label}` stands for a label, in any
+    case."""
     overall: Overall | None = None
     """Unit `solution`: asks for a verdict of the whole solution after that of the last step."""
     stop: tuple[str, ...] = ()
-    """Further strings that end a critique."""
+    """Further strings that end a critique; for unit `solution`, `{next}` is the number of a step
+    after the last."""
     sampling: PackSampling = PackSampling()
     """Defaults of the config section `score`."""
 
@@ -175,6 +209,14 @@ class PromptPack(_Part):
             unit = "turns" if field == "next_turn" else "solution"
             if getattr(self, field) and self.unit != unit:
                 raise ValueError(f"{field} is for unit {unit}")
+        if self.unit != "solution" and (self.spellings or any("{next}" in s for s in self.stop)):
+            raise ValueError("spellings and {next} are for unit solution")
+        if any(not spelling.replace("{label}", "").strip() for spelling in self.spellings):
+            raise ValueError("a spelling is a label alone")
+        if any("{label}" not in spelling for spelling in self.spellings):
+            raise ValueError("a spelling has no {label}")
+        if self.ask and not self.ask.strip():
+            raise ValueError("ask is blank")
         if self.unit == "solution" and (self.sections or self.tools):
             raise ValueError("sections and tools are for critiques of one step")
         return self
@@ -186,9 +228,12 @@ class PromptPack(_Part):
         blank = {name: PromptPack.model_fields[name].default for name in LATER_FIELDS}
         unused = {name: True for name, value in blank.items() if getattr(self, name) == value}
         left_out: dict[str, Any] = {"sampling": {"early_stop"}} | unused
-        blob = json.dumps(
-            self.model_dump(mode="json", exclude=left_out), sort_keys=True, ensure_ascii=True
-        )
+        fields = self.model_dump(mode="json", exclude=left_out)
+        for tool in fields.get("tools", ()):
+            for name in LATER_TOOL_FIELDS:
+                if tool[name] == Tool.model_fields[name].default:
+                    del tool[name]
+        blob = json.dumps(fields, sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(blob.encode()).hexdigest()[:16]
 
     @cached_property
@@ -203,9 +248,24 @@ class PromptPack(_Part):
 
     @property
     def trains(self) -> bool:
-        """Whether `genprm distill` writes critiques of this form: none with sections, tools or a
-        verdict of the whole solution."""
-        return not (self.sections or self.tools or self.overall)
+        """Whether `genprm distill` writes critiques of this form: none with sections, tools, a
+        verdict of the whole solution, or without an assistant's marker."""
+        return self.assistant_marker and not (self.sections or self.tools or self.overall)
+
+    @property
+    def spelled(self) -> tuple[tuple[str, bool], ...]:
+        """The `spellings` with each label, and whether it is that of a good step."""
+        labels = ((self.correct_label.strip(), True), (self.incorrect_label.strip(), False))
+        return tuple(
+            (spelling.replace("{label}", label), correct)
+            for spelling in self.spellings
+            for label, correct in labels
+        )
+
+    @property
+    def verdict_literals(self) -> tuple[str, ...]:
+        """What only a critique may hold: its opener, and verdicts of other spellings."""
+        return (self.opener, *(text for text, _ in self.spelled))
 
     def label_text(self, correct: bool) -> str:
         """The label for a verdict."""

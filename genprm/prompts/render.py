@@ -8,6 +8,7 @@ pack; this module knows no engine, sampling or votes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from genprm.util.paths import prompts_dir
 __all__ = [
     "LabelTokens",
     "PromptPack",
+    "asked_label_tokens",
     "continued",
     "critic_turn",
     "critique_prompt",
@@ -35,6 +37,7 @@ __all__ = [
     "safe_text",
     "solution_target_messages",
     "solve_prompt",
+    "stop_strings",
     "verdict_prompt",
 ]
 
@@ -62,6 +65,12 @@ def label_tokens(pack: PromptPack, tokenizer: Any) -> LabelTokens:
     return _label_tokens(pack.name, pack.opener, labels, tokenizer)
 
 
+def asked_label_tokens(pack: PromptPack, tokenizer: Any) -> LabelTokens:
+    """What asks a critique without a verdict for one, and its labels; see `label_tokens`."""
+    labels = (pack.correct_label, pack.incorrect_label)
+    return _label_tokens(pack.name, pack.ask or pack.opener, labels, tokenizer)
+
+
 def overall_label_tokens(pack: PromptPack, tokenizer: Any) -> LabelTokens:
     """The opener and labels of the pack's question about the whole solution; see `label_tokens`."""
     assert pack.overall is not None
@@ -84,21 +93,36 @@ def critique_prompt(
     messages = _critique_messages(pack, tokenizer, problem, steps_prefix, history)
     first = pack.sections[0].begin if pack.sections else ""
     begin = _fill(pack.begin + first, {"number": _number(pack, len(steps_prefix) - 1)})
-    return _rendered(tokenizer, messages, begin)
+    return _rendered(tokenizer, messages, begin, pack.assistant_marker)
 
 
-def continued(tokenizer: Any, prompt: Prompt, text: str) -> Prompt:
-    """The prompt with `text` appended to the part of the answer that it already holds."""
-    return _rendered(tokenizer, prompt.messages, prompt.prefill + text)
+def continued(tokenizer: Any, prompt: Prompt, text: str, assistant_marker: bool = True) -> Prompt:
+    """The prompt with `text` appended to the part of the answer that it already holds;
+    `assistant_marker` is the pack's."""
+    return _rendered(tokenizer, prompt.messages, prompt.prefill + text, assistant_marker)
 
 
-def verdict_prompt(pack: PromptPack, tokenizer: Any, prompt: Prompt, critique_text: str) -> Prompt:
+def verdict_prompt(
+    pack: PromptPack, tokenizer: Any, prompt: Prompt, critique_text: str, stated: bool = False
+) -> Prompt:
     """A prompt that ends the critique and opens its verdict: the next token is a label.
 
-    A verdict that the critique began to write is cut off, because its token limit may end it
-    anywhere. `critique_text` is a result of `safe_text`, or the pack's own words.
+    With `stated` the critique wrote the opener itself, right behind `critique_text`. Else a verdict
+    that it began to write is cut off, because its token limit may end it anywhere.
+    `critique_text` is a result of `safe_text`, or the pack's own words.
     """
-    return continued(tokenizer, prompt, opened(pack, _before_verdict(critique_text, pack.opener)))
+    if stated:
+        text = critique_text + pack.opener
+    else:
+        text = _before_verdict(critique_text, pack.opener)
+        text = text + pack.ask if pack.ask else opened(pack, text)
+    return continued(tokenizer, prompt, text, pack.assistant_marker)
+
+
+def stop_strings(pack: PromptPack, steps: int) -> tuple[str, ...]:
+    """The pack's further strings that end a critique of a solution of so many steps."""
+    after = _number(pack, steps)
+    return tuple(stop.replace("{next}", after) for stop in pack.stop)
 
 
 def opened(pack: PromptPack, critique_text: str) -> str:
@@ -183,14 +207,15 @@ def rendered_texts(
     pack: PromptPack, tokenizer: Any, problem: str, steps_prefix: Sequence[str]
 ) -> tuple[str, ...]:
     """Problem and steps as a critique prompt shows them; a critique may quote these texts."""
-    literals = [*added_literals(tokenizer), pack.opener]
+    literals = [*added_literals(tokenizer), *pack.verdict_literals]
     if pack.overall is not None:
         literals.append(pack.overall.ask)
-    return tuple(neutralise(text, literals, pack.markers) for text in (problem, *steps_prefix))
+    steps = (_unnumbered(pack, step) for step in steps_prefix)
+    return tuple(neutralise(text, literals, pack.markers) for text in (problem, *steps))
 
 
 def _judged(pack: PromptPack, tokenizer: Any, body: str, label: bool) -> str:
-    safe = neutralise(body.strip(), (*added_literals(tokenizer), pack.opener))
+    safe = neutralise(body.strip(), (*added_literals(tokenizer), *pack.verdict_literals))
     return opened(pack, safe) + pack.label_text(label) + pack.closer
 
 
@@ -231,17 +256,44 @@ def _filled(pack: PromptPack, template: str, problem: str, steps: Sequence[str],
     if "{previous}" in template:
         before = (_listed(pack, steps[at], at) for at in range(place))
         slots["previous"] = "".join(f"{step}\n" for step in before)
+        if pack.no_previous and not place:
+            slots["previous"] = f"{pack.no_previous}\n"
     if "{steps}" in template:
         slots["steps"] = "\n".join(_listed(pack, step, at) for at, step in enumerate(steps))
     return _fill(template, slots)
 
 
 def _listed(pack: PromptPack, step: str, place: int) -> str:
-    """A step as one of several. Where the pack gives each step a beginning, its further lines are
-    indented, so that they cannot be mistaken for another step."""
+    """A step as one of several. Where the pack gives each step a beginning, none of its further
+    lines can be mistaken for another step."""
     if pack.step_form != "{step}":
-        step = step.replace("\n", "\n  ")
+        if pack.indent_lines:
+            step = step.replace("\n", "\n  ")
+        else:
+            own_number = _own_number(pack.step_form)
+            first, *further = step.split("\n")
+            further = [f"  {line}" if own_number.match(line) else line for line in further]
+            step = "\n".join([first, *further])
     return _fill(pack.step_form, {"step": step, "number": _number(pack, place)})
+
+
+def _unnumbered(pack: PromptPack, step: str) -> str:
+    """The step without the numbers that its lines give themselves, where the pack strips them."""
+    if not pack.strip_numbers or pack.step_form == "{step}":
+        return step
+    return _own_number(pack.step_form).sub("", step).strip() or step
+
+
+@lru_cache(maxsize=16)
+def _own_number(step_form: str) -> re.Pattern[str]:
+    """The beginning of a line that numbers a step as `step_form` does, in any case, with the marks
+    of Markdown, or more than once: "Step 2: ", "## step 2:", "**Step 2:** ", "Step 2: Step 2: "."""
+    before, _, rest = step_form.partition("{number}")
+    between = rest.partition("{step}")[0]
+    words = [re.escape(text.strip()) for text in (before, between)]
+    gap = r"[^\S\n]*"
+    once = rf"[ \t#>*_]*{words[0]}{gap}\d+[*_]*{gap}{words[1]}[*_]*{gap}"
+    return re.compile(rf"^(?:{once})+", re.I | re.M)
 
 
 def _number(pack: PromptPack, place: int) -> str:
@@ -267,12 +319,19 @@ def _fill(template: str, slots: dict[str, str]) -> str:
     return PLACEHOLDER.sub(lambda match: slots.get(match.group(1), match.group()), template)
 
 
-def _rendered(tokenizer: Any, messages: tuple[Message, ...], prefill: str) -> Prompt:
+def _rendered(
+    tokenizer: Any, messages: tuple[Message, ...], prefill: str, assistant_marker: bool = True
+) -> Prompt:
     if tokenizer is None:
         return Prompt(messages, prefill)
     text = tokenizer.apply_chat_template(
-        [dict(message) for message in messages], tokenize=False, add_generation_prompt=True
+        [dict(message) for message in messages],
+        tokenize=False,
+        add_generation_prompt=assistant_marker,
     )
+    end = getattr(tokenizer, "eos_token", None)
+    if not assistant_marker and end and text.removesuffix("\n").endswith(end):
+        text = text.removesuffix("\n").removesuffix(end)
     return Prompt(messages, prefill, _token_ids(tokenizer, text + prefill))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from genprm.evaluation.bon import BestOfNMetrics
 from genprm.evaluation.first_error import Accuracies, FirstErrorFigures, VotesPoint
@@ -15,6 +15,8 @@ from genprm.report.samples import pick_samples
 from genprm.report.tables import Cell, Table, TableRow
 from genprm.util.stats import Estimate
 
+MEAN_OF_SUBSETS = "mean of the subsets' F1"
+
 
 def evaluation_report(
     name: str,
@@ -25,6 +27,7 @@ def evaluation_report(
 ) -> ReportData:
     """The report of one critic on one set of rows."""
     overall, curve = metrics.first_error.overall, metrics.votes_curve
+    mean = metrics.first_error.f1_mean
     seconds, tokens = metrics.first_error.seconds, overall.completion_tokens
     cost = [f"{seconds:,.1f} seconds"] if seconds is not None else []
     cost += [f"{tokens:,} completion tokens"] if tokens is not None else []
@@ -35,7 +38,6 @@ def evaluation_report(
         f"scores from {critic.scoring.replace('_', ' ')}"
         for critic in metrics.critics
     )
-    obstacle = metrics.votes_curve_obstacle
     return ReportData(
         title=f"First-error evaluation of {name}",
         subtitle=f"{overall.n:,} solutions, {overall.n_error:,} of them with an error; "
@@ -43,6 +45,7 @@ def evaluation_report(
         + (f" ({', '.join(cost)})" if cost else ""),
         headline=(
             ("First-error F1", overall.f1),
+            *([("Mean of the subsets' F1", mean)] if mean and mean.value is not None else []),
             ("Accuracy", overall.accuracy),
             ("Covered", overall.coverage),
         ),
@@ -54,8 +57,16 @@ def evaluation_report(
         ),
         samples=pick_samples(rows, judgements, samples) if rows else (),
         provenance={"critic": "; ".join(critics), **metrics.provenance},
-        notes=(f"No curve over votes. {obstacle}",) if obstacle else (),
+        notes=tuple(_notes(metrics)),
     )
+
+
+def _notes(metrics: EvaluationMetrics) -> Iterator[str]:
+    if skipped := metrics.provenance.get("skipped_rows"):
+        unused = "1 row" if skipped == 1 else f"{skipped} rows"
+        yield f"Without {unused} of no use: see judgements.jsonl.skipped.jsonl."
+    if metrics.votes_curve_obstacle:
+        yield f"No curve over votes. {metrics.votes_curve_obstacle}"
 
 
 def best_of_n_report(metrics: ChoiceMetrics) -> ReportData:
@@ -70,13 +81,18 @@ def best_of_n_report(metrics: ChoiceMetrics) -> ReportData:
 
 
 def evaluation_rows(name: str, metrics: EvaluationMetrics) -> list[TableRow]:
-    """The table of one critic on one set: a row for all, per source, and without suspect rows."""
+    """The table of one critic on one set: a row for all, per source, and without suspect rows; last
+    the mean of the sources' F1, which tables of ProcessBench quote."""
     table: list[TableRow] = []
     for rows, figures in _by_rows(metrics):
         table.append(first_error_row(name, figures, rows=rows))
         if figures.without_suspect:
             title = f"{rows}, without suspect rows"
             table.append(first_error_row(name, figures.without_suspect, rows=title))
+    mean = metrics.first_error.f1_mean
+    if mean is not None:
+        n = metrics.first_error.overall.n
+        table.append({"critic": name, "rows": MEAN_OF_SUBSETS, "n": n, "F1": mean})
     return table
 
 

@@ -59,13 +59,17 @@ def solution_reward(judgement: Judgement | None, reward: str = "solution_score")
 
     Returns:
         None where the solution is unscored: it was not judged, a step before its first error has
-        no score, or a step that the reward is made of has none.
+        no score, or a step that the reward is made of has none. A `solution_score` of aggregate
+        `overall` is made of no step, and needs none.
 
     Raises:
         InputError: there is no such reward.
     """
     check_reward(reward)
-    return REWARDS[reward](judgement) if judgement is not None and judgement.covered else None
+    if judgement is None:
+        return None
+    of_the_whole = reward == "solution_score" and judgement.aggregate == "overall"
+    return REWARDS[reward](judgement) if judgement.covered or of_the_whole else None
 
 
 def describe(judgement: Judgement | None) -> dict[str, float]:

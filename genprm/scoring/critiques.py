@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from genprm.config.score import ScoreConfig
@@ -20,10 +21,12 @@ from genprm.generation import Completion, Generation, Prompt, Sampling, Usage
 from genprm.prompts.packs import PromptPack, Tool
 from genprm.prompts.render import (
     LabelTokens,
+    asked_label_tokens,
     continued,
     label_tokens,
     overall_label_tokens,
     safe_text,
+    stop_strings,
     verdict_prompt,
 )
 from genprm.prompts.untrusted import added_literals, neutralise
@@ -67,7 +70,7 @@ class Draft:
 
     `text`: what was written and put in. `safe`: the text with special tokens broken, as it is sent
     back to the engine. `stop`: the stop string that ended it. `open`: the verdict must still be
-    asked for.
+    asked for. `opened`: the critic wrote its opener.
     """
 
     text: str = ""
@@ -81,6 +84,7 @@ class Draft:
     calls: int = 0
     finish_reason: str = "stop"
     open: bool = False
+    opened: bool = False
     forced: bool = False
 
     def put(self, text: str) -> None:
@@ -113,32 +117,41 @@ class CritiqueSampler:
         if any(tool.kind == "python" for tool in pack.tools):
             check_sandbox()
         self.labels: LabelTokens | None = None
+        self._asked_labels: LabelTokens | None = None
         self._overall_labels: LabelTokens | None = None
         if reads_labels(engine, config):
             self.labels = label_tokens(pack, engine.tokenizer)
+            self._asked_labels = asked_label_tokens(pack, engine.tokenizer)
             if pack.overall is not None:
                 self._overall_labels = overall_label_tokens(pack, engine.tokenizer)
         self._programs = asyncio.Semaphore(MAX_PROGRAMS)
 
     async def sample(
-        self, prompt: Prompt, n: int, shown: Sequence[str], seed: int | None, ledger: Ledger
+        self,
+        prompt: Prompt,
+        n: int,
+        shown: Sequence[str],
+        seed: int | None,
+        ledger: Ledger,
+        python: Sequence[PythonSession] = (),
     ) -> list[Critique]:
         """`n` critiques with their verdicts. `shown` are the untrusted texts in the prompt, none of
-        whose lines counts as a verdict.
+        whose lines counts as a verdict; `python` the sessions in which the critiques run programs,
+        one for each, empty for new ones.
 
         Raises:
             PromptTooLongError: the prompt leaves no room for a critique.
             EngineError: from the engine.
         """
-        drafts = await self.drafts(prompt, n, seed, ledger)
+        drafts = await self.drafts(prompt, n, seed, ledger, python=python)
         # Equal critiques have equal verdict prompts: each is read once.
-        open_texts = list(dict.fromkeys(draft.safe for draft in drafts if draft.open))
-        readings = await together([self._verdict(prompt, text, ledger) for text in open_texts])
-        reading_of = dict(zip(open_texts, readings, strict=True))
+        ends = list(dict.fromkeys((draft.safe, draft.opened) for draft in drafts if draft.open))
+        readings = await together([self._verdict(prompt, *end, ledger) for end in ends])
+        reading_of = dict(zip(ends, readings, strict=True))
         critiques = []
         for draft in drafts:
             if draft.open:
-                reading = reading_of[draft.safe]
+                reading = reading_of[draft.safe, draft.opened]
             elif draft.finish_reason == "stop":
                 verdict = parse_verdict(self._pack, draft.text + draft.stop, shown)
                 reading = LabelReading(verdict, None, None)
@@ -147,27 +160,42 @@ class CritiqueSampler:
             critiques.append(critique_of(draft, reading))
         return critiques
 
-    async def drafts(self, prompt: Prompt, n: int, seed: int | None, ledger: Ledger) -> list[Draft]:
-        """`n` critiques, each up to its verdict, written or still to be asked for."""
-        first = await self.generate(
-            prompt, self._sampling(prompt, n, self._config.max_critique_tokens, 0, seed), ledger
-        )
+    async def drafts(
+        self,
+        prompt: Prompt,
+        n: int,
+        seed: int | None,
+        ledger: Ledger,
+        *,
+        steps: int = 1,
+        python: Sequence[PythonSession] = (),
+    ) -> list[Draft]:
+        """`n` critiques of so many steps, each up to its verdict, written or still to be asked for.
+        `python` as of `sample`."""
+        budget, stops = self._config.max_critique_tokens, self._stops(0, steps)
+        first = await self.generate(prompt, self._sampling(prompt, n, budget, stops, seed), ledger)
         ledger.critiques += len(first.completions)
+        sessions = python or [PythonSession() for _ in first.completions]
         return await together(
-            self._finished(prompt, completion, None if seed is None else (seed, number), ledger)
-            for number, completion in enumerate(first.completions)
+            self._finished(
+                prompt, completion, session, None if seed is None else (seed, number), ledger
+            )
+            for number, (completion, session) in enumerate(
+                zip(first.completions, sessions, strict=True)
+            )
         )
 
     async def _finished(
         self,
         prompt: Prompt,
         completion: Completion,
+        python: PythonSession,
         seed: tuple[int, int] | None,
         ledger: Ledger,
     ) -> Draft:
         """The draft that begins with `completion`, continued section by section and tool by tool.
         `seed` is that of the request and the completion's place in it."""
-        draft = Draft()
+        draft = Draft(python=python)
         part = 0
         while await self._append(draft, completion):
             part += 1
@@ -175,7 +203,7 @@ class CritiqueSampler:
             request = await self.continued(prompt, draft.safe)
             part_seed = None if seed is None else derive_seed(seed[0], "part", seed[1], part)
             try:
-                sampling = self._sampling(request, 1, left, draft.section, part_seed)
+                sampling = self._sampling(request, 1, left, self._stops(draft.section), part_seed)
             except PromptTooLongError:
                 draft.finish_reason = "length"
                 self._force(draft)
@@ -197,7 +225,7 @@ class CritiqueSampler:
         if completion.finish_reason != "stop":
             return False
         if completion.stop_reason == pack.opener:
-            draft.open = True
+            draft.open = draft.opened = True
             return False
         room = draft.tokens < self._config.max_critique_tokens
         closed = [tool for tool in pack.tools if tool.close == completion.stop_reason]
@@ -234,24 +262,24 @@ class CritiqueSampler:
         if tool.kind == "calculator":
             output = calculate(content)
         else:
-            output = await self._run(draft.python, content)
-        literals = [*added_literals(self._engine.tokenizer), self._pack.opener]
+            output = await self._run(draft.python, content, tool)
+        literals = [*added_literals(self._engine.tokenizer), *self._pack.verdict_literals]
         literals += [each.open for each in self._pack.tools]
         draft.put(tool.answer.replace("{output}", neutralise(output, literals)))
         draft.unread = len(draft.text)
         draft.calls += 1
         if draft.calls < self._pack.tool_calls:
             return True
-        self._force(draft, cut=False)
+        self._force(draft, cut=self._pack.drop_unfinished)
         return False
 
-    async def _run(self, python: PythonSession, block: str) -> str:
+    async def _run(self, python: PythonSession, block: str, tool: Tool) -> str:
         """What a block prints. A program whose critique was given up still counts among those that
         run, until it has ended."""
 
         async def in_turn() -> str:
             async with self._programs:
-                return await asyncio.to_thread(python.run, block)
+                return await asyncio.to_thread(python.run, block, tool.failed, tool.late)
 
         return await asyncio.shield(in_turn())
 
@@ -269,7 +297,7 @@ class CritiqueSampler:
             draft.put(end if draft.safe.endswith("\n") else f"\n{end}")
 
     def _sampling(
-        self, prompt: Prompt, n: int, budget: int, section: int, seed: int | None
+        self, prompt: Prompt, n: int, budget: int, stops: tuple[str, ...], seed: int | None
     ) -> Sampling:
         config = self._config
         return Sampling(
@@ -278,7 +306,7 @@ class CritiqueSampler:
             top_p=config.top_p,
             top_k=config.top_k,
             max_tokens=self._room(prompt, budget),
-            stop=self._stops(section),
+            stop=stops,
             seed=seed,
         )
 
@@ -286,18 +314,19 @@ class CritiqueSampler:
         """Tokens for a critique, such that its verdict still fits after it."""
         if not prompt.token_ids:  # the engine's own tokenizer counts, and refuses
             return budget
-        opener = len(self.labels.opener_ids) if self.labels else LABEL_TOKENS
+        labels = (self.labels, self._asked_labels)
+        opener = max(len(each.opener_ids) if each else LABEL_TOKENS for each in labels)
         reserve = opener + LABEL_TOKENS + RETOKENISING_SLACK
         room = self._engine.max_model_len - len(prompt.token_ids) - reserve
         if room < 1:
             raise PromptTooLongError(len(prompt.token_ids), self._engine.max_model_len - reserve)
         return min(budget, room)
 
-    def _stops(self, section: int) -> tuple[str, ...]:
+    def _stops(self, section: int, steps: int = 1) -> tuple[str, ...]:
         """Stop at the opener if the label is read there, else after a written verdict."""
         pack = self._pack
         if pack.unit == "solution":  # the text goes on after a verdict
-            return pack.stop
+            return stop_strings(pack, steps)
         parts = [tool.close for tool in pack.tools]
         if pack.sections:
             parts.append(pack.sections[section].end)
@@ -308,18 +337,23 @@ class CritiqueSampler:
         labels = (pack.correct_label, pack.incorrect_label)
         return (*(f"{pack.opener}{label}\n" for label in labels), *parts, *pack.stop)
 
-    async def _verdict(self, prompt: Prompt, critique_text: str, ledger: Ledger) -> LabelReading:
-        """Ask for the verdict after `critique_text` and the opener.
+    async def _verdict(
+        self, prompt: Prompt, critique_text: str, opened: bool, ledger: Ledger
+    ) -> LabelReading:
+        """Ask for the verdict after `critique_text` and the opener, which the critic wrote itself
+        if `opened`.
 
         A critique may tokenise into more than it was sampled as: one whose verdict then does not
         fit the context any more is invalid, and its siblings and the step are not.
         """
+        render = partial(verdict_prompt, stated=opened)
         request = await self._rendered(
-            prompt, critique_text, verdict_prompt, self._pack, self._engine.tokenizer
+            prompt, critique_text, render, self._pack, self._engine.tokenizer
         )
+        labels = self.labels if opened else self._asked_labels
         try:
-            if self.labels is not None:
-                return await self.read(request, self.labels, ledger)
+            if labels is not None:
+                return await self.read(request, labels, ledger)
             sampling = Sampling(temperature=0.0, max_tokens=LABEL_TOKENS, stop=("\n",))
             generation = await self.generate(request, sampling, ledger)
         except PromptTooLongError:
@@ -329,7 +363,8 @@ class CritiqueSampler:
 
     async def continued(self, prompt: Prompt, text: str) -> Prompt:
         """The prompt with `text` appended to the beginning of its answer."""
-        return await self._rendered(prompt, text, continued, self._engine.tokenizer)
+        render = partial(continued, assistant_marker=self._pack.assistant_marker)
+        return await self._rendered(prompt, text, render, self._engine.tokenizer)
 
     async def _rendered(
         self, prompt: Prompt, text: str, render: Callable[..., Prompt], *first: Any

@@ -174,7 +174,7 @@ class Judging:
     def vote(self, place: int, critiques: list[Critique]) -> StepJudgement:
         """The judgement of step `place` by its critiques."""
         score, verdict, votes = vote(critiques)
-        reason = None if verdict else f"none of {len(critiques)} critiques has a verdict"
+        reason = None if verdict else _no_verdict(critiques)
         return StepJudgement(
             index=place,
             score=score,
@@ -195,6 +195,15 @@ class Judging:
     def leave_out(self, first: int) -> list[StepJudgement]:
         """The steps from `first` on as `not_scored`, emitted."""
         return self.emit([failed(i, "not_scored") for i in range(first, len(self.task.steps))])
+
+
+def _no_verdict(critiques: Sequence[Critique]) -> str:
+    """Why critiques without a verdict have none, as far as is known."""
+    reason = f"none of {len(critiques)} critiques has a verdict"
+    masses = [each.label_mass for each in critiques if each.label_mass is not None]
+    if not masses:
+        return reason
+    return f"{reason}: both labels together have a probability of at most {max(masses):.2g}"
 
 
 def failed(place: int, status: StepStatus, reason: str | None = None) -> StepJudgement:

@@ -1,21 +1,25 @@
 """Unit `solution`: one critique has a verdict for each step, up to the first error that it finds.
 
-A critique votes on the steps that it reaches. Steps after the first error that no critique reached
-are `not_scored`.
+A critique votes on the steps that it reaches: with the last verdict that it gives each of them, and
+an invalid one on a step that it left out. Steps after the first error that no critique reached are
+`not_scored`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
 from genprm.errors import EngineError, PromptTooLongError
 from genprm.generation import Prompt
+from genprm.prompts.naming import verdict_places
 from genprm.prompts.verdict import LabelReading, StatedVerdict, stated_verdicts
 from genprm.records import Critique, StepJudgement, StepStatus, Votes
-from genprm.scoring.critiques import Draft
+from genprm.scoring.critiques import LONG_TEXT, Draft
 from genprm.scoring.judging import CritiquePrompt, Judged, Judging, LateError, failed
 from genprm.scoring.rounds import run_rounds
 from genprm.scoring.voting import settled, vote
@@ -43,7 +47,9 @@ async def judge_solution(judging: Judging) -> Judged:
 
     async def ask(about: CritiquePrompt, n: int, number: Sequence[int]) -> None:
         seed = judging.seed("solution", *number)
-        drafts = await judging.sampler.drafts(about.prompt, n, seed, judging.ledger)
+        drafts = await judging.sampler.drafts(
+            about.prompt, n, seed, judging.ledger, steps=len(task.steps)
+        )
         readings = await together(_read(judging, about, draft) for draft in drafts)
         for reading in readings:
             for votes, critique in zip(per_step, reading.critiques, strict=False):
@@ -76,28 +82,43 @@ async def judge_solution(judging: Judging) -> Judged:
 
 
 async def _read(judging: Judging, about: CritiquePrompt, draft: Draft) -> Reading:
-    """The critiques in one text, in the order of the steps: up to the first that says incorrect,
-    or to an invalid one where the text ends early or a verdict is not one of the pack's."""
+    """The critiques in one text, in the order of the steps: up to the first that says incorrect, or
+    to an invalid one where the text ends early. Steps that the text left out have an invalid one.
+    """
     steps, pack = len(judging.task.steps), judging.pack
     overall = None
     if pack.overall is not None:  # whatever the text says of the steps
         overall = await judging.sampler.overall(about.prompt, draft.safe, judging.ledger)
-    stated = stated_verdicts(pack, draft.safe, about.shown)
-    if len(stated) > steps:  # which of them is about which step?
-        return Reading([_part(judging, draft, draft.safe, INVALID)], overall)
-    critiques: list[Critique] = []
+
+    def find() -> tuple[list[StatedVerdict], list[tuple[int, ...]]]:
+        stated = stated_verdicts(pack, draft.safe, about.shown)
+        return stated, verdict_places(pack, draft.safe, stated, steps)
+
+    # in another thread where the text is long, so that other requests go on
+    is_long = len(draft.safe) > LONG_TEXT
+    stated, places_of_verdicts = await asyncio.to_thread(find) if is_long else find()
+    last: dict[int, StatedVerdict] = {}
+    texts: defaultdict[int, str] = defaultdict(str)
     done = 0
-    for verdict in stated:
-        reading = LabelReading(verdict.verdict, None, None)
-        if judging.sampler.labels is not None and verdict.verdict != "invalid":
-            reading = await _probabilities(judging, about.prompt, draft, verdict)
-        critiques.append(_part(judging, draft, draft.safe[done : verdict.opener], reading))
+    for verdict, places in zip(stated, places_of_verdicts, strict=True):
+        for place in places:
+            last[place] = verdict
+            texts[place] += draft.safe[done : verdict.opener]
         done = verdict.end
-        if verdict.verdict != "correct":
+    critiques: list[Critique] = []
+    for place in range(max(last, default=-1) + 1):
+        verdict_of_step = last.get(place)
+        reading = INVALID
+        if verdict_of_step is not None:
+            reading = LabelReading(verdict_of_step.verdict, None, None)
+            if judging.sampler.labels is not None and reading.verdict != "invalid":
+                reading = await _probabilities(judging, about.prompt, draft, verdict_of_step)
+        critiques.append(_part(judging, draft, texts[place], reading))
+        if reading.verdict == "incorrect":
             break
-    all_correct = all(critique.verdict == "correct" for critique in critiques)
-    if all_correct and len(critiques) < steps:  # the text ended early
-        critiques.append(_part(judging, draft, draft.safe[done:], INVALID))
+    if len(critiques) < steps and (not critiques or critiques[-1].verdict == "correct"):
+        rest = draft.safe[done:] if critiques else draft.safe  # the text ended early
+        critiques.append(_part(judging, draft, rest, INVALID))
     return Reading(critiques, overall)
 
 
@@ -105,7 +126,7 @@ async def _probabilities(
     judging: Judging, prompt: Prompt, draft: Draft, stated: StatedVerdict
 ) -> LabelReading:
     """The probabilities of a written verdict. The verdict stays what was written, since the text
-    goes on from it."""
+    goes on from it; where the labels have no mass to speak of, it is all that there is."""
     assert judging.sampler.labels is not None
     text = draft.safe[: stated.opener] + judging.pack.opener
     about = await judging.sampler.continued(prompt, text)

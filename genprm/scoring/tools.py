@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 from genprm.verifiers.sandbox import Limits, run_python
@@ -19,7 +20,8 @@ MAX_EXPONENT = 64
 MAX_DIGITS = 200  # of any number on the way
 PYTHON_LIMITS = Limits(seconds=5.0, output_bytes=16_384)
 
-# Blocks share their names, as cells of a notebook do; only the output of the last one counts.
+# Blocks share their names, as cells of a notebook do; only the output of the last one counts. What
+# it printed and how it failed are told apart by a line that no program knows.
 _REPLAY = """
 def replay(run, build, sys, io, blocks, names):
     out, err = sys.stdout, sys.stderr
@@ -32,7 +34,7 @@ def replay(run, build, sys, io, blocks, names):
             pass
         except Exception as error:
             if last:
-                sys.stdout.write(f"{{type(error).__name__}}: {{error}}\\n")
+                sys.stdout.write({mark!r} + f"{{type(error).__name__}}: {{error}}\\n")
 import io, sys
 replay(exec, compile, sys, io, {blocks!r}, {{"__name__": "__main__"}})
 """
@@ -53,20 +55,29 @@ class PythonSession:
     again.
     """
 
-    def __init__(self) -> None:
-        self._blocks: list[str] = []
+    def __init__(self, blocks: Sequence[str] = ()) -> None:
+        self._blocks = list(blocks)
 
-    def run(self, block: str) -> str:
-        """What the block prints, or how it failed.
+    def copy(self) -> PythonSession:
+        """A session with the same blocks so far, which goes on by itself."""
+        return PythonSession(self._blocks)
+
+    def run(self, block: str, failed: str = "", late: str = "") -> str:
+        """What the block prints, and how it failed. `failed` (with `{error}`) and `late` (for one
+        that ran out of time) take the place of all that, where they are given.
 
         Raises:
             ConfigError: there is no sandbox.
             EngineError: the sandbox did not come up.
         """
-        run = run_python(_REPLAY.format(blocks=[*self._blocks, block]), PYTHON_LIMITS)
-        output = run.output.rstrip("\n")
+        mark = secrets.token_hex(16)
+        run = run_python(_REPLAY.format(blocks=[*self._blocks, block], mark=mark), PYTHON_LIMITS)
+        output, raised, error = run.output.partition(mark)
+        output, error = output.rstrip("\n"), error.rstrip("\n")
+        if raised:
+            output = failed.replace("{error}", error) if failed else f"{output}\n{error}"
         if run.ended == "time":
-            output += f"\n(stopped after {PYTHON_LIMITS.seconds:g} s)"
+            output = late or f"{output}\n(stopped after {PYTHON_LIMITS.seconds:g} s)"
         elif run.ended == "output":
             output += "\n(stopped: too much output)"
         else:

@@ -14,6 +14,7 @@ from genprm.prompts.render import critic_turn
 from genprm.records import Critique, StepJudgement
 from genprm.scoring.judging import Judged, Judging
 from genprm.scoring.rounds import sample_step
+from genprm.scoring.tools import PythonSession
 from genprm.util.aio import together
 
 History = tuple[str, ...]  # the critic's turns so far
@@ -28,8 +29,13 @@ async def judge_turns(judging: Judging) -> Judged:
     task = judging.task
     steps: list[StepJudgement] = []
     histories: list[History] = [()] * task.votes
+    sessions = [PythonSession() for _ in histories]
     for place in range(len(task.steps)):
-        step, critiques = await judging.step(place, partial(_critiques, judging, place, histories))
+        if not any(tool.keeps_names for tool in judging.pack.tools):
+            sessions = [PythonSession() for _ in histories]
+        step, critiques = await judging.step(
+            place, partial(_critiques, judging, place, histories, sessions)
+        )
         steps.append(step)
         if task.stop_at_first_error and step.verdict == "incorrect":
             return Judged(steps + judging.leave_out(len(steps)))
@@ -42,28 +48,41 @@ async def judge_turns(judging: Judging) -> Judged:
             return Judged(steps + judging.emit(rest))
         turns = [_turn(judging, place, critique) for critique in critiques]
         histories = [(*h, turns[k % len(turns)]) for k, h in enumerate(histories)]
+        sessions = [sessions[k % len(turns)].copy() for k in range(len(sessions))]
     return Judged(steps)
 
 
-async def _critiques(judging: Judging, place: int, histories: Sequence[History]) -> list[Critique]:
+async def _critiques(
+    judging: Judging,
+    place: int,
+    histories: Sequence[History],
+    sessions: Sequence[PythonSession],
+) -> list[Critique]:
     prefix = judging.task.steps[: place + 1]
     done = 0
 
     async def sample(n: int, number: Sequence[int]) -> list[Critique]:
         nonlocal done
         groups: dict[History, list[int]] = defaultdict(list)
-        for conversation, history in enumerate(histories[done : done + n]):
+        for conversation, history in enumerate(histories[done : done + n], done):
             groups[history].append(conversation)
 
-        async def sample_group(history: History, count: int, group: int) -> list[Critique]:
+        async def sample_group(
+            history: History, conversations: Sequence[int], group: int
+        ) -> list[Critique]:
             seed = judging.seed("turn", place, group, *number)
             about = await judging.prompt(prefix, history)
             return await judging.sampler.sample(
-                about.prompt, count, about.shown, seed, judging.ledger
+                about.prompt,
+                len(conversations),
+                about.shown,
+                seed,
+                judging.ledger,
+                [sessions[each] for each in conversations],
             )
 
         by_group = await together(
-            sample_group(history, len(conversations), group)
+            sample_group(history, conversations, group)
             for group, (history, conversations) in enumerate(groups.items())
         )
         by_conversation = {

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from genprm.errors import InputError
 from genprm.records import Problem
-from genprm.verifiers.base import Grade, Verifier, extract_final_answer, grade
+from genprm.verifiers.base import Grade, Verifier, grade
 from genprm.verifiers.choice import ChoiceVerifier
 from genprm.verifiers.code import CodeVerifier
+from genprm.verifiers.code_tests import read_tests
 from genprm.verifiers.exact import ExactVerifier
+from genprm.verifiers.extraction import extract_final_answer
 from genprm.verifiers.math import MathVerifier
 
 VERIFIERS: dict[str, Verifier] = {
@@ -49,12 +51,13 @@ def verifier_for(problem: Problem) -> Verifier:
     """The verifier that checks answers to `problem`.
 
     Raises:
-        InputError: the problem has neither an answer nor tests to verify against, or an unknown
-            task.
+        InputError: the problem has neither tests nor an answer that is not blank, or an unknown
+            task; or its tests are such that nothing in them runs.
     """
     if problem.tests:
+        read_tests(problem)
         return VERIFIERS["code"]
-    if not problem.answer:
+    if not (problem.answer or "").strip():
         raise InputError(f"problem {problem.id!r}: no answer to verify against")
     verifier = get_verifier(problem.task)
     if verifier.name == "code":

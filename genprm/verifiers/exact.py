@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from genprm.records import Problem
-from genprm.verifiers.base import extract_final_answer, normalise
+from genprm.verifiers.base import normalise
+from genprm.verifiers.extraction import extract_final_answer
 
 
 class ExactVerifier:

@@ -1,8 +1,9 @@
-"""Mathematical answers: exact numbers are compared here, everything else by math-verify.
+"""Mathematical answers: read into forms (`answers`), and compared part by part.
 
-math-verify stops itself with SIGALRM, which works in a main thread only, and an answer such as
-`9^{9^{9}}` runs in C code that no signal interrupts. So each process has one helper process
-(`math_worker`), limited in CPU time and memory; a comparison that exceeds a limit is undecided.
+Plain numbers and fractions are compared here, exactly; all else in a helper process
+(`math_worker`), where latex2sympy2_extended reads formulas: an answer such as `9^{9^{9}}` runs in C
+code that no signal interrupts. Each process has one helper, limited in CPU time and memory; a
+comparison that exceeds a limit is undecided. The table of what is equal is `equalities.yaml`.
 """
 
 from __future__ import annotations
@@ -10,35 +11,27 @@ from __future__ import annotations
 import atexit
 import json
 import os
-import re
 import select
 import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from decimal import Decimal
 from functools import cache
 from typing import Any
 
 from genprm.errors import ConfigError, EngineError
 from genprm.records import Problem
-from genprm.verifiers.base import extract_final_answer
+from genprm.verifiers.answers.formula import exact_value
+from genprm.verifiers.answers.text import clean, plain
+from genprm.verifiers.extraction import extract_final_answer
 
 MAX_ANSWER_CHARS = 400  # longer is run-on text; no reference of MATH (train) exceeds 159
 WALL_SECONDS = 60.0  # for a stuck machine; the worker itself limits CPU time
-
-_NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?")
-# "5 dollars", "1,200 pounds of rice": the number decides, unless a word is part of the number.
-_UNIT = re.compile(
-    r"(?P<number>[-+]?[\d,./]*\d)\s+"
-    r"(?!.*\b(?:hundred|thousand|million|billion|trillion|dozen|percent|times|plus|minus|and|or)\b)"
-    r"[A-Za-z]{3,}(?:\s+[A-Za-z]+)*",
-    re.IGNORECASE,
-)
+_INSTALL = "(pip install 'genprm[verify]')"
 
 
 class MathVerifier:
-    """Numbers compare exactly, other answers by `math_verify`.
+    """Compares numbers, formulas, sets, intervals, relations, quantities and words.
 
     The reference may itself be a worked solution that states its answer (GSM8K's `#### 18`).
     """
@@ -53,42 +46,20 @@ class MathVerifier:
         MAX_ANSWER_CHARS or exceeds the limits of time or memory.
 
         Raises:
-            ConfigError: the answer needs math-verify, which is not installed.
+            ConfigError: the answer needs latex2sympy2_extended, which is not installed.
             EngineError: the helper process cannot be started.
         """
         gold = problem.answer or ""
-        gold, answer = _plain(extract_final_answer(gold) or gold), _plain(answer)
-        if gold == answer:
-            return True
+        gold = extract_final_answer(gold) or gold
         if len(answer) > MAX_ANSWER_CHARS:
-            return None
-        numbers = exact_number(gold), exact_number(answer)
-        if None not in numbers:
-            return numbers[0] == numbers[1]
-        return _worker(os.getpid()).equal(gold, answer)
-
-
-def _plain(answer: str) -> str:
-    """The answer without math delimiters and unit, and with an ASCII minus."""
-    answer = answer.strip().replace("\u2212", "-")
-    for left, right in (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]")):
-        inner = answer[len(left) : -len(right)]
-        if answer.startswith(left) and answer.endswith(right) and inner and left not in inner:
-            answer = inner.strip()
-            break
-    unit = _UNIT.fullmatch(answer.removeprefix("$"))
-    return unit["number"] if unit else answer
-
-
-def exact_number(answer: str) -> Decimal | None:
-    """The value of an integer or decimal, which may have thousands separators and a dollar sign;
-    None for any other text."""
-    digits = answer.replace("\\$", "$").strip().rstrip(".")
-    sign = "-" if digits.startswith("-") else ""
-    digits = sign + digits.removeprefix("-").removeprefix("$").lstrip()
-    if not any(c.isdigit() for c in digits) or not _NUMBER.fullmatch(digits):
-        return None
-    return Decimal(digits.replace(",", ""))
+            return True if answer.strip() == gold.strip() else None
+        texts = clean(gold), clean(answer)
+        if plain(texts[0]) == plain(texts[1]):
+            return bool(plain(texts[0]))
+        values = exact_value(texts[0]), exact_value(texts[1])
+        if None not in values:
+            return values[0] == values[1]
+        return _worker(os.getpid()).compare(gold, answer)
 
 
 class _Worker:
@@ -100,17 +71,17 @@ class _Worker:
         self._requests = 0
         atexit.register(self._stop)
 
-    def equal(self, gold: str, answer: str) -> bool | None:
+    def compare(self, reference: str, answer: str) -> bool | None:
         with self._lock:
             process = self._process or self._start()
             self._requests += 1
-            request = {"id": self._requests, "gold": gold, "answer": answer}
+            request = {"id": self._requests, "reference": reference, "answer": answer}
             reply = _exchange(process, json.dumps(request).encode() + b"\n")
             if reply is None or reply["id"] != self._requests:
                 self._stop()  # it died of its limits or hangs; the next request starts a new one
                 return None
-            equal: bool | None = reply["equal"]
-            return equal
+            verdict: bool | None = reply["verdict"]
+            return verdict
 
     def _start(self) -> subprocess.Popen[bytes]:
         # -P: the script's folder must not be on the path, its `math` would hide the real one
@@ -126,7 +97,7 @@ class _Worker:
             self._stop()
             if ready is None:
                 raise EngineError("math verifier: the helper process did not start")
-            raise ConfigError(f"math verifier: {ready['error']} (pip install 'genprm[verify]')")
+            raise ConfigError(f"math verifier: {ready['error']} {_INSTALL}")
         return self._process
 
     def _stop(self) -> None:

@@ -8,12 +8,10 @@ its stdin ends.
 from __future__ import annotations
 
 import json
-import logging
 import resource
 import signal
 import sys
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 CPU_SECONDS = 3
@@ -21,7 +19,7 @@ MEMORY_BYTES = 4 << 30  # of address space
 
 
 class _OutOfTimeError(BaseException):
-    """Not an Exception, because sympy and math-verify catch those."""
+    """Not an Exception, because sympy catches those."""
 
 
 def _out_of_time(signum: int, frame: Any) -> None:
@@ -36,27 +34,12 @@ def _start_clock() -> None:
     signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
 
 
-def _comparer() -> Callable[[str, str], bool]:
-    """Import math-verify. Its own timeouts are off, because they set SIGALRM for wall time."""
-    import math_verify
-
-    @lru_cache(maxsize=1024)
-    def parse(answer: str) -> list[Any]:
-        marked = answer if "$" in answer or "\\boxed" in answer else f"${answer}$"
-        parsed: list[Any] = math_verify.parse(marked, parsing_timeout=None)
-        return parsed
-
-    def equal(gold: str, answer: str) -> bool:
-        return bool(math_verify.verify(parse(gold), parse(answer), timeout_seconds=None))
-
-    return equal
-
-
-def _answer(equal: Callable[[str, str], bool], gold: str, answer: str) -> bool | None:
+def _decide(equal: Callable[[str, str], bool], reference: str, answer: str) -> bool | None:
+    """The verdict; None if it takes too much time or memory."""
     try:
         _start_clock()
-        return equal(gold, answer)
-    except (_OutOfTimeError, MemoryError, RecursionError):
+        return equal(reference, answer)
+    except (_OutOfTimeError, MemoryError, RecursionError, OverflowError):
         return None
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
@@ -65,20 +48,20 @@ def _answer(equal: Callable[[str, str], bool], gold: str, answer: str) -> bool |
 def main() -> None:
     out = sys.stdout
     sys.stdout = sys.stderr  # output of libraries must not mix with the verdicts
-    logging.disable(logging.WARNING)  # math-verify warns once that its timeouts are off
     signal.signal(signal.SIGPROF, _out_of_time)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        equal = _comparer()
+        from genprm.verifiers.answers.compare import equal_texts
     except ImportError as error:
         print(json.dumps({"error": str(error)}), file=out, flush=True)
         return
     print(json.dumps({"error": None}), file=out, flush=True)
     for line in sys.stdin:
         request = json.loads(line)
-        verdict = _answer(equal, request["gold"], request["answer"])
-        print(json.dumps({"id": request["id"], "equal": verdict}), file=out, flush=True)
+        verdict = _decide(equal_texts, request["reference"], request["answer"])
+        reply = {"id": request["id"], "verdict": verdict}
+        print(json.dumps(reply), file=out, flush=True)
 
 
 if __name__ == "__main__":

@@ -132,6 +132,73 @@ def test_a_row_that_a_stage_cannot_use_is_named(
 
 
 @pytest.mark.parametrize("command", [c for c in STAGES if c != "train"])
+def test_where_all_rows_are_bad_there_is_nothing_to_skip_to(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"id": "a", "steps": [1]}\n[1]\n')
+    arguments = [command, "--config", scripted(tmp_path), input_of(command), str(source)]
+    out = ["--out", str(tmp_path / "out"), "--on-bad-row", "skip"]
+    message = refused(capsys, *arguments, *out)
+    # a line that is no JSON is met first where all lines are read before one is checked
+    assert "2 rows were skipped, first " in message and f"{source}:" in message
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml", "in.jsonl"]
+
+
+def test_an_estimate_tells_of_skipped_rows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"id": "a", "steps": [1]}\n')
+    files = ["--solutions", str(source), "--out", str(tmp_path / "out"), "--estimate"]
+    message = refused(capsys, "label", "--config", scripted(tmp_path), *files, "--on-bad-row=skip")
+    assert "no rows to label; 1 row was skipped, first " in message
+
+
+LABELLED = {
+    **GOOD,
+    **{"values": [1.0], "wins": [1], "rollouts": [1], "labels": [True], "first_error": -1},
+    "estimator": "flat_hard",
+}
+
+
+def test_convert_skips_bad_rows_and_tells_of_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    write_jsonl(source, [LABELLED, {**LABELLED, "id": "b", "labels": []}, {**LABELLED, "id": "c"}])
+    arguments = ["convert", "--labels", str(source), "--to", "trl", "--out", str(out)]
+    assert "in.jsonl:2: 1 steps but 0 entries in 'labels'" in refused(capsys, *arguments)
+    assert not out.exists()
+    assert main([*arguments, "--on-bad-row", "skip"]) == 0
+    printed = capsys.readouterr().out
+    assert "wrote 2 rows" in printed and "skipped 1: 1 steps but 0 entries" in printed
+    assert f"skipped 1 bad row in all, which is not counted above: see {out}.skipped" in printed
+    (skipped,) = map(json.loads, (tmp_path / "out.jsonl.skipped.jsonl").open())
+    assert skipped["where"] == f"{source}:2" and skipped["row"]["id"] == "b"
+
+
+def test_merge_skips_bad_rows_of_both_sides(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other, out = (tmp_path / name for name in ("1.jsonl", "2.jsonl", "out.jsonl"))
+    write_jsonl(one, [{"id": "x"}, LABELLED])
+    write_jsonl(other, [LABELLED, {**LABELLED, "id": "b", "first_error": "?"}])
+    files = ["--labels", str(one), "--with", str(other), "--out", str(out)]
+    refused(capsys, "merge", *files)
+    assert main(["merge", *files, "--on-bad-row", "skip"]) == 0
+    assert "agreement 1" in capsys.readouterr().out
+    skipped = list(map(json.loads, (tmp_path / "out.jsonl.skipped.jsonl").open()))
+    assert {row["where"] for row in skipped} == {f"{one}:1", f"{other}:2"}
+
+
+def test_a_wrong_word_for_bad_rows_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    files = ["score", "--input", "x", "--out", "y"]
+    assert "invalid choice: 'ignore'" in refused(capsys, *files, "--on-bad-row", "ignore")
+    assert "on_bad_row" in refused(capsys, *files, "--set", "on_bad_row=ignore")
+
+
+@pytest.mark.parametrize("command", [c for c in STAGES if c != "train"])
 def test_a_missing_input_is_refused(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -292,6 +359,8 @@ def test_a_new_option_is_a_decision() -> None:
         "merge": {"--labels", "--with", "--keep", "--out"},
     }
     own |= {name: {input_of(name), "--out"} for name in COMMANDS if name not in own}
+    for name, command in COMMANDS.items():
+        own[name] |= {"--on-bad-row"} if command.inputs else set()
     commands = next(a for a in build_parser()._actions if a.dest == "command").choices
     assert commands is not None
     for name, sub in commands.items():

@@ -78,6 +78,10 @@ def test_a_host_that_is_not_this_machine_is_refused(host: str) -> None:
         service.check_address(Config.model_validate({"serve": {"host": host}}))
 
 
+def test_a_burst_of_rewards_waits_and_the_queue_has_an_end() -> None:
+    assert ServeConfig().max_queued_requests == 4096 and ServeConfig().unscored == 0.0
+
+
 def test_port_0_takes_a_free_one() -> None:
     host, port = service.check_address(Config.model_validate({"serve": {"port": 0}}))
     assert host == "127.0.0.1"
@@ -339,7 +343,7 @@ def test_batches_and_other_servers_formats_over_http(guarded: str) -> None:
         assert http.post("/v1/score/batch", json=[*items, {}]).json()["field"] == "[3].problem"
         rollout = {"query": ["p\nright\nwrong</s>"], "prompts": ["p\n"], "labels": [""]}
         rewards = http.post("/get_reward", json=rollout)
-        assert rewards.json()["rewards"] == pytest.approx([0.1])
+        assert rewards.json()["rewards"] == [0.0]  # 0.1, rounded to the votes
         empty = http.post("/get_reward", json={"query": [], "prompts": [], "labels": []})
         assert empty.json()["rewards"] == empty.json()["scores"] == []
         turns = [
@@ -350,7 +354,30 @@ def test_batches_and_other_servers_formats_over_http(guarded: str) -> None:
         assert pooled == [pytest.approx([0.2, 0.8])] * 2
         classified = http.post("/classify", json={"messages": turns}).json()["data"][0]
         assert classified["probs"][-1] == pytest.approx(0.8)
-        assert http.post("/pooling", json={"input": "no chat"}).status_code == 422
+        assert http.post("/pooling", json={"input": "a<extra_0>"}).status_code == 400
+        sample = http.post("/get_reward", json={"prompt": "p", "response": "", "label": "1"})
+        assert sample.json() == 0.0 and sample.headers["genprm-unscored"] == "1"
+        assert http.get("/v1/models").json()["data"][0]["object"] == "model"
+
+
+def test_a_burst_of_rollouts_waits_and_none_is_refused(guarded: str) -> None:
+    """As OpenRLHF sends them: all at once, each for itself."""
+    waiting = 400  # more than two replicas work on
+    limits = httpx.Limits(max_connections=None)
+
+    async def burst() -> list[httpx.Response]:
+        async with httpx.AsyncClient(headers=AUTHORIZED, limits=limits, timeout=180) as http:
+            bodies = [
+                {"query": [f"p{i}\nright"], "prompts": [f"p{i}\n"], "labels": [""]}
+                for i in range(waiting)
+            ]
+            return await asyncio.gather(
+                *[http.post(f"{guarded}/get_reward", json=body) for body in bodies]
+            )
+
+    answers = asyncio.run(burst())
+    assert {answer.status_code for answer in answers} == {200}
+    assert all(answer.json()["rewards"] == [pytest.approx(0.8)] for answer in answers)
 
 
 def test_a_stream_over_http_is_lines_and_ends_with_the_judgement(url: str) -> None:

@@ -31,6 +31,20 @@ def routes(
     return build_routes(CriticHost(engine, critic, scorer), tokens)
 
 
+def post(path: str, body: Any, script: Any = critique, **config: Any) -> httpx.Response:
+    """One request to a service of that config, whose critic is another one in each call; its
+    prompts are in `extensions`."""
+    engine = ScriptedEngine(
+        script, label_probs=label_probs, tokenizer=ScriptedTokenizer(), max_model_len=CONTEXT
+    )
+    loaded = load_critic(Config.model_validate({"score": {"votes": 2}, **config}))
+    scorer = Scorer(engine, loaded.pack, loaded.config.score)
+    app = build_routes(CriticHost(engine, loaded, scorer))
+    answer = call(app, "POST", path, json.dumps(body).encode())
+    answer.extensions["prompts"] = [prompt.messages[-1]["content"] for prompt, _ in engine.calls]
+    return answer
+
+
 def call(
     app: FastAPI, method: str, path: str, content: Any = None, root: str = "", **headers: str
 ) -> httpx.Response:

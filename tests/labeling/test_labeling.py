@@ -142,6 +142,14 @@ def test_an_unfinished_solution_is_rolled_out_to_its_last_step() -> None:
     assert labelled.rollouts == [4, 4] and labelled.first_error == 1
 
 
+@pytest.mark.parametrize("end", [["The answer is:", "10"], ["# Answer", "$$", "10", "$$"]])
+def test_an_answer_may_take_several_steps(end: list[str]) -> None:
+    engine = engine_by_prefix(*[[RIGHT] * 4] * 9)
+    assert label(engine, solution([*STEPS[:2], *end])).values[-1] == 1.0
+    unfinished = solution([*STEPS[:2], *end, "Now to check."])
+    assert label(engine, unfinished).rollouts[-1] == 4
+
+
 def test_a_solution_of_one_step_needs_no_engine() -> None:
     engine = engine_by_prefix()
     labelled = label(engine, solution([RIGHT]))

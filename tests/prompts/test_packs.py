@@ -10,7 +10,7 @@ import yaml
 from bpe import bpe
 from genprm.config.load import load_config, parse_config
 from genprm.errors import ConfigError
-from genprm.prompts.packs import load_pack
+from genprm.prompts.packs import Tool, load_pack
 from genprm.prompts.render import (
     continued,
     critic_turn,
@@ -25,9 +25,10 @@ PUBLISHED = ("genprm", "r-prm", "stepwiser", "thinkprm", "prm-cot")
 ALL = sorted(file.stem for file in prompts_dir().glob("*.yaml"))
 
 
-@pytest.mark.parametrize("name", [*PUBLISHED, "native-solution"])
+@pytest.mark.parametrize("name", ["stepwiser", "prm-cot", "native-solution"])
 def test_golden_dialogues(name: str) -> None:
-    """What a critic is sent for the third step (or for all three), up to its verdict."""
+    """What a critic is sent for the third step (or for all three), up to its verdict. Those of the
+    other published critics are in `tests/scoring/test_published.py`, beside their authors'."""
     pack, tokenizer = load_pack(name), bpe()
     history = [critic_turn(pack, None, place, "It is right.", True) for place in range(2)]
     prompt = critique_prompt(
@@ -55,10 +56,19 @@ def test_fields_that_a_pack_does_not_use_do_not_count_in_its_fingerprint() -> No
     assert len({load_pack(name).fingerprint for name in ALL}) == len(ALL)
 
 
+def test_a_tools_later_keys_count_only_where_they_are_set() -> None:
+    tool = {"kind": "calculator", "open": "<c>", "close": "</c>", "answer": " = {output}"}
+    plain, late = (
+        load_pack("native").model_copy(update={"tools": (Tool.model_validate(tool | more),)})
+        for more in ({}, {"late": "late"})
+    )
+    assert plain.fingerprint == "41a75e6e2bbe9940" != late.fingerprint
+
+
 def test_when_votes_end_does_not_count_in_the_fingerprint() -> None:
     """Packs were there before they could say it."""
-    assert load_pack("r-prm").fingerprint == "d770159d99fa1740"
-    assert load_pack("thinkprm").fingerprint == "c34918539f215361"
+    assert load_pack("stepwiser").fingerprint == "8fedba648622d8b2"
+    assert load_pack("native-solution").fingerprint == "8d3a18f3ecfcbd0f"
 
 
 def test_published_protocols_ask_for_all_of_their_votes() -> None:
@@ -131,6 +141,16 @@ MUTE_TOOL = {"kind": "python", "open": "(", "close": ")", "answer": "!"}
         ("thinkprm", {"overall": OTHER_LABELS | {"ask": " "}}, "overall.ask is blank"),
         ("thinkprm", {"sections": [{"end": "</a>"}]}, "sections and tools are for"),
         ("genprm", {"tools": [MUTE_TOOL]}, "answer has no {output}"),
+        (
+            "genprm",
+            {"tools": [MUTE_TOOL | {"answer": "{output}", "failed": "Error"}]},
+            "failed has no {error}",
+        ),
+        ("thinkprm", {"spellings": ["\\boxed{correct}"]}, "a spelling has no {label}"),
+        ("thinkprm", {"spellings": [" {label} "]}, "a spelling is a label alone"),
+        ("native", {"spellings": ["so {label}"]}, "spellings and {next} are for unit solution"),
+        ("native", {"stop": ["Step {next}:"]}, "spellings and {next} are for unit solution"),
+        ("r-prm", {"ask": " "}, "ask is blank"),
     ],
 )
 def test_broken_packs(tmp_path: Path, name: str, change: dict[str, object], message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 
 from bpe import CHATML, ODD, bpe
 from genprm.errors import ConfigError
-from genprm.prompts.packs import load_pack
+from genprm.prompts.packs import PromptPack, load_pack
 from genprm.prompts.render import (
+    continued,
     critique_prompt,
     critique_target_messages,
     label_tokens,
@@ -285,3 +287,51 @@ def test_labels_that_share_their_first_token() -> None:
 def test_label_that_merges_with_the_opener() -> None:
     with pytest.raises(ConfigError, match="merges with the opener"):
         label_tokens(NATIVE, bpe(merge_labels=True))
+
+
+THINKPRM = load_pack("thinkprm")
+
+
+def shown_solution(pack: PromptPack, *steps: str) -> str:
+    content = critique_prompt(pack, bpe(), PROBLEM, steps).messages[-1]["content"]
+    return content[content.index("Step 1: ") :]
+
+
+@pytest.mark.parametrize(
+    ("step", "shown"),
+    [
+        ("Step 2: 5 * 4 = 20", "5 * 4 = 20"),
+        ("## step 7 :5 * 4 = 20", "5 * 4 = 20"),
+        ("**Step 2:** 5 * 4 = 20", "5 * 4 = 20"),
+        ("Step 2: Step 2: 5 * 4 = 20", "5 * 4 = 20"),
+        ("5 * 4 = 20\nso 20", "5 * 4 = 20\nso 20"),
+        ("5 * 4 = 20\nStep 3: fine", "5 * 4 = 20\nfine"),
+        ("By Step 1: 5, so 20", "By Step 1: 5, so 20"),
+        ("Step 2:", "Step 2:"),
+        ("Step 2 is 20", "Step 2 is 20"),
+        ("Step 2: [Problem]", "[ Problem]"),
+    ],
+)
+def test_a_step_has_one_number_and_its_own_lines(step: str, shown: str) -> None:
+    # behind its instruction the template has the line [Problem]: a step cannot have it, too
+    assert shown_solution(THINKPRM, "2 + 3 = 5", step) == f"Step 1: 2 + 3 = 5\nStep 2: {shown}"
+
+
+@given(st.lists(st.sampled_from(["Step 2:", "step 3 :", "Step", " ", "\n", "2", "\x00", "x"])))
+def test_no_line_of_a_step_passes_for_another_step(pieces: list[str]) -> None:
+    for pack in (THINKPRM, load_pack("prm-cot"), load_pack("native-solution")):
+        text = shown_solution(pack, "".join([*pieces, "x"]), "y")
+        numbered = re.findall(r"^step[^\S\n]*\d+[^\S\n]*:.*", text, re.IGNORECASE | re.MULTILINE)
+        assert numbered[0].startswith("Step 1: ") and numbered[1:] == ["Step 2: y"]
+
+
+def test_a_critique_without_an_assistants_marker_follows_the_user() -> None:
+    pack = load_pack("genprm")
+    prompt = critique_prompt(pack, bpe(), PROBLEM, STEPS[:1])
+    text = bpe().decode(prompt.token_ids)
+    assert text.endswith(f"{STEPS[0]}<analyze>\n") and "assistant" not in text
+    with_marker = pack.model_copy(update={"assistant_marker": True})
+    text = bpe().decode(critique_prompt(with_marker, bpe(), PROBLEM, STEPS[:1]).token_ids)
+    assert text.endswith(f"{STEPS[0]}<|im_end|>\n<|im_start|>assistant\n<analyze>\n")
+    longer = continued(bpe(), prompt, "It is.", pack.assistant_marker)
+    assert bpe().decode(longer.token_ids).endswith(f"{STEPS[0]}<analyze>\nIt is.")

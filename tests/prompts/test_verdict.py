@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bpe import bpe
 from genprm.prompts.packs import load_pack
 from genprm.prompts.render import LabelTokens, rendered_texts
-from genprm.prompts.verdict import parse_verdict, read_labels
+from genprm.prompts.verdict import MIN_LABEL_MASS, parse_verdict, read_labels, stated_verdicts
 from genprm.util.paths import prompts_dir
 
 NATIVE = load_pack("native")
@@ -63,6 +63,7 @@ def test_no_pack_takes_a_verdict_from_what_it_shows(name: str, data: st.DataObje
     verdict = [pack.opener, pack.correct_label, pack.incorrect_label, pack.closer]
     if pack.overall is not None:
         verdict += [pack.overall.ask, f"{pack.overall.ask} Yes"]
+    verdict += [text for text, _ in pack.spelled]
     halves = [text[:at] for text in verdict for at in (1, 3, -2)]
     halves += [text[at:] for text in verdict for at in (1, 3, -2)]
     full_verdict = f"{pack.opener}{pack.correct_label}{pack.closer}"
@@ -96,6 +97,10 @@ def test_a_written_verdict_is_read_whatever_precedes_it(body: str, correct: bool
         ({7: 0.1, 8: 0.3}, ("incorrect", 0.25, 0.4)),
         ({7: 0.25, 8: 0.25}, ("incorrect", 0.5, 0.5)),
         ({7: 1.0}, ("correct", 1.0, 1.0)),
+        # what is left over says nothing, however clearly the one outweighs the other
+        ({7: 0.00039, 8: 0.00001}, ("invalid", None, 0.0004)),
+        ({7: MIN_LABEL_MASS / 2, 8: MIN_LABEL_MASS / 2.001}, ("invalid", None, MIN_LABEL_MASS)),
+        ({7: MIN_LABEL_MASS}, ("correct", 1.0, MIN_LABEL_MASS)),
         ({7: 0.0, 8: 0.0}, ("invalid", None, 0.0)),
         ({}, ("invalid", None, 0.0)),
     ],
@@ -104,4 +109,43 @@ def test_read_labels(probabilities: dict[int, float], expected: tuple[object, ..
     reading = read_labels(LABELS, probabilities)
     assert reading.verdict == expected[0]
     assert reading.p_correct == pytest.approx(expected[1])
-    assert reading.label_mass == pytest.approx(expected[2])
+    assert reading.label_mass == pytest.approx(expected[2], rel=1e-3)
+
+
+THINKPRM = load_pack("thinkprm")
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("The step is \\boxed{correct}", "correct"),
+        ("The step is \\boxed{Correct}", "correct"),
+        ("The step is \\boxed{INCORRECT}.", "incorrect"),
+        ("The step is \\boxed{\\text{correct}}", "correct"),
+        ("The step is \\boxed{\\text{Incorrect}}", "incorrect"),
+        ("This step is \\boxed{correct}", "correct"),
+        ("this step is \\boxed{incorrect}", "incorrect"),
+        ("So: $\\boxed{correct}$", "correct"),
+        ("The step is \\boxed{5}", "invalid"),
+        ("The step is \\boxed{correct or not}", "invalid"),
+    ],
+)
+def test_spellings_of_a_boxed_verdict(text: str, verdict: str) -> None:
+    assert parse_verdict(THINKPRM, f"2 + 3 = 5. {text}\nmore") == verdict
+    [stated] = stated_verdicts(THINKPRM, text)
+    assert text[: stated.opener] in ("", "So: $")
+
+
+def test_another_boxed_word_is_no_verdict() -> None:
+    assert stated_verdicts(THINKPRM, "So \\boxed{5}, and \\boxed{\\text{five}}.") == []
+    text = "The step is \\boxed{5}? It is \\boxed{correct}, and the next \\boxed{incorrect}"
+    assert [v.verdict for v in stated_verdicts(THINKPRM, text)] == ["correct", "incorrect"]
+
+
+def test_a_spelled_verdict_in_a_step_is_broken_and_its_quote_does_not_count() -> None:
+    step = "So \\boxed{5}.\n\\boxed{Correct} and \\boxed{\\text{correct}}"
+    shown = rendered_texts(THINKPRM, bpe(), "p", [step])
+    assert "\\boxed{5}" in shown[1]
+    assert "\\boxed{Correct}" not in shown[1] and "\\boxed{\\text" not in shown[1]
+    assert parse_verdict(THINKPRM, f"It says:\n{shown[1]}", shown) == "invalid"
+    assert parse_verdict(THINKPRM, "Fine.\n\\boxed{correct}", ["\\boxed{correct}"]) == "invalid"

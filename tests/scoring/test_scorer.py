@@ -138,6 +138,33 @@ def test_labels_without_any_probability_are_invalid() -> None:
     assert judgement.steps[0].status == "no_valid_critique"
 
 
+def test_labels_next_to_no_probability_are_invalid_wherever_votes_count() -> None:
+    """A critic that never learnt the pack gives both labels next to nothing: none of it votes."""
+
+    def labels(prompt: Prompt, ids: Sequence[int]) -> tuple[float, float]:
+        return (0.0003, 0.0001) if "strange" in prompt.prefill else (0.7, 0.2)
+
+    def script(prompt: Prompt, sampling: Sampling, i: int) -> str:
+        return "strange " * 40 if i % 2 else f"Fine.{OPENER} correct"
+
+    stopping = EarlyStoppingConfig(enabled=True)
+    engine = probabilistic(labels, script)
+    options: dict[str, Any] = {"votes": 8, "max_critique_tokens": 20, "return_critiques": True}
+    [step] = judge(engine, STEPS[:1], **options).steps
+    assert (step.votes.correct, step.votes.invalid) == (4, 4)
+    assert step.score == pytest.approx(7 / 9)
+    invalid = [each for each in step.critiques or [] if each.verdict == "invalid"]
+    assert all(each.forced and each.label_mass == pytest.approx(0.0004) for each in invalid)
+    early = judge(engine, STEPS[:1], early_stopping=stopping, **options).steps[0]
+    assert early.votes.correct < 5 and early.votes.invalid  # never settled by invalid votes
+    replayed = until_settled(early.critiques or [], 8, 0.0)
+    assert len(replayed) == early.votes.correct + early.votes.invalid
+    none = judge(probabilistic(lambda p, ids: (0.0003, 0.0001)), STEPS[:1], votes=2)
+    assert none.steps[0].status == "no_valid_critique" and none.steps[0].calibrated is None
+    reason = "none of 2 critiques has a verdict: both labels together have a probability of at most"
+    assert none.steps[0].reason == f"{reason} 0.0004"
+
+
 def test_written_verdicts_without_label_requests() -> None:
     def script(prompt: Prompt, sampling: Sampling, i: int) -> str:
         return f"Vote {i}.{OPENER}{' incorrect' if i < 3 else ' correct'}\nand more"

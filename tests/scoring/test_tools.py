@@ -92,3 +92,23 @@ def test_failures_are_reported(program: str, message: str) -> None:
 def test_long_outputs_are_cut() -> None:
     assert len(PythonSession().run("print('x' * 5000)")) == MAX_OUTPUT_CHARS + len("\n(cut)")
     assert PythonSession().run("while True: print('x' * 1000)").endswith("(cut)")
+
+
+@sandboxed
+def test_a_failure_can_take_the_place_of_what_was_printed() -> None:
+    python = PythonSession()
+    program = "print('first')\n1 / 0"
+    assert python.run(program) == "first\nZeroDivisionError: division by zero"
+    error = python.run(program, failed="Failed: {error}!")
+    assert error == "Failed: ZeroDivisionError: division by zero!"
+    assert python.run("print('fine')", failed="Failed: {error}", late="late") == "fine"
+    assert python.run("while True: pass", late="Too late.") == "Too late."
+
+
+@sandboxed
+def test_a_copied_session_goes_on_by_itself() -> None:
+    python = PythonSession()
+    python.run("x = 1")
+    other = python.copy()
+    other.run("x = 2")
+    assert (python.run("print(x)"), other.run("print(x)")) == ("1", "2")

@@ -17,6 +17,7 @@ from genprm.errors import ConfigError, EngineError, InputError
 from genprm.generation import Prompt, Sampling
 from genprm.prompts.packs import PromptPack, load_pack
 from genprm.records import Judgement
+from genprm.rewards.credit import solution_reward
 from genprm.scoring.scorer import Scorer
 from genprm.util.paths import prompts_dir
 from genprm.verifiers.sandbox import sandbox_program
@@ -194,6 +195,106 @@ def test_a_whole_critique_that_does_not_fit_the_steps(
     assert judgement.solution_score is None and not judgement.covered
 
 
+SAMPLES = [
+    (
+        "Step 1: fine. The step is \\boxed{correct}\n"
+        "Wait, step 1 again: fine. The step is \\boxed{correct}\n"
+        "Step 2: 2+1 is 3. The step is \\boxed{incorrect}\n",
+        [(1, 0, 0), (0, 1, 0), (0, 0, 0)],
+    ),
+    (
+        "Step 1: 1+1 is 3? The step is \\boxed{incorrect}. "
+        "No, 1+1=2. The step is \\boxed{correct}\n"
+        "Step 2: 2+1 is 3. The step is \\boxed{incorrect}\n",
+        [(1, 0, 0), (0, 1, 0), (0, 0, 0)],
+    ),
+    (  # skipped: none for step 2
+        "Step 1: fine. The step is \\boxed{correct}\nStep 3: no. The step is \\boxed{incorrect}",
+        [(1, 0, 0), (0, 0, 1), (0, 1, 0)],
+    ),
+    (  # skipped: none for step 1
+        "Step 1: fine.\nStep 2: 2+1 is 3. The step is \\boxed{incorrect}",
+        [(0, 0, 1), (0, 1, 0), (0, 0, 0)],
+    ),
+    (  # a step that is not there, and two spellings
+        "Step 1: \\boxed{Correct}\nStep 2: \\boxed{\\text{correct}}\n"
+        "Step 3: This step is \\boxed{correct}\nStep 5: The step is \\boxed{incorrect}",
+        [(1, 0, 0), (1, 0, 0), (1, 0, 0)],
+    ),
+    (  # judged later on
+        "Step 2: The step is \\boxed{correct}\nStep 1: The step is \\boxed{incorrect}",
+        [(0, 1, 0), (0, 0, 0), (0, 0, 0)],
+    ),
+]
+
+
+@pytest.mark.parametrize("labels", [False, True])
+@pytest.mark.parametrize(("text", "votes"), SAMPLES)
+def test_a_verdict_belongs_to_the_step_that_the_critique_names(
+    text: str, votes: list[tuple[int, int, int]], labels: bool
+) -> None:
+    def probs(prompt: Prompt, ids: Any) -> Any:
+        return (0.9, 0.05)
+
+    engine = engine_of(lambda p, s, i: text, probs if labels else None)
+    judgement = judge("thinkprm", engine, ["1+1=2", "2+1=4", "So 4"], votes=1, aggregate="min")
+    tallies = [(s.votes.correct, s.votes.incorrect, s.votes.invalid) for s in judgement.steps]
+    assert tallies == votes
+    errors = [place for place, (_, incorrect, _) in enumerate(votes) if incorrect]
+    assert judgement.first_error == min(errors, default=-1)
+
+
+def test_the_last_verdict_on_a_step_is_the_one_whose_probability_is_read() -> None:
+    engine = engine_of(lambda p, s, i: SAMPLES[1][0], lambda prompt, ids: (0.6, 0.2))
+    judgement = judge("thinkprm", engine, ["1+1=2", "2+1=4", "So 4"], votes=1, aggregate="min")
+    prefills = [p.prefill for p, _ in engine.calls if p.prefill.endswith("The step is \\boxed{")]
+    assert len(prefills) == 2 and all("No, 1+1=2." in text for text in prefills)
+    [critique] = judgement.steps[0].critiques or []
+    assert "1+1 is 3?" in critique.text and "No, 1+1=2." in critique.text
+
+
+def test_a_written_verdict_stands_where_its_labels_have_no_mass() -> None:
+    engine = engine_of(lambda p, s, i: CRITIQUE, lambda prompt, ids: (0.0003, 0.0001))
+    judgement = judge("native-solution", engine, votes=2)
+    assert [step.score for step in judgement.steps] == [1.0, 0.0, None]
+    [critique, _] = judgement.steps[0].critiques or []
+    assert critique.p_correct is None and critique.label_mass == pytest.approx(0.0004)
+
+
+def test_a_long_critique_of_many_names_is_read_in_the_same_way() -> None:
+    """Each part is kept once, however often it names its step."""
+    parts = [f"Steps {n}, {n}, {n}: {'so it is ' * 1500}\nVerdict: correct" for n in (1, 2)]
+    text = "\n".join([*parts, "Step 3: no.\nVerdict: incorrect"])
+    engine = engine_of(lambda p, s, i: text, max_model_len=50_000)
+    judgement = judge("native-solution", engine, votes=1, max_critique_tokens=30_000)
+    assert judgement.first_error == 2
+    [critique] = judgement.steps[0].critiques or []
+    assert critique.text.count("Steps 1, 1, 1") == 1
+
+
+def test_a_question_about_the_whole_without_label_mass_is_not_answered() -> None:
+    engine = engine_of(lambda p, s, i: THOUGHT, lambda prompt, ids: (0.0003, 0.0001))
+    judgement = judge("thinkprm", engine, votes=2, aggregate="overall")
+    assert judgement.overall is None and judgement.solution_score is None
+
+
+def test_a_critique_ends_at_a_step_that_is_not_there() -> None:
+    text = "".join(f"Step {n}: The step is \\boxed{{correct}}\n" for n in range(1, 6))
+    engine = engine_of(lambda p, s, i: text, lambda prompt, ids: (0.8, 0.1))
+    judgement = judge("thinkprm", engine, STEPS, votes=1, aggregate="overall")
+    assert engine.calls[0][1].stop == ("</think>", "Is the solution correct?", "Step 4:")
+    assert [step.verdict for step in judgement.steps] == ["correct"] * 3
+    assert solution_reward(judgement) == pytest.approx(8 / 9)
+    boxless = judge(
+        "thinkprm",
+        engine_of(lambda p, s, i: "All is well.", lambda prompt, ids: (0.8, 0.1)),
+        STEPS,
+        votes=1,
+        aggregate="overall",
+    )
+    assert not boxless.covered and solution_reward(boxless) == pytest.approx(8 / 9)
+
+
 def test_critiques_that_found_different_first_errors_vote_where_they_got_to() -> None:
     texts = [CRITIQUE, "A.\nVerdict: correct\nB.\nVerdict: correct\nC.\nVerdict: correct"]
     engine = engine_of(lambda p, s, i: texts[i % 2])
@@ -279,7 +380,7 @@ def test_an_analysis_without_the_question_is_asked_it() -> None:
     assert judgement.steps[0].score == pytest.approx(0.875)
     assert not (judgement.steps[0].critiques or [])[0].forced
     assert engine.calls[-1][0].prefill == (
-        "Analysis: all is well.\nVerification: Is the step correct (Yes/No)?"
+        "Analysis: all is well.\nBased on your analysis. Is the answer correct (Yes/No)?"
     )
 
 
@@ -315,8 +416,8 @@ def test_a_critique_runs_code_and_reads_what_it_printed() -> None:
     [critique, other] = judgement.steps[0].critiques or []
     assert critique == other
     assert critique.text == (
-        "I add.\n</analyze>\n<verify>\n```python\nx = 2 + 3\n```\n\n[Code Output]\n\n```\n\n```\n"
-        "Again:\n```python\nprint(x * 7)\n```\n\n[Code Output]\n\n```\n35\n```\n"
+        "I add.\n</analyze>\n<verify>\n```python\nx = 2 + 3\n```\n[Code Output]\n\n```\n\n```\n"
+        "Again:\n```python\nprint(x * 7)\n```\n[Code Output]\n\n```\n35\n```\n"
         "So it is.\n</verify>\n"
     )
     assert judgement.steps[0].score == pytest.approx(0.75)
@@ -327,10 +428,18 @@ def test_a_critique_runs_code_and_reads_what_it_printed() -> None:
 @sandboxed
 def test_calls_are_bounded_and_then_the_verdict_is_asked_for() -> None:
     engine = engine_of(Dialogue(*["print(1)"] * 9), lambda p, ids: (0.6, 0.2))
-    judgement = judge(changed("genprm", tool_calls=2), engine, STEPS[:1], votes=1)
+    pack, opener = (
+        changed("genprm", tool_calls=2, drop_unfinished=False),
+        load_pack("genprm").opener,
+    )
+    judgement = judge(pack, engine, STEPS[:1], votes=1)
     [critique] = judgement.steps[0].critiques or []
     assert critique.text.count("[Code Output]") == 2 and critique.verdict == "correct"
-    assert engine.calls[-1][0].prefill.endswith("```\n</verify>\n" + load_pack("genprm").opener)
+    assert engine.calls[-1][0].prefill.endswith("```\n</verify>\n" + opener)
+    pack = pack.model_copy(update={"drop_unfinished": True})
+    [critique] = judge(pack, engine, STEPS[:1], votes=1).steps[0].critiques or []
+    assert critique.text == "I add.\n</analyze>\n" and critique.verdict == "correct"
+    assert engine.calls[-1][0].prefill == f"<analyze>\nI add.\n</analyze>\n{opener}"
 
 
 @sandboxed

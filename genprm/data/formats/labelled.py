@@ -13,7 +13,7 @@ from genprm.records import LabelledSolution
 from genprm.util.validation import first_problem
 
 
-def labelled(
+def build_solution(
     *,
     problem: Any,
     steps: Sequence[str],
@@ -57,7 +57,7 @@ def labelled(
         raise InputError(f"field '{key}': {message}") from None
 
 
-def field(row: Mapping[str, Any], *path: str) -> Any:
+def read_field(row: Mapping[str, Any], *path: str) -> Any:
     """A nested column. Raises InputError, naming it, where it is missing."""
     value: Any = row
     for name in path:
@@ -67,9 +67,17 @@ def field(row: Mapping[str, Any], *path: str) -> Any:
     return value
 
 
-def texts(row: Mapping[str, Any], name: str) -> list[str]:
+def read_text(row: Mapping[str, Any], name: str) -> str:
+    """A column that is a text."""
+    value = read_field(row, name)
+    if not isinstance(value, str):
+        raise InputError("not a text", field=name)
+    return value
+
+
+def read_texts(row: Mapping[str, Any], name: str) -> list[str]:
     """A column that is a list of texts."""
-    value = field(row, name)
+    value = read_field(row, name)
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise InputError(f"field '{name}' is not a list of texts")
     return value

@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from genprm.data.formats.labelled import field, labelled
+from genprm.data.formats.labelled import build_solution, read_field, read_text
 from genprm.errors import InputError
 from genprm.records import LabelledSolution, Row
 
 
 def read(row: Row) -> Iterator[LabelledSolution]:
     """One solution per leaf."""
-    question, nodes = field(row, "question"), field(row, "reasoning_steps")
+    question, nodes = read_text(row, "question"), read_field(row, "reasoning_steps")
     columns = {"answer": row.get("final_answer"), "problem_id": row.get("question_id")}
     paths = _tree_paths(nodes) if isinstance(nodes, Mapping) else _prefix_paths(nodes, question)
     for steps, values in paths:
-        yield labelled(
+        yield build_solution(
             problem=question,
             steps=steps,
             labels=[value > 0 for value in values],
@@ -36,10 +36,12 @@ def _tree_paths(root: Mapping[str, Any]) -> Iterator[tuple[list[str], list[float
     while stack:
         node, steps, values = stack.pop()
         children = node.get("children") or []
+        if not isinstance(children, list):
+            raise InputError("not a list of nodes", field="children")
         if not children and steps:
             yield steps, values
         for child in reversed(children):
-            text, value = field(child, "text"), _value(child)
+            text, value = read_field(child, "text"), _value(child)
             stack.append((child, [*steps, str(text).strip("\n")], [*values, value]))
 
 
@@ -47,7 +49,7 @@ def _prefix_paths(nodes: Any, question: str) -> Iterator[tuple[list[str], list[f
     """A prefix that no other one begins with is a leaf; its ancestors are the prefixes of it."""
     if not isinstance(nodes, list):
         raise InputError("field 'reasoning_steps' is neither a tree nor a list of prefixes")
-    value_of = {str(field(n, "solution_prefix")): _value(n) for n in nodes}
+    value_of = {str(read_field(n, "solution_prefix")): _value(n) for n in nodes}
     ordered = sorted(text for text in value_of if text != question)
     for number, text in enumerate(ordered):
         if number + 1 < len(ordered) and _continues(ordered[number + 1], text):
@@ -72,7 +74,7 @@ def _continues(text: str, prefix: str) -> bool:
 
 
 def _value(node: Mapping[str, Any]) -> float:
-    value = field(node, "mc_value")
+    value = read_field(node, "mc_value")
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(f"field 'mc_value' is not a number: {value!r}")
     return float(value)

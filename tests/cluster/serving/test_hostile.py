@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bpe import ODD, bpe
+from cluster.serving.pooling import VLLM_PATHS
 from examples import examples
 from genprm.client.calls import MAX_BODY_BYTES, MAX_STEPS
 from genprm.engines.scripted import ScriptedEngine
@@ -115,12 +116,18 @@ POSTS = {
 
 def refused_in_one_line(answer: httpx.Response) -> bool:
     error = answer.json()
+    message = error["error"]
+    if answer.request.url.path in VLLM_PATHS:
+        fields = set(message) == {"message", "type", "param", "code"} and set(error) == {"error"}
+        message = message["message"]
+    else:
+        fields = set(error) == {"error", "field"}
     return (
-        answer.status_code in (400, 413, 422)
-        and set(error) == {"error", "field"}
-        and "\n" not in error["error"]
-        and "Traceback" not in error["error"]
-        and len(error["error"]) < 1000
+        answer.status_code in (400, 404, 413, 422)
+        and fields
+        and "\n" not in message
+        and "Traceback" not in message
+        and len(message) < 1000
     )
 
 

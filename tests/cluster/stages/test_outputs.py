@@ -13,6 +13,7 @@ import pytest
 from cluster.stages import outputs
 from cluster.stages.outputs import Identity, Output
 from genprm.data import storage
+from genprm.data.bad_rows import BadRows
 from genprm.data.rows import FailedRow, read_rows
 from genprm.errors import ConfigError, InputError
 
@@ -102,6 +103,42 @@ def test_a_finished_output_of_another_config_names_what_differs(tmp_path: Path) 
     output.seal({"report": {}})
     with pytest.raises(ConfigError, match=r"solve\.top_p is 1\.0 there and 0\.5 here"):
         Output(output.out, OTHER).existing()
+
+
+def test_skipped_rows_are_part_of_the_input(tmp_path: Path) -> None:
+    def reading(*skipped: Any) -> tuple[Any, BadRows]:
+        bad = BadRows("skip")
+
+        def rows() -> Any:
+            yield from ROWS
+            for row in skipped:
+                bad.add("x:1", InputError("odd"), row)
+
+        return rows(), bad
+
+    output = Output(str(tmp_path / "out.jsonl"), IDENTITY)
+    rows, bad = reading({"id": "odd"}, "[1]")
+    digest = output.stage(rows, "x", bad)
+    assert digest.rows == 5 and len(bad.skipped) == 2
+    commit(output, "r0")
+    rows, bad = reading({"id": "odd"}, "[1]")
+    assert output.stage(rows, "x", bad) == digest and len(bad.skipped) == 2
+    for others in ((), ({"id": "odd"},), ({"id": "odd"}, "[2]")):
+        with pytest.raises(ConfigError, match="belongs to another input"):
+            output.stage(reading(*others)[0], "x", reading(*others)[1])
+    everything = BadRows("skip")
+    everything.add("x:1", InputError("x:1: odd"), {})
+    with pytest.raises(
+        InputError, match="y: no rows to work on; 1 row was skipped, first x:1: odd"
+    ):
+        Output(str(tmp_path / "other.jsonl"), IDENTITY).stage([], "y", everything)
+
+
+def test_rows_with_half_a_character_can_be_staged(tmp_path: Path) -> None:
+    output = Output(str(tmp_path / "out.jsonl"), IDENTITY)
+    output.stage([{"id": "a", "extra": "\ud800"}], "x")
+    (staged,) = read_rows(output.input)
+    assert json.loads(staged["row"])["extra"] == "\ud800"
 
 
 def test_an_unfinished_output_without_a_result_claims_nothing(tmp_path: Path) -> None:

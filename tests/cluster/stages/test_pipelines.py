@@ -30,7 +30,7 @@ from cluster.stages.label import rollouts_at_once
 from cluster.stages.run import StageError, blocks_in_flight, busy_seconds
 from genprm.config.root import Config
 from genprm.data.rows import read_records, read_rows, write_jsonl
-from genprm.errors import ConfigError
+from genprm.errors import ConfigError, InputError
 from genprm.records import Judgement, LabelledSolution, Row, Solution
 from places import HELPERS, ROOT
 
@@ -206,7 +206,9 @@ def test_a_failed_row_is_a_row_with_a_reason_and_carried_on(two_cpus: None, tmp_
 
     labelled = pipelines.label(config(), [str(solutions)], str(labels))
     assert (labelled.rows_out, labelled.failed) == (4, 2)
-    assert [row["error"] for row in rows_of(labels)] == errors
+    carried = [(row["id"], row["error"]) for row in rows_of(labels)]
+    failures = [(row["id"], row["error"]) for row in rows_of(solutions) if row["error"]]
+    assert carried[2:] == failures and [error for _, error in carried[:2]] == [None, None]
 
 
 def test_an_output_of_failures_only_is_a_failure(two_cpus: None, tmp_path: Path) -> None:
@@ -415,6 +417,42 @@ def test_eval_writes_metrics_judgements_and_report(two_cpus: None, tmp_path: Pat
     assert "<svg" in (out / "report.html").read_text()
     assert list((out / "plots").glob("*.svg"))
     assert evaluate(config(score={"votes": 4}), [str(data)], str(out)).judging.already_done
+
+
+def test_bad_rows_are_skipped_once_and_told(
+    two_cpus: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out = tmp_path / "rows.jsonl", tmp_path / "eval"
+    good = evaluation_rows()
+    odd = [good[0], {**good[0], "id": "odd", "steps": ["fine", ""]}, *good]
+    write_jsonl(data, odd)
+    data.write_text(data.read_text() + '{"id": NaN}\n')
+    with pytest.raises(InputError, match=r"rows\.jsonl:15: field 'id': nan is no number"):
+        evaluate(config(), [str(data)], str(out))
+    skipping = config(score={"votes": 1}, on_bad_row="skip")
+    for again in (False, True):
+        evaluation = evaluate(skipping, [str(data)], str(out))
+        assert evaluation.judging.already_done == again and evaluation.judging.skipped == 3
+        skipped = [row["where"][-2:] for row in rows_of(out / "judgements.jsonl.skipped.jsonl")]
+        assert skipped == ["15", ":2", ":3"]
+        metrics = json.loads((out / "metrics.json").read_text())
+        assert metrics["n"] == 12 and metrics["provenance"]["skipped_rows"] == 3
+    assert "Without 3 rows of no use" in (out / "report.html").read_text()
+    other = tmp_path / "other.jsonl"
+    other.write_text(data.read_text().replace("NaN", "Infinity"))
+    with pytest.raises(ConfigError, match="belongs to another input"):
+        evaluate(skipping, [str(other)], str(out))
+
+    command = ["score", "--config", str(tmp_path / "config.yaml"), "--input", str(data)]
+    command += ["--out", str(tmp_path / "scores.jsonl"), "--on-bad-row", "skip"]
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(skipping.model_dump(mode="json")))
+    for _ in range(2):
+        assert main(command) == 0
+        printed = capsys.readouterr().out
+        assert "skipped 1: field 'steps[1]': an empty step" in printed
+        assert "skipped 3 bad rows in all" in printed
+        assert len(rows_of(tmp_path / "scores.jsonl.skipped.jsonl")) == 3
+    assert len(rows_of(tmp_path / "scores.jsonl")) == 12
 
 
 def test_eval_of_best_of_n_rows(two_cpus: None, tmp_path: Path) -> None:

@@ -14,13 +14,15 @@ from typing import Any
 import pytest
 
 from cluster.stages.progress import ProgressLine
-from cluster.training.driver import TrainResult, train
+from cluster.training.driver import TrainResult, read_data, train
 from cluster.training.progress import format_line
 from genprm.config.root import Config
+from genprm.data.bad_rows import BadRows
 from genprm.data.rows import write_jsonl
 from genprm.errors import ConfigError, InputError
 from genprm.models.manifest import MANIFEST_FILE, check_manifest, weights_sha256
 from genprm.prompts.packs import load_pack
+from genprm.training import find_kind
 from genprm.training.progress import Progress
 from places import HELPERS, ROOT
 from training_rows import toy_targets
@@ -224,7 +226,7 @@ def test_data_that_cannot_be_trained_on_is_refused(tiny: Path, data: str, tmp_pa
     out = str(tmp_path / "critic")
     with pytest.raises(InputError, match="no such file"):
         train(config(tiny), str(tmp_path / "missing.jsonl"), out)
-    with pytest.raises(InputError, match=r"id 'sum-0:0:0' is in another source, too"):
+    with pytest.raises(InputError, match=r"id 'sum-0:0:0' occurs a second time"):
         train(config(tiny), [data, data], out)
     broken = tmp_path / "broken.jsonl"
     broken.write_text(Path(data).read_text() + '{"id": "x"}\n')
@@ -236,6 +238,22 @@ def test_data_that_cannot_be_trained_on_is_refused(tiny: Path, data: str, tmp_pa
     broken.write_text("")
     with pytest.raises(InputError, match="no rows"):
         train(config(tiny), str(broken), out)
+
+
+def test_rows_that_the_kind_refuses_are_skipped_one_by_one(tiny: Path, tmp_path: Path) -> None:
+    rows = [target.row() for target in toy_targets(20)]
+    rows[3]["completion"][-1]["content"] = "no verdict"
+    rows[11] |= {"label": not rows[11]["label"]}
+    rows[12] |= {"prompt": "a text"}
+    path = tmp_path / "targets.jsonl"
+    write_jsonl(path, [*rows, rows[0]])
+    bad = BadRows("skip")
+    data = read_data([str(path)], find_kind("critic"), config(tiny), bad)
+    kept = [rows[i]["id"] for i in range(20) if i not in (3, 11, 12)]
+    assert [row.id for row in data.rows] == kept and data.source.rows == 17
+    assert {row["where"] for row in bad.skipped} == {f"{path}:{n}" for n in (4, 12, 13, 21)}
+    with pytest.raises(InputError, match=r"targets\.jsonl:13: field 'prompt'"):
+        read_data([str(path)], find_kind("critic"), config(tiny), BadRows())
 
 
 def test_a_folder_without_a_critic_is_left_alone(tiny: Path, data: str, tmp_path: Path) -> None:
