@@ -28,7 +28,7 @@ import pyarrow as pa
 from genprm.config.compare import first_difference
 from genprm.data import storage
 from genprm.data.bad_rows import BadRows
-from genprm.data.rows import FailedRow, write_jsonl
+from genprm.data.rows import FailedRow, write_jsonl, write_skipped
 from genprm.errors import ConfigError, GenprmError, InputError
 from genprm.generation import Usage
 from genprm.records import Row
@@ -151,13 +151,17 @@ class Output:
         try:
             digest = self._copy(rows, bad)
             if not digest.rows:
-                skipped = f" to work on; {bad.summary()}" if bad and bad.skipped else ""
-                raise InputError(f"{source}: no rows{skipped}")
+                raise InputError(f"{source}: no rows{self._skipped(bad)}")
         except GenprmError:
             self.discard()
             raise
         self._write_state(source, digest)
         return digest
+
+    def _skipped(self, bad: BadRows | None) -> str:
+        """What a message says of the rows that were skipped, which are written aside now."""
+        path = write_skipped(self.out, bad) if bad else None
+        return f" to work on; {bad.summary()}; all are in {path}" if bad and path else ""
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

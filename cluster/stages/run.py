@@ -26,7 +26,7 @@ from cluster.stages.report import Report, add_skipped
 from genprm.config.root import Config
 from genprm.data import storage
 from genprm.data.bad_rows import BadRows
-from genprm.data.rows import write_jsonl
+from genprm.data.rows import write_jsonl, write_skipped
 from genprm.errors import GenprmError
 from genprm.generation import Usage
 from genprm.records import Row
@@ -108,7 +108,11 @@ def run_stage(
         if report.failed == digest.rows:
             output.discard()
             reason = next(iter(report.errors))
-            raise StageError(f"{stage.name}: all {digest.rows} rows failed, the first: {reason}")
+            path = write_skipped(output.out, bad)
+            skipped = f"; {bad.summary()}; all are in {path}" if path else ""
+            raise StageError(
+                f"{stage.name}: all {digest.rows} rows failed, the first: {reason}{skipped}"
+            )
         return _finish(stage, config, output, add_skipped(report, bad))
 
 

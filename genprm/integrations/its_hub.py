@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Unpack
 
+from genprm.errors import InputError
 from genprm.integrations.chat import message_text, problem_of
 from genprm.integrations.judge import in_own_loop, wait_for
 from genprm.integrations.solution_rewards import RewardSettings, SolutionRewards
@@ -77,6 +78,8 @@ class CriticORM(_Scores):
 
     async def _all(self, messages: Any) -> float | list[float]:
         messages = _plain(messages)
+        if isinstance(messages, str):
+            raise InputError("CriticORM: expected the messages of a conversation, not a text")
         many = bool(messages) and isinstance(messages[0], list)
         chats = messages if many else [messages]
         problems = [problem_of(chat[:-1]) for chat in chats]

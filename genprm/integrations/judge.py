@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from genprm.client.calls import MAX_BODY_BYTES, MAX_STEPS
 from genprm.client.http import AsyncClient
+from genprm.errors import ConfigError
 from genprm.records import Judgement
 from genprm.rewards.memory import memory_of
 from genprm.scoring.base import ScoreItem, ScoreOptions, StepScorer
@@ -36,10 +37,13 @@ def connect(scorer: StepScorer | str, token: str | None = None) -> StepScorer:
     DEADLINE_S seconds and tries again after ATTEMPT_S.
 
     Raises:
-        ConfigError: the address is not one of a service.
+        ConfigError: the address is not one of a service; no `StepScorer`.
     """
     if isinstance(scorer, str):
         return AsyncClient(scorer, token, deadline_s=DEADLINE_S, attempt_s=ATTEMPT_S)
+    if not hasattr(scorer, "score_batch"):
+        name = type(scorer).__name__
+        raise ConfigError(f"scorer: {name} has no `score_batch` (genprm.scoring.base.StepScorer)")
     return scorer
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Unpack
 
+from genprm.errors import InputError
 from genprm.integrations.judge import connect, judge, wait_for
 from genprm.records import Judgement
 from genprm.rewards.carried import carry_minimum
@@ -70,9 +71,11 @@ class PRM:
         """The scores of the steps of each answer (`outputs[i]` are answers to `questions[i]`).
 
         Raises:
-            InputError: an option that the scorer refuses.
+            InputError: lists of other lengths, an option that the scorer refuses.
             ConfigError, EngineError: the service refused the token or does not answer.
         """
+        if len(questions) != len(outputs):
+            raise InputError(f"{len(questions)} questions, but {len(outputs)} lists of answers")
         pairs = [(q, a) for q, answers in zip(questions, outputs, strict=True) for a in answers]
         problems, solutions = [q for q, _ in pairs], [a for _, a in pairs]
         judging = judge(self._scorer, problems, solutions, self._splitter, self._options)

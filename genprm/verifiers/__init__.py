@@ -44,6 +44,9 @@ def get_verifier(task_name_or_kind: str | None) -> Verifier:
         return VERIFIERS[name]
     from genprm import tasks
 
+    if name not in tasks.TASKS:
+        names = ", ".join([*VERIFIERS, *sorted(tasks.TASKS)])
+        raise InputError(f"unknown task {name!r}; answers are verified as {names}")
     return VERIFIERS[tasks.get(name).verifier]
 
 

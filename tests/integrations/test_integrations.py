@@ -466,3 +466,8 @@ def test_search_and_learn_ranks_an_answer_last_that_has_an_unjudged_step() -> No
 
 def test_a_text_of_nothing_but_end_tokens_is_cut_in_one_go() -> None:
     assert openrlhf.bare_response("x" + "</s> " * 200_000, "") == "x"
+
+
+def test_what_is_no_scorer_is_refused_when_a_shim_is_built() -> None:
+    with pytest.raises(ConfigError, match="scorer: int has no `score_batch`"):
+        CriticReward(42)  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ def test_verifier_follows_the_task() -> None:
     assert get_verifier("choice").name == "choice"
     assert get_verifier("arithmetic").name == "math"
     assert get_verifier("tracking").name == "choice"
-    with pytest.raises(InputError, match="unknown task 'chess'"):
+    with pytest.raises(InputError, match="unknown task 'chess'; answers are verified as"):
         get_verifier("chess")
 
 

@@ -132,6 +132,8 @@ def test_skipped_rows_are_part_of_the_input(tmp_path: Path) -> None:
         InputError, match="y: no rows to work on; 1 row was skipped, first x:1: odd"
     ):
         Output(str(tmp_path / "other.jsonl"), IDENTITY).stage([], "y", everything)
+    (skipped,) = read_rows(tmp_path / "other.jsonl.skipped.jsonl")  # not lost with the stage
+    assert skipped["where"] == "x:1"
 
 
 def test_rows_with_half_a_character_can_be_staged(tmp_path: Path) -> None:
