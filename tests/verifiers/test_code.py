@@ -144,6 +144,7 @@ def doubles(tests: list[str], program: str, **columns: str) -> bool | None:
     return grade(CodeVerifier(PATIENT), problem, [program]).correct
 
 
+@pytest.mark.slow
 @needs_sandbox
 @pytest.mark.parametrize("form", FORMS)
 def test_tests_run_as_their_form_asks(form: str) -> None:
@@ -152,6 +153,7 @@ def test_tests_run_as_their_form_asks(form: str) -> None:
     assert doubles(FORMS[form], "def twice(x):\n    return None") is False
 
 
+@pytest.mark.slow
 @needs_sandbox
 @pytest.mark.parametrize(
     "trick",
@@ -243,6 +245,7 @@ FRAMES = (
 )
 
 
+@pytest.mark.slow
 @needs_sandbox
 @pytest.mark.parametrize(
     ("tests", "program"),
@@ -292,6 +295,7 @@ def test_a_program_does_not_reach_what_tests_rely_on(tests: list[str], program: 
     assert doubles(tests, program + definition) is False
 
 
+@pytest.mark.slow
 @needs_sandbox
 @pytest.mark.parametrize(
     ("tests", "program"),
@@ -323,6 +327,7 @@ CASE = "class T({}):\n    def test_a(self):\n        self.assertEqual(twice(3), 
 MAIN = "if __name__ == '__main__':\n    "
 
 
+@pytest.mark.slow
 @needs_sandbox
 @pytest.mark.parametrize(
     "tests",
@@ -351,6 +356,7 @@ def test_a_runner_or_an_exit_ends_the_tests_and_not_the_proof(tests: str) -> Non
         assert grade(verifier, problem, [program]).correct is right
 
 
+@pytest.mark.slow
 @needs_sandbox
 @pytest.mark.parametrize(
     "tests",
@@ -376,6 +382,7 @@ def test_imports_of_tests_are_the_program_or_what_is_installed(tests: str) -> No
         assert verdict is (program == RIGHT)
 
 
+@pytest.mark.slow
 @needs_sandbox
 @pytest.mark.parametrize(
     ("tests", "module"),
@@ -671,6 +678,7 @@ except OSError: print("stays")
     assert list(tmp_path.iterdir()) == [secret]
 
 
+@pytest.mark.slow
 @needs_sandbox
 def test_time_memory_processes_output_and_space_are_bounded() -> None:
     assert run_python("while True: pass", Limits(seconds=1)).ended == "time"

@@ -628,6 +628,7 @@ def test_a_balanced_box_gives_its_content_back(content: str) -> None:
     assert extract_final_answer(f"x \\boxed{{{content}}} y") == (expected if depth == 0 else None)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     "hostile",
