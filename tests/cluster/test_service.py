@@ -207,9 +207,12 @@ def url(starts_ray: None, starts_engine: None, versions: list[Path]) -> Iterator
     yield address
     running = engine_processes()
     service.stop()
-    left = engine_processes()
     assert len(running) == REPLICAS
-    assert not left
+    for _ in range(600):  # a minute; on a busy machine the kernel takes its time
+        if not engine_processes():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"engines outlive their service: {engine_processes()}")
 
 
 @pytest.fixture(scope="module")
