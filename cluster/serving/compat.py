@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from cluster.serving.schema import RequestError
 from genprm.client.calls import MAX_BATCH_STEPS, MAX_STEPS
+from genprm.config.serve import ServeConfig
 from genprm.integrations.chat import content_text
 from genprm.prompts.chat import ChatMarks, find_marks, strip_end_tokens
 from genprm.records import Judgement, StepJudgement
@@ -143,6 +144,21 @@ class Chats:
         marks = self.marks(text)
         turns = marks.turns(text) if marks else []
         return [Turn(role=role, content=strip_end_tokens(content)) for role, content in turns]
+
+
+@dataclass(frozen=True)
+class Translator:
+    """What the formats share of one service's settings. Responses are cut into steps by
+    `splitter`."""
+
+    chats: Chats
+    splitter: str
+    serve: ServeConfig
+
+    @property
+    def numbers(self) -> Numbers:
+        """Scores as numbers."""
+        return Numbers(self.serve.unscored)
 
 
 def solution_item(problem: str, steps: Sequence[str], **options: Any) -> ScoreItem | Unjudged:

@@ -67,7 +67,7 @@ def add_compat_routes(app: FastAPI, host: CriticHost) -> None:
     chats = Chats(chat_marks(host.engine.tokenizer))
     critic = SteadyCritic(host)
     _add_reward_route(app, RewardTranslator(chats, host.config.splitter, host.config.serve), critic)
-    translator = PoolingTranslator(host.engine, chats, host.config.splitter, host.config.serve)
+    translator = PoolingTranslator(chats, host.config.splitter, host.config.serve, host.engine)
     _add_scoring_routes(app, translator, critic)
     _add_server_routes(app, translator)
 

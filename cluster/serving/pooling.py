@@ -19,9 +19,8 @@ from pydantic import BeforeValidator, Field, TypeAdapter
 from cluster.serving.compat import (
     MAX_ENTRIES,
     MAX_REQUEST_STEPS,
-    Chats,
-    Numbers,
     Tolerant,
+    Translator,
     Turn,
     Unjudged,
     solution_item,
@@ -29,7 +28,6 @@ from cluster.serving.compat import (
 from cluster.serving.schema import RequestError, parse_as
 from genprm import steps as splitting
 from genprm.client.calls import MAX_BATCH, MAX_BODY_BYTES
-from genprm.config.serve import ServeConfig
 from genprm.engines.base import Engine
 from genprm.prompts.chat import strip_end_tokens
 from genprm.records import Judgement
@@ -112,7 +110,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class PoolingTranslator:
+class PoolingTranslator(Translator):
     """Requests to solutions and judgements to answers, under one service's settings.
 
     Solutions and judgements are keyed by the field of the request that they come from, which errors
@@ -120,14 +118,6 @@ class PoolingTranslator:
     """
 
     engine: Engine
-    chats: Chats
-    splitter: str
-    serve: ServeConfig
-
-    @property
-    def numbers(self) -> Numbers:
-        """Scores as numbers, under the service's settings."""
-        return Numbers(self.serve.unscored)
 
     def parse(self, body: bytes, *, pooled: bool) -> tuple[PoolingRequest, dict[str, list[Answer]]]:
         """The request, and of each conversation what is judged: for `/pooling` (`pooled`) the

@@ -18,10 +18,9 @@ from pydantic_core import from_json
 from cluster.serving.compat import (
     MAX_ENTRIES,
     MAX_REQUEST_STEPS,
-    Chats,
-    Numbers,
     Text,
     Tolerant,
+    Translator,
     Turn,
     Unjudged,
     plain_text,
@@ -29,7 +28,6 @@ from cluster.serving.compat import (
 )
 from cluster.serving.schema import RequestError, validate_as
 from genprm import steps as splitting
-from genprm.config.serve import ServeConfig
 from genprm.errors import one_line
 from genprm.integrations.chat import user_content
 from genprm.integrations.openrlhf import bare_response, reward_answer
@@ -86,19 +84,8 @@ class Rollouts:
     single: bool
 
 
-@dataclass(frozen=True)
-class RewardTranslator:
-    """Requests to solutions and judgements to answers, under one service's settings. Responses are
-    cut into steps by `splitter`."""
-
-    chats: Chats
-    splitter: str
-    serve: ServeConfig
-
-    @property
-    def numbers(self) -> Numbers:
-        """Scores as numbers, under the service's settings."""
-        return Numbers(self.serve.unscored)
+class RewardTranslator(Translator):
+    """Requests to solutions and judgements to answers."""
 
     def parse(self, body: bytes) -> Rollouts:
         """The rollouts in a request.

@@ -22,7 +22,6 @@ from genprm.util.paths import prompts_dir
 __all__ = [
     "LabelTokens",
     "PromptPack",
-    "asked_label_tokens",
     "continued",
     "critic_turn",
     "critique_prompt",
@@ -33,6 +32,7 @@ __all__ = [
     "opened",
     "overall_label_tokens",
     "prompts_dir",
+    "question_label_tokens",
     "rendered_texts",
     "safe_text",
     "solution_target_messages",
@@ -65,7 +65,7 @@ def label_tokens(pack: PromptPack, tokenizer: Any) -> LabelTokens:
     return _label_tokens(pack.name, pack.opener, labels, tokenizer)
 
 
-def asked_label_tokens(pack: PromptPack, tokenizer: Any) -> LabelTokens:
+def question_label_tokens(pack: PromptPack, tokenizer: Any) -> LabelTokens:
     """What asks a critique without a verdict for one, and its labels; see `label_tokens`."""
     labels = (pack.correct_label, pack.incorrect_label)
     return _label_tokens(pack.name, pack.ask or pack.opener, labels, tokenizer)

@@ -68,8 +68,8 @@ def solution_reward(judgement: Judgement | None, reward: str = "solution_score")
     check_reward(reward)
     if judgement is None:
         return None
-    of_the_whole = reward == "solution_score" and judgement.aggregate == "overall"
-    return REWARDS[reward](judgement) if judgement.covered or of_the_whole else None
+    of_solution = reward == "solution_score" and judgement.aggregate == "overall"
+    return REWARDS[reward](judgement) if judgement.covered or of_solution else None
 
 
 def describe(judgement: Judgement | None) -> dict[str, float]:

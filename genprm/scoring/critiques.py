@@ -21,10 +21,10 @@ from genprm.generation import Completion, Generation, Prompt, Sampling, Usage
 from genprm.prompts.packs import PromptPack, Tool
 from genprm.prompts.render import (
     LabelTokens,
-    asked_label_tokens,
     continued,
     label_tokens,
     overall_label_tokens,
+    question_label_tokens,
     safe_text,
     stop_strings,
     verdict_prompt,
@@ -117,11 +117,11 @@ class CritiqueSampler:
         if any(tool.kind == "python" for tool in pack.tools):
             check_sandbox()
         self.labels: LabelTokens | None = None
-        self._asked_labels: LabelTokens | None = None
+        self._question_labels: LabelTokens | None = None
         self._overall_labels: LabelTokens | None = None
         if reads_labels(engine, config):
             self.labels = label_tokens(pack, engine.tokenizer)
-            self._asked_labels = asked_label_tokens(pack, engine.tokenizer)
+            self._question_labels = question_label_tokens(pack, engine.tokenizer)
             if pack.overall is not None:
                 self._overall_labels = overall_label_tokens(pack, engine.tokenizer)
         self._programs = asyncio.Semaphore(MAX_PROGRAMS)
@@ -314,7 +314,7 @@ class CritiqueSampler:
         """Tokens for a critique, such that its verdict still fits after it."""
         if not prompt.token_ids:  # the engine's own tokenizer counts, and refuses
             return budget
-        labels = (self.labels, self._asked_labels)
+        labels = (self.labels, self._question_labels)
         opener = max(len(each.opener_ids) if each else LABEL_TOKENS for each in labels)
         reserve = opener + LABEL_TOKENS + RETOKENISING_SLACK
         room = self._engine.max_model_len - len(prompt.token_ids) - reserve
@@ -350,7 +350,7 @@ class CritiqueSampler:
         request = await self._rendered(
             prompt, critique_text, render, self._pack, self._engine.tokenizer
         )
-        labels = self.labels if opened else self._asked_labels
+        labels = self.labels if opened else self._question_labels
         try:
             if labels is not None:
                 return await self.read(request, labels, ledger)

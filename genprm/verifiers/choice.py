@@ -13,7 +13,8 @@ from itertools import pairwise
 
 from genprm.records import Problem
 from genprm.verifiers.base import normalise
-from genprm.verifiers.extraction import extract_final_answer, halve_width
+from genprm.verifiers.extraction import extract_final_answer
+from genprm.verifiers.extraction.ends import halve_width
 
 _NEXT_PAIR = re.compile(r"[,;]\s*(?:and\s+)?(?=[^,;:]+:)")
 

@@ -20,7 +20,7 @@ import pipeline_scripts
 from cluster.cli import main
 from cluster.commands.table import COMMANDS, STAGES, build_parser
 from genprm.config.load import parse_config
-from genprm.data.rows import write_jsonl
+from genprm.data.rows import read_rows, write_jsonl
 from genprm.prompts.packs import load_pack
 from places import ROOT
 
@@ -142,7 +142,12 @@ def test_where_all_rows_are_bad_there_is_nothing_to_skip_to(
     message = refused(capsys, *arguments, *out)
     # a line that is no JSON is met first where all lines are read before one is checked
     assert "2 rows were skipped, first " in message and f"{source}:" in message
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml", "in.jsonl"]
+    beside = sorted(path.name for path in tmp_path.iterdir())
+    if command in ("eval", "calibrate"):  # their folder is not made
+        assert beside == ["config.yaml", "in.jsonl"]
+    else:
+        assert beside == ["config.yaml", "in.jsonl", "out.skipped.jsonl"]
+        assert len(list(read_rows(tmp_path / "out.skipped.jsonl"))) == 2
 
 
 def test_an_estimate_tells_of_skipped_rows(

@@ -156,7 +156,7 @@ LABELS: dict[str, tuple[list[str], Any, int]] = {
 
 
 @pytest.mark.parametrize("name", LABELS)
-def test_labels_of_steps_are_told_from_words(name: str, tmp_path: Path) -> None:
+def test_labels_of_steps_differ_from_words(name: str, tmp_path: Path) -> None:
     steps, number, first_error = LABELS[name]
     row = read_row(MR | {"model_output_steps": steps, FIRST: number}, tmp_path)
     assert row["first_error"] == first_error
@@ -170,7 +170,7 @@ def test_a_text_that_is_no_whole_number_is_named(label: str, tmp_path: Path) -> 
     assert read_row(row | {"label": "1.0"}, tmp_path)["first_error"] == 1
 
 
-def test_solutions_under_one_id_are_told_apart_and_copies_are_not(tmp_path: Path) -> None:
+def test_solutions_under_one_id_get_ids_of_their_own_and_copies_do_not(tmp_path: Path) -> None:
     row = {"id": "x-0", "problem": "P", "steps": ["a"], "label": 0}
     write_jsonl(tmp_path / "rows.jsonl", [row, row | {"steps": ["b"]}, row])
     bad = BadRows("skip")

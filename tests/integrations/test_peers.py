@@ -1,4 +1,7 @@
-"""The shims of searches and environments, by calls in their form and by their own code."""
+"""The shims of searches and environments, by calls in their form and by their own code.
+
+A project that is not installed has its own test skipped; pytest prints the import that failed.
+"""
 
 from __future__ import annotations
 
@@ -334,7 +337,7 @@ def test_verifiers_gets_a_number(recorded: dict[str, Any]) -> None:
                 assert state["critic"]["scored"] == (reward >= 0)
 
 
-def test_verifiers_is_told_why_there_is_no_reward(caplog: pytest.LogCaptureFixture) -> None:
+def test_verifiers_logs_why_there_is_no_reward(caplog: pytest.LogCaptureFixture) -> None:
     gone = AsyncClient("http://127.0.0.1:9", deadline_s=0.2, attempt_s=0.1)
     with pytest.raises(EngineError):
         asyncio.run(verifiers.build_reward_func(gone)(prompt="p", completion="right"))

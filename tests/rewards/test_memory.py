@@ -73,7 +73,7 @@ def test_equal_texts_have_one_score_in_a_call_and_later() -> None:
     assert len(scorer.items) == 2 and scores(scorer) == []
 
 
-def test_what_makes_another_judgement_is_asked_for_again() -> None:
+def test_what_makes_another_judgement_reaches_scorer_again() -> None:
     scorer = NoisyScorer()
     one = scores(scorer, "a")
     assert scores(scorer, "a", votes=4) != one
@@ -266,23 +266,23 @@ def test_it_is_bounded_by_steps_and_keeps_what_was_used_last() -> None:
 
     scorer, store = LongScorer(), JudgementMemory(max_steps=4)
 
-    def is_asked_for(text: str) -> bool:
+    def reaches_scorer(text: str) -> bool:
         before = len(scorer.items)
         asyncio.run(store.judge(scorer.score_batch, [ScoreItem("p", list(text))]))
         return len(scorer.items) > before
 
-    assert [is_asked_for(text) for text in ("ab", "c", "ab", "c", "d")] == [
+    assert [reaches_scorer(text) for text in ("ab", "c", "ab", "c", "d")] == [
         True,
         True,
         False,
         False,
         True,
     ]
-    assert [is_asked_for(text) for text in ("ab", "c", "d")] == [False] * 3
-    assert is_asked_for("efg")  # six steps: the oldest two judgements go
-    assert [is_asked_for(text) for text in ("d", "efg", "c", "d")] == [False, False, True, True]
+    assert [reaches_scorer(text) for text in ("ab", "c", "d")] == [False] * 3
+    assert reaches_scorer("efg")  # six steps: the oldest two judgements go
+    assert [reaches_scorer(text) for text in ("d", "efg", "c", "d")] == [False, False, True, True]
     scorer.version = "two"
-    assert is_asked_for("hi") and is_asked_for("d") and not is_asked_for("hi")
+    assert reaches_scorer("hi") and reaches_scorer("d") and not reaches_scorer("hi")
     assert store._steps == sum(len(each.steps) for each in store._judgements.values()) == 3
 
 

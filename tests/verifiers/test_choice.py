@@ -21,7 +21,7 @@ BOLD = "Which is round?\n**A)** a box\n**B)** a ball\n**C)** a book"
 DIGITS = "Which is round?\n1) a box\n2) a ball\n3) a book"
 NO_OPTIONS = "Which is round?"
 
-# What is asked, the reference and what a solution says; whether it is right.
+# The problem, the reference and what a solution says; whether it is right.
 SAMPLES = [
     (BALL, "(B)", answer, True)
     for answer in (
@@ -299,16 +299,16 @@ CONTRADICTORY = [
 def test_an_option_by_its_letter_or_text(
     problem: str, reference: str, solution: str, right: bool | None
 ) -> None:
-    asked = Problem(id="p", problem=problem, answer=reference, task="choice")
-    assert grade(verifier_for(asked), asked, [solution]).correct is right
+    row = Problem(id="p", problem=problem, answer=reference, task="choice")
+    assert grade(verifier_for(row), row, [solution]).correct is right
 
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("hostile", ["*", "A. ", "(A) a ", " ", "A, "])
 def test_options_are_read_in_linear_time(hostile: str) -> None:
     text = hostile * (300_000 // len(hostile))  # quadratic: many minutes
-    asked = Problem(id="p", problem=text, answer="B", task="choice")
-    assert grade(get_verifier("choice"), asked, [text]).correct is not True
+    row = Problem(id="p", problem=text, answer="B", task="choice")
+    assert grade(get_verifier("choice"), row, [text]).correct is not True
 
 
 OPTIONS = "Alice has\nOptions:\n(A) The Great Gatsby.\n(B) Ulysses.\n(C) Moby Dick."

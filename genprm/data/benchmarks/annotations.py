@@ -13,7 +13,7 @@ NONE = ("", "n/a", "na", "none", "null")  # how benchmarks write that no step is
 # "Step 2: ..", "**Step 2**", "tep 2: .." (some texts of Mr-Ben lack their first letter), neither
 # "Step 2 says .." nor "Step 2.1: .."
 _LABEL = re.compile(r"\W*s?tep\s*(\d{1,9})[*_ ]*(?:[.:)](?!\d)|$)", re.IGNORECASE | re.MULTILINE)
-_WHOLE = re.compile(r"\s*([+-]?\d{1,18})(?:\.0*)?\s*")
+_INTEGER = re.compile(r"\s*([+-]?\d{1,18})(?:\.0*)?\s*")
 
 
 def build_row(
@@ -45,9 +45,9 @@ def build_row(
     return {**others, **own, **columns}
 
 
-def read_whole_number(value: Any, field: str) -> int:
+def read_integer(value: Any, field: str) -> int:
     """A whole number: also one that was read as a float, or as a text. Raises InputError."""
-    if isinstance(value, str) and (match := _WHOLE.fullmatch(value)):
+    if isinstance(value, str) and (match := _INTEGER.fullmatch(value)):
         return int(match[1])
     if isinstance(value, float) and value.is_integer():
         return int(value)
@@ -82,7 +82,7 @@ def find_first_error(
             return texts.index(error.strip())
         label = _LABEL.fullmatch(error.strip())
         error = label[1] if label else error
-    number = read_whole_number(error, step)
+    number = read_integer(error, step)
     labels = [int(label[1]) if (label := _LABEL.match(text)) else None for text in steps]
     numbers = [label for label in labels if label is not None]
     if numbers[:1] == [1] and numbers == sorted(numbers):

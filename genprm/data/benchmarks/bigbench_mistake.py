@@ -6,7 +6,7 @@ A row without a mistake whose answer is wrong is marked as suspect.
 
 from __future__ import annotations
 
-from genprm.data.benchmarks.annotations import build_row, read_whole_number
+from genprm.data.benchmarks.annotations import build_row, read_integer
 from genprm.data.formats.labelled import read_field, read_texts
 from genprm.errors import InputError
 from genprm.records import Row
@@ -15,7 +15,7 @@ from genprm.records import Row
 def read(row: Row, where: str) -> Row:
     """One evaluation row."""
     mistake = row["mistake_index"]
-    first_error = -1 if mistake is None else read_whole_number(mistake, "mistake_index")
+    first_error = -1 if mistake is None else read_integer(mistake, "mistake_index")
     if mistake is not None and first_error < 0:
         raise InputError(f"below 0: {first_error}", field="mistake_index")
     answer, target = row.get("answer"), row.get("target")

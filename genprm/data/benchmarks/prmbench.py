@@ -6,7 +6,7 @@ beyond the solution are marked as suspect. Ids there are unique within a class o
 
 from __future__ import annotations
 
-from genprm.data.benchmarks.annotations import build_row, read_whole_number
+from genprm.data.benchmarks.annotations import build_row, read_integer
 from genprm.data.formats.labelled import read_field, read_texts
 from genprm.errors import InputError
 from genprm.records import Row
@@ -17,7 +17,7 @@ def read(row: Row, where: str) -> Row:
     steps, numbers = read_texts(row, "modified_process"), row["error_steps"]
     if not isinstance(numbers, list):
         raise InputError("not a list of steps", field="error_steps")
-    errors = [read_whole_number(step, "error_steps") for step in numbers]
+    errors = [read_integer(step, "error_steps") for step in numbers]
     if errors and min(errors) < 1:
         raise InputError(f"steps count from 1: {min(errors)}", field="error_steps")
     kind = str(row.get("classification") or "unnamed")

@@ -5,7 +5,7 @@ A subset is a file there, and the first part of the ids ("gsm8k-12").
 
 from __future__ import annotations
 
-from genprm.data.benchmarks.annotations import build_row, read_whole_number
+from genprm.data.benchmarks.annotations import build_row, read_integer
 from genprm.data.formats.labelled import read_field, read_texts
 from genprm.errors import InputError
 from genprm.records import Row
@@ -13,7 +13,7 @@ from genprm.records import Row
 
 def read(row: Row, where: str) -> Row:
     """One evaluation row."""
-    label = read_whole_number(row["label"], "label")
+    label = read_integer(row["label"], "label")
     if label < -1:
         raise InputError(f"below -1, which is for no error: {label}", field="label")
     subset, dash, _ = str(row.get("id") or "").rpartition("-")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from itertools import pairwise
 
-import sympy  # type: ignore[import-untyped]
+import sympy
 
 from genprm.verifiers.answers.forms import (
     Between,

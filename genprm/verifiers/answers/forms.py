@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 
-import sympy  # type: ignore[import-untyped]
+import sympy
 
 from genprm.verifiers.answers.formula import (
     BASES,
@@ -347,7 +347,7 @@ def _quantity(tokens: list[Token]) -> Form:
     currency, amount = take_currency(tokens)
     if (form := _measured(amount, currency)) is not None:
         return form
-    if (form := _whole_formula(amount)) is not None:
+    if (form := _single_formula(amount)) is not None:
         return replace(form, unit=currency) if currency else form
     for head, tail in _cuts(amount):
         if (form := _with_unit(head, tail, currency)) is not None:
@@ -378,7 +378,7 @@ def _measured(tokens: list[Token], currency: Unit | None) -> Quantity | None:
     return None
 
 
-def _whole_formula(tokens: list[Token]) -> Quantity | None:
+def _single_formula(tokens: list[Token]) -> Quantity | None:
     """The tokens as one formula without a unit."""
     if len(tokens) == 1 and tokens[0].kind in ("letters", "words"):
         text = tokens[0].text

@@ -344,8 +344,8 @@ class _Writer:
             self.peek().kind == "number" and self.closed()
         ):
             other = self.peek().text.removeprefix("\\")
-            known = other in GREEK or other in CONSTANTS or other in ("frac", "sqrt")
-            if not known and (self.peek().kind == "command" or other in FUNCTIONS):
+            is_factor = other in GREEK or other in CONSTANTS or other in ("frac", "sqrt")
+            if not is_factor and (self.peek().kind == "command" or other in FUNCTIONS):
                 break
             out += r" \cdot " + self.factor()
         if r"\pi" in out and self.take("/"):  # \sin \pi/6
@@ -361,5 +361,6 @@ def write_symbol(name: str) -> str:
 
 def write_number(value: Fraction) -> str:
     """A number without a sign as a whole number or fraction: the library rounds decimals."""
-    whole = value.denominator == 1
-    return str(value) if whole else rf"\frac{{{value.numerator}}}{{{value.denominator}}}"
+    if value.denominator == 1:
+        return str(value)
+    return rf"\frac{{{value.numerator}}}{{{value.denominator}}}"

@@ -13,13 +13,13 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-import sympy  # type: ignore[import-untyped]
-from latex2sympy2_extended.latex2sympy2 import (  # type: ignore[import-untyped]
+import sympy
+from latex2sympy2_extended.latex2sympy2 import (
     ConversionConfig,
     _Latex2Sympy,
 )
-from mpmath import isinf, isnan, mp  # type: ignore[import-untyped]
-from sympy.printing.pycode import MpmathPrinter  # type: ignore[import-untyped]
+from mpmath import isinf, isnan, mp
+from sympy.printing.pycode import MpmathPrinter
 
 from genprm.verifiers.answers.formula import LOG_BASE, MIN_PLACES, UnreadableError
 
@@ -124,17 +124,17 @@ def _agree(left: Formula, right: Formula) -> bool:
 
 def _same_value(left: Formula, right: Formula, point: dict[str, Fraction], real: bool) -> bool:
     bits = max(mp.mag(_value(f, point, DIGITS, real)) for f in (left, right))
-    whole = int(0.302 * bits) if 0 < bits < MAX_BITS else 0  # digits before the point
+    before_point = int(0.302 * bits) if 0 < bits < MAX_BITS else 0  # digits before the point
     distances = []
-    for digits in (whole + DIGITS, whole + 2 * DIGITS):
+    for digits in (before_point + DIGITS, before_point + 2 * DIGITS):
         a, b = (_value(f, point, digits, real) for f in (left, right))
         if isinf(a) or isinf(b):
             return bool(a == b)
         with mp.workdps(digits):
             distances.append((abs(a - b), max(abs(a), abs(b))))
     (coarse, _), (fine, scale) = distances
-    with mp.workdps(whole + 2 * DIGITS):
-        if not coarse or not fine or fine <= scale * mp.mpf(10) ** -(whole + DIGITS):
+    with mp.workdps(before_point + 2 * DIGITS):
+        if not coarse or not fine or fine <= scale * mp.mpf(10) ** -(before_point + DIGITS):
             if MAX_BITS <= bits < mp.inf:
                 raise OverflowError("the last digits are not compared")
             return True

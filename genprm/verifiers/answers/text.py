@@ -156,9 +156,9 @@ def _plain_characters(text: str) -> str:
         elif c not in _SYMBOLS and unicodedata.decomposition(c).startswith(
             ("<fraction>", "<wide>")
         ):
-            whole = unicodedata.normalize("NFKC", c)
-            top, slash, bottom = whole.partition("\u2044")
-            characters.append(rf"\frac{{{top}}}{{{bottom}}}" if slash else whole)
+            written_out = unicodedata.normalize("NFKC", c)
+            top, slash, bottom = written_out.partition("\u2044")
+            characters.append(rf"\frac{{{top}}}{{{bottom}}}" if slash else written_out)
         else:
             characters.append(c)
     text = _SCRIPTS.sub(_script, "".join(characters))

@@ -64,8 +64,8 @@ def _parts(tokens: list[Token]) -> list[str | None]:
             parts += text.split()
         elif token.kind == "letters":
             if len(text) == 1 and text.isascii() and text not in PLAIN_LETTERS:
-                known = parts[-1:] == ["°"] or (text.upper() in "CF" and i > 0)
-                parts.append(text if known else None)
+                is_degree = parts[-1:] == ["°"] or (text.upper() in "CF" and i > 0)
+                parts.append(text if is_degree else None)
             else:
                 parts.append(text)
         elif text in ("/", "^", "-") or token.kind == "number":

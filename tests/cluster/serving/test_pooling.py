@@ -209,7 +209,7 @@ def test_the_last_row_counts_a_step_that_could_not_be_judged() -> None:
 
 def translator() -> PoolingTranslator:
     engine = ScriptedEngine(critique, tokenizer=ScriptedTokenizer())
-    return PoolingTranslator(engine, Chats(None), "lines", ServeConfig())
+    return PoolingTranslator(Chats(None), "lines", ServeConfig(), engine)
 
 
 def test_turns_without_a_marker_take_no_memory() -> None:

@@ -419,7 +419,7 @@ def test_eval_writes_metrics_judgements_and_report(two_cpus: None, tmp_path: Pat
     assert evaluate(config(score={"votes": 4}), [str(data)], str(out)).judging.already_done
 
 
-def test_bad_rows_are_skipped_once_and_told(
+def test_bad_rows_are_skipped_once_and_counted(
     two_cpus: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data, out = tmp_path / "rows.jsonl", tmp_path / "eval"
